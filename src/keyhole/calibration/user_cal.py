@@ -1,0 +1,155 @@
+"""Calibrations that the user gives by hand as ``TYPE:FILE``."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from keyhole.calibration.facts import CALIBRATION_TYPES, Facts, facts_of, kind_of, required_tags
+from keyhole.calibration.rules import judge, rule_for
+from keyhole.errors import CalibrationError, InputError, ParameterError
+from keyhole.headers import check_complete
+
+__all__ = ["USER_CAL_TYPES", "UserCal", "UserCals", "disagreements", "parse_user_cals"]
+
+USER_CAL_TYPES: tuple[str, ...] = tuple(sorted(CALIBRATION_TYPES))
+
+
+@dataclass(frozen=True)
+class UserCal:
+    """A calibration given by hand.
+
+    Attributes
+    ----------
+    caltype : str
+        ``processed_dark`` and the like.
+    path : Path
+        As given.
+    facts : Facts
+        What the file says about itself.
+    """
+
+    caltype: str
+    path: Path
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class UserCals:
+    """All calibrations given by hand.
+
+    Attributes
+    ----------
+    by_type : Mapping of str to UserCal
+        At most one per type.
+    notes : tuple of str
+        One line for each that a later one of the same type replaced.
+    """
+
+    by_type: Mapping[str, UserCal]
+    notes: tuple[str, ...] = ()
+
+    def get(self, caltype: str) -> UserCal | None:
+        """The one of a type; None when none was given."""
+        return self.by_type.get(caltype)
+
+
+def parse_user_cals(words: Iterable[str]) -> UserCals:
+    """Read ``TYPE:FILE`` words and check each file by its headers.
+
+    Parameters
+    ----------
+    words : iterable of str
+        In the order given; the last of a type counts. A file name may hold further colons.
+
+    Raises
+    ------
+    ParameterError
+        A word has no type, or one that is not known.
+    InputError
+        A file does not exist.
+    DataError
+        A file is damaged.
+    CalibrationError
+        A file is not of the type given.
+    """
+    by_type: dict[str, UserCal] = {}
+    notes = []
+    for word in words:
+        caltype, file = _split(word)
+        given = _check(caltype, file)
+        if caltype in by_type and by_type[caltype].path != given.path:
+            notes.append(f"{caltype} is given more than once; {given.path} replaces {by_type[caltype].path}")
+        by_type[caltype] = given
+    return UserCals(by_type, tuple(notes))
+
+
+def disagreements(given: UserCal, frames: Sequence[Facts]) -> tuple[str, ...]:
+    """Say where a calibration given by hand does not meet the rule; it is used all the same.
+
+    Parameters
+    ----------
+    given : UserCal
+        The calibration.
+    frames : sequence of Facts
+        The frames it will be used for.
+
+    Returns
+    -------
+    tuple of str
+        Each difference once, without the names of the frames; empty when all agree or there is no rule.
+    """
+    lines: dict[str, None] = {}
+    for frame in frames:
+        rule = rule_for(given.caltype, frame.instrument)
+        if rule is None:
+            continue
+        judgement = judge(rule, frame, given.facts)
+        for check in judgement.failures:
+            # The distance in time differs from frame to frame; one line is enough.
+            words = "the time is outside the usual window" if check.label == "time" else check.words
+            lines[f"{kind_of(given.caltype)} {given.path.name}, given by hand: {words}"] = None
+        lines.update(dict.fromkeys(judgement.doubts))
+    return tuple(lines)
+
+
+def _split(word: str) -> tuple[str, Path]:
+    caltype, colon, file = word.partition(":")
+    known = ", ".join(USER_CAL_TYPES)
+    if not colon or ("/" in caltype and caltype not in USER_CAL_TYPES):
+        raise ParameterError(
+            f"--user_cal {word}: the type is missing; write TYPE:FILE, for example {_guess(word)}:{word} "
+            f"(types: {known})"
+        )
+    if caltype not in USER_CAL_TYPES:
+        near = difflib.get_close_matches(caltype, USER_CAL_TYPES, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ";"
+        raise ParameterError(f"--user_cal {word}: unknown type '{caltype}'{hint} known types are {known}")
+    if not file:
+        raise ParameterError(f"--user_cal {word}: the file is missing; write {caltype}:FILE")
+    return caltype, Path(file)
+
+
+def _guess(word: str) -> str:
+    stem = Path(word).name.split(".")[0].lower()
+    for caltype in USER_CAL_TYPES:
+        if stem.endswith(f"_{caltype.removeprefix('processed_')}"):
+            return caltype
+    return "processed_dark"
+
+
+def _check(caltype: str, file: Path) -> UserCal:
+    path = file.expanduser()
+    if not path.is_file():
+        raise InputError(f"--user_cal {caltype}:{file}: no such file; check the name")
+    facts = facts_of(check_complete(path))
+    if not required_tags(caltype) <= facts.tags:
+        what = f"a {kind_of(facts.caltype)}" if facts.caltype else "no processed calibration"
+        tags = " ".join(sorted(facts.tags)) or "none"
+        raise CalibrationError(
+            f"--user_cal {caltype}:{file}: the file is {what} (tags {tags}); "
+            f"give a processed {kind_of(caltype)}"
+        )
+    return UserCal(caltype, path, facts)

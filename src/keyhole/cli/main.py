@@ -1,0 +1,26 @@
+"""The command ``keyhole``: what goes beyond the published commands."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from keyhole import __version__
+from keyhole.cli import picture, simulate, verify
+from keyhole.cli.common import guarded
+
+__all__ = ["main"]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="keyhole", description="Simulate raw nights with known truth, and judge products against it."
+    )
+    parser.add_argument("-v", "--version", action="version", version=f"keyhole {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    simulate.add_parser(commands)
+    verify.add_parser(commands)
+    picture.add_parser(commands)
+    options = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: int(options.run(options)))

@@ -1,0 +1,49 @@
+"""The command ``keyhole picture``: a product as PNG."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from keyhole.errors import SetupError
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser of ``keyhole``."""
+    parser = commands.add_parser("picture", help="draw a stack as PNG", description="Draw a stack as PNG.")
+    parser.add_argument("product", type=Path, help="a stack or image made by reduce")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=None, help="PNG to write (default: beside the product)"
+    )
+    parser.add_argument(
+        "--zoom", type=int, default=2, choices=range(1, 9), help="picture pixels per image pixel"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Draw; returns the exit code."""
+    import numpy as np
+
+    from keyhole.frames import read_frame
+    from keyhole.imaging import bits
+    from keyhole.report import picture_of, png_bytes
+
+    frame = read_frame(options.product)
+    usable = np.ones(frame.data.shape, bool) if frame.mask is None else bits.usable(frame.mask)
+    scale = float(frame.describe("pixel_scale") or 1.0)
+    picture = picture_of(frame.data, usable, pixel_scale=scale, zoom=options.zoom)
+    output = options.output or options.product.with_suffix(".png")
+    try:
+        temporary = output.with_name(f".{output.name}.part")
+        temporary.write_bytes(png_bytes(picture.rgb))
+        temporary.replace(output)
+    except OSError as err:
+        raise SetupError(
+            f"{output} cannot be written ({err.strerror}); choose another place with -o"
+        ) from err
+    print(f"wrote {output} (scale bar {picture.bar_arcsec:g} arcsec)")
+    return 0

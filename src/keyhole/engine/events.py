@@ -1,0 +1,135 @@
+"""What happens in a run, as typed facts: the console, the log file, tests and other programs read these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = [
+    "CalibrationChosen",
+    "Caveat",
+    "Event",
+    "EventSink",
+    "Note",
+    "ProductWritten",
+    "Progress",
+    "RunFailed",
+    "RunFinished",
+    "RunStarted",
+    "StepFinished",
+    "StepStarted",
+]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all events."""
+
+
+@dataclass(frozen=True)
+class RunStarted(Event):
+    """The inputs are accepted and the recipe is known.
+
+    Attributes
+    ----------
+    files : list of str
+        Names of the inputs, in order.
+    summary : str
+        What the inputs are, in one line.
+    recipe, mode : str
+        Name of the recipe and reduction mode.
+    steps : list of str
+        Names of the steps to come.
+    """
+
+    files: list[str]
+    summary: str
+    recipe: str
+    mode: str
+    steps: list[str]
+
+
+@dataclass(frozen=True)
+class CalibrationChosen(Event):
+    """A master was chosen for some of the inputs, or none was found."""
+
+    kind: str
+    path: str | None
+    origin: str
+    reason: str
+    frames: list[str]
+
+
+@dataclass(frozen=True)
+class StepStarted(Event):
+    """A step begins."""
+
+    name: str
+    number: int
+    total: int
+    n_frames: int
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Progress(Event):
+    """A long step has come so far."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Note(Event):
+    """A measured fact of the current step."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Caveat(Event):
+    """A weaker way was taken, or something needs attention; told once, with the number of cases."""
+
+    text: str
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class StepFinished(Event):
+    """A step ended."""
+
+    name: str
+    number: int
+    total: int
+    n_frames: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+    skipped: bool = False
+
+
+@dataclass(frozen=True)
+class ProductWritten(Event):
+    """A file stands complete on disk."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class RunFinished(Event):
+    """The run ended well."""
+
+    outputs: list[str]
+    seconds: float
+    caveats: int
+
+
+@dataclass(frozen=True)
+class RunFailed(Event):
+    """The run ended with an error."""
+
+    error: BaseException
+    step: str | None
+
+
+EventSink = Callable[[Event], None]

@@ -1,0 +1,182 @@
+"""The inputs of a run: read by their headers, checked as a set, before any pixel is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keyhole.errors import DataError, InputError
+from keyhole.headers import Headers, check_complete, describe_extension, read_headers, tags
+
+__all__ = ["Input", "InputSet", "accept"]
+
+# What frames of one run must share, by kind: descriptor, how it is called, unit, and tolerance.
+_COMMON: dict[str, tuple[tuple[str, str], ...]] = {
+    "dark": (
+        ("array_name", "array"),
+        ("read_mode", "read mode"),
+        ("well_depth_setting", "well depth"),
+        ("exposure_time", "exposure time"),
+        ("coadds", "number of coadds"),
+    ),
+    "flat": (
+        ("array_name", "array"),
+        ("well_depth_setting", "well depth"),
+        ("camera", "camera"),
+        ("filter_name", "filter"),
+        ("focal_plane_mask", "slit and decker"),
+    ),
+    "science image": (
+        ("array_name", "array"),
+        ("well_depth_setting", "well depth"),
+        ("read_mode", "read mode"),
+        ("camera", "camera"),
+        ("filter_name", "filter"),
+        ("focal_plane_mask", "slit and decker"),
+    ),
+    "reduced image": (("camera", "camera"), ("filter_name", "filter")),
+}
+_TOLERANCE = 0.01  # seconds, facts on stacking darks
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input file and what its headers say."""
+
+    path: Path
+    headers: Headers
+    tags: frozenset[str]
+    kind: str
+
+    def describe(self, name: str, **options: Any) -> Any:
+        """Answer a descriptor for the science extension."""
+        return describe_extension(self.headers, name, **options)
+
+
+@dataclass(frozen=True)
+class InputSet:
+    """Accepted inputs of one run.
+
+    Attributes
+    ----------
+    items : list of Input
+        In the order given, each file once.
+    kind : str
+        ``dark``, ``flat``, ``science image`` or ``reduced image``.
+    warnings : list of str
+        What was mended without asking.
+    """
+
+    items: list[Input]
+    kind: str
+    warnings: list[str]
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """Tags of the first input; they choose the recipe."""
+        return self.items[0].tags
+
+    @property
+    def summary(self) -> str:
+        """What the inputs are, in one line."""
+        first = self.items[0]
+        names = [item.path.name for item in self.items]
+        span = names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
+        words = [f"{len(names)} {self.kind}{'s' if len(names) > 1 else ''}", span]
+        if self.kind != "dark":
+            words.append(str(first.describe("filter_name", pretty=True)))
+            words.append(str(first.describe("camera", pretty=True)))
+        exposure, coadds = first.describe("exposure_time"), first.describe("coadds") or 1
+        if exposure is not None:
+            words.append(f"{exposure:g} s" + (f" ({coadds} x {exposure / coadds:g})" if coadds > 1 else ""))
+        words.append(str(first.describe("read_mode")))
+        return "  ".join(words)
+
+
+def accept(files: Sequence[str | Path], *, supported: Callable[[str], bool]) -> InputSet:
+    """Read the headers of the inputs and check that they belong together.
+
+    Parameters
+    ----------
+    files : sequence of path
+        Input files; a file given twice is used once, with a warning.
+    supported : callable
+        Tells whether an instrument, by name, is known.
+
+    Raises
+    ------
+    InputError
+        No input, a missing file, or frames that do not belong in one run.
+    DataError
+        A file is damaged or of a foreign instrument.
+    """
+    if not files:
+        raise InputError("no input files; name FITS files or an @list")
+    warnings: list[str] = []
+    items: list[Input] = []
+    seen: set[Path] = set()
+    for file in files:
+        path = Path(file)
+        real = path.resolve()
+        if real in seen:
+            warnings.append(f"{path.name} is given more than once; used once")
+            continue
+        seen.add(real)
+        items.append(_read(path, supported))
+    kinds = {item.kind: item for item in reversed(items)}
+    if len(kinds) > 1:
+        examples = ", ".join(f"{item.path.name} is a {kind}" for kind, item in reversed(kinds.items()))
+        raise InputError(f"the inputs do not belong in one run: {examples}; give one kind at a time")
+    kind = items[0].kind
+    _check_common(items, kind)
+    return InputSet(items, kind, warnings)
+
+
+def _read(path: Path, supported: Callable[[str], bool]) -> Input:
+    headers = read_headers(path)
+    instrument = str(headers.primary.get("INSTRUME", "")).strip()
+    if not instrument:
+        raise DataError(f"{path}: the header names no instrument; leave the file out")
+    if not supported(instrument):
+        raise DataError(f"{path}: instrument {instrument} is not supported (GNIRS is); leave the file out")
+    check_complete(path)
+    found = tags(headers)
+    return Input(path, headers, found, _kind(path, found))
+
+
+def _kind(path: Path, found: frozenset[str]) -> str:
+    if "DARK" in found or "FLAT" in found or "BPM" in found:
+        kind = "dark" if "DARK" in found else "flat" if "FLAT" in found else "bad-pixel mask"
+        if "PROCESSED" in found:
+            raise InputError(f"{path}: this is a master {kind} already; give raw frames as input")
+        if kind == "flat" and "IMAGE" not in found:
+            raise InputError(
+                f"{path}: a spectroscopic flat; only flats taken through the keyhole can be reduced"
+            )
+        return kind
+    if "IMAGE" not in found:
+        what = "a spectrum" if "SPECT" in found else "neither image, dark nor flat"
+        raise InputError(f"{path}: the frame is {what}; only keyhole images, darks and flats can be reduced")
+    return "science image" if "UNPREPARED" in found else "reduced image"
+
+
+def _check_common(items: list[Input], kind: str) -> None:
+    first = items[0]
+    for name, words in _COMMON.get(kind, ()):
+        reference = first.describe(name)
+        for item in items[1:]:
+            value = item.describe(name)
+            if _differ(value, reference):
+                unit = " s" if name == "exposure_time" else ""
+                raise InputError(
+                    f"the {kind}s differ in {words}: {first.path.name} has {reference}{unit}, "
+                    f"{item.path.name} has {value}{unit}; give one {words} at a time"
+                )
+
+
+def _differ(value: Any, reference: Any) -> bool:
+    if isinstance(value, float) and isinstance(reference, float):
+        return abs(value - reference) > _TOLERANCE
+    return bool(value != reference)

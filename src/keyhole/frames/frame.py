@@ -1,0 +1,132 @@
+"""The frame that travels between steps: a small, picklable dataclass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from keyhole.headers import Headers, describe, describe_extension, tags
+
+__all__ = ["Frame", "Table"]
+
+
+@dataclass
+class Table:
+    """Named columns of equal length, with units.
+
+    Attributes
+    ----------
+    columns : dict of str to ndarray
+        Column name to values; all of one length.
+    units : dict of str to str
+        Column name to FITS unit; a column without unit is absent.
+    formats : dict of str to str
+        Column name to FITS format, only where the width is fixed by contract (``A128``).
+    """
+
+    columns: dict[str, NDArray[Any]] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+    formats: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+
+@dataclass
+class Frame:
+    """One science extension with its variance, data quality, further planes and tables.
+
+    Attributes
+    ----------
+    name : str
+        Current file name, without folder.
+    primary, header : `astropy.io.fits.Header`
+        Primary header, and header of the science extension.
+    data : (ny, nx) float32 ndarray
+        Pixels, in the unit named by ``BUNIT`` of `header` (absent: ADU).
+    variance : (ny, nx) float32 ndarray or None
+        Variance of `data`, unit squared.
+    mask : (ny, nx) uint16 ndarray or None
+        Data-quality bits, 0 = good.
+    planes : dict of str to ndarray
+        Further pixel planes of the same shape, such as ``OBJMASK``.
+    tables : dict of str to `Table`
+        ``OBJCAT`` belongs to the extension; ``HISTORY`` and ``PROVENANCE`` to the file.
+    path : Path or None
+        Where the frame was read from.
+    """
+
+    name: str
+    primary: fits.Header
+    header: fits.Header
+    data: NDArray[np.float32]
+    variance: NDArray[np.float32] | None = None
+    mask: NDArray[np.uint16] | None = None
+    planes: dict[str, NDArray[Any]] = field(default_factory=dict)
+    tables: dict[str, Table] = field(default_factory=dict)
+    path: Path | None = None
+
+    @property
+    def headers(self) -> Headers:
+        """The cards in the form from which tags and descriptors are computed."""
+        return Headers(primary=self.primary, extensions=(self.header,), name=self.name)
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """What the frame is."""
+        return tags(self.headers)
+
+    def describe(self, name: str, **options: Any) -> Any:
+        """Answer a descriptor for the one extension of this frame (never a list)."""
+        return describe_extension(self.headers, name, **options)
+
+    def describe_file(self, name: str, **options: Any) -> Any:
+        """Answer a descriptor for the file as a whole (a list where values belong to extensions)."""
+        return describe(self.headers, name, **options)
+
+    @property
+    def root(self) -> str:
+        """Name of the raw file without extension; product names start with it."""
+        original = str(self.primary.get("ORIGNAME") or self.name)
+        return strip_extension(Path(original).name)
+
+    def copy(self) -> Frame:
+        """Copy headers and containers; pixel arrays are shared, as steps never change them in place."""
+        return Frame(
+            name=self.name,
+            primary=self.primary.copy(),
+            header=self.header.copy(),
+            data=self.data,
+            variance=self.variance,
+            mask=self.mask,
+            planes=dict(self.planes),
+            tables={
+                key: Table(dict(t.columns), dict(t.units), dict(t.formats)) for key, t in self.tables.items()
+            },
+            path=self.path,
+        )
+
+    def to_astrodata(self) -> Any:
+        """Convert to `astrodata.AstroData`, the field's exchange form."""
+        from keyhole.frames.exchange import to_astrodata  # astrodata costs 1-2 s of import
+
+        return to_astrodata(self)
+
+    @classmethod
+    def from_astrodata(cls, ad: Any) -> Frame:
+        """Convert from `astrodata.AstroData` with a single extension."""
+        from keyhole.frames.exchange import from_astrodata
+
+        return from_astrodata(ad)
+
+
+def strip_extension(name: str) -> str:
+    """Remove ``.fits`` and a compression ending from a file name."""
+    for ending in (".gz", ".bz2"):
+        name = name.removesuffix(ending)
+    return name.removesuffix(".fits")

@@ -1,0 +1,81 @@
+"""HISTORY and PROVENANCE tables: what was done to a frame, and from which files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from keyhole.frames.frame import Frame, Table
+
+__all__ = ["add_history", "add_provenance", "file_md5", "merge_provenance"]
+
+_HISTORY_COLUMNS = ("primitive", "args", "timestamp_start", "timestamp_stop")
+_PROVENANCE_COLUMNS = ("timestamp", "filename", "md5", "provenance_added_by")
+_WIDTHS = {
+    "primitive": "A128",
+    "timestamp_start": "A28",
+    "timestamp_stop": "A28",
+    "timestamp": "A28",
+    "filename": "A128",
+    "md5": "A128",
+    "provenance_added_by": "A128",
+}
+
+
+def file_md5(path: Path | str) -> str:
+    """MD5 sum of a file as it lies on disk, in hexadecimal."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def add_history(frame: Frame, primitive: str, args: str, start: str, stop: str) -> None:
+    """Append one row to the HISTORY table of a frame. Changes its input.
+
+    Parameters
+    ----------
+    primitive : str
+        Public name of the step.
+    args : str
+        JSON text of its parameters.
+    start, stop : str
+        ISO time stamps, UTC.
+    """
+    _append(frame, "HISTORY", dict(zip(_HISTORY_COLUMNS, (primitive, args, start, stop), strict=True)))
+
+
+def add_provenance(frame: Frame, timestamp: str, filename: str, md5: str, added_by: str) -> None:
+    """Append one row to the PROVENANCE table unless the same file stands there. Changes its input."""
+    table = frame.tables.get("PROVENANCE")
+    if table is not None and len(table):
+        known = set(zip(table.columns["filename"], table.columns["md5"], strict=True))
+        if (filename, md5) in known:
+            return
+    row = (timestamp, filename, md5, added_by)
+    _append(frame, "PROVENANCE", dict(zip(_PROVENANCE_COLUMNS, row, strict=True)))
+
+
+def merge_provenance(target: Frame, sources: Iterable[Frame]) -> None:
+    """Give `target` the union of the PROVENANCE rows of `sources`, in their order. Changes `target`."""
+    target.tables.pop("PROVENANCE", None)
+    seen: dict[tuple[str, str], tuple[str, ...]] = {}
+    for source in sources:
+        table = source.tables.get("PROVENANCE")
+        if table is None:
+            continue
+        for row in zip(*(table.columns[name] for name in _PROVENANCE_COLUMNS), strict=True):
+            seen.setdefault((str(row[1]), str(row[2])), tuple(str(item) for item in row))
+    if seen:
+        columns = {
+            name: np.array([row[i] for row in seen.values()]) for i, name in enumerate(_PROVENANCE_COLUMNS)
+        }
+        target.tables["PROVENANCE"] = Table(columns, formats={name: _WIDTHS[name] for name in columns})
+
+
+def _append(frame: Frame, table_name: str, row: dict[str, str]) -> None:
+    old = frame.tables.get(table_name)
+    before = {name: list(old.columns.get(name, [])) if old else [] for name in row}
+    columns = {name: np.array([*before[name], value]) for name, value in row.items()}
+    frame.tables[table_name] = Table(columns, formats={n: _WIDTHS[n] for n in row if n in _WIDTHS})

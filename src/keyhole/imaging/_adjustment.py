@@ -1,0 +1,208 @@
+"""One least squares solution for the shifts of all frames and the positions of all stars.
+
+With ``z`` the position of star ``s`` in frame ``i``, turned back by the frame's rotation, the model is
+``z = p_s + u_i``. Eliminating the stars leaves one small linear system for the offsets ``u``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.imaging._voting import Catalogue, nearest_pairs
+
+__all__ = ["Solution", "adjust", "rotation_matrix"]
+
+_ROUNDS: Final = 6
+_CLIP: Final = 4.0
+_TIGHT: Final = 1.5
+"""Largest distance of two detections of one star once the first solution is known, pixels."""
+_MIN_LIMIT: Final = 0.05
+"""Detections closer than this to the solution are never clipped, pixels."""
+_MIN_SPREAD: Final = 30.0
+"""Root mean square distance from their centre, pixels, that sources need to measure a rotation."""
+_MIN_EFFECT: Final = 0.05
+"""Displacement of the outermost source, pixels, below which a rotation is not worth an interpolation."""
+_MAX_CHANCE: Final = 1e-3
+"""Probability, for all frames together, of taking noise for a rotation."""
+
+Float64 = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+
+class Solution(NamedTuple):
+    """Rotations (radians), offsets ``u`` (pixels), numbers of agreeing sources and their scatter per axis."""
+
+    angle: Float64
+    offset: Float64
+    n_matched: Index
+    rms: Float64
+
+
+class _Observations(NamedTuple):
+    """Detections of stars that were seen in at least two frames."""
+
+    frame: Index
+    star: Index
+    z: Float64
+    weight: Float64
+
+    def keep(self, chosen: NDArray[np.bool_]) -> _Observations:
+        """Chosen detections of stars that two of them belong to, stars renumbered."""
+        often = np.bincount(self.star[chosen], minlength=int(self.star.max(initial=0)) + 1) > 1
+        kept = chosen & often[self.star]
+        _, star = np.unique(self.star[kept], return_inverse=True)
+        return _Observations(self.frame[kept], star, self.z[kept], self.weight[kept])
+
+
+def rotation_matrix(angle: float) -> Float64:
+    """Matrix that turns ``(x, y)`` by an angle in radians, from x towards y."""
+    return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+
+
+def adjust(catalogues: Sequence[Catalogue], start: Float64, *, match_radius: float, rotate: bool) -> Solution:
+    """Solve for all frames together, starting from shifts good to about a pixel.
+
+    Parameters
+    ----------
+    catalogues : sequence of Catalogue
+        Sources of each frame.
+    start : (k, 2) float64
+        First shifts.
+    match_radius : float
+        Largest distance of two detections of one star in the first round, pixels.
+    rotate : bool
+        Allow rotations where they are significant.
+
+    Returns
+    -------
+    Solution
+        Undetermined by a shift and a rotation common to all frames.
+    """
+    angle, offset = np.zeros(len(catalogues)), start.copy()
+    for step in range(_ROUNDS):
+        radius = match_radius if step == 0 else min(match_radius, _TIGHT)
+        observed = _associate(catalogues, angle, offset, radius)
+        observed, residual, offset = _robust_solution(observed, offset)
+        turned = _rotations(observed, residual, angle) if rotate else {}
+        for i, (turn, move) in turned.items():
+            angle[i] += turn
+            offset[i] += move
+        if step > 0 and not any(abs(turn) > 1e-7 for turn, _ in turned.values()):
+            break
+    squares = np.bincount(observed.frame, (residual**2).mean(axis=1), minlength=len(catalogues))
+    number = np.bincount(observed.frame, minlength=len(catalogues))
+    return Solution(angle, offset, number, np.sqrt(squares / np.maximum(number, 1)))
+
+
+def _associate(
+    catalogues: Sequence[Catalogue], angle: Float64, offset: Float64, radius: float
+) -> _Observations:
+    """Decide which detections are one star, frame by frame against the mean positions so far."""
+    z = [c.xy @ rotation_matrix(a) for c, a in zip(catalogues, angle, strict=True)]
+    order = sorted(range(len(catalogues)), key=lambda i: -len(z[i]))
+    position, weight = np.empty((0, 2)), np.empty(0)
+    star_of: dict[int, Index] = {}
+    for i in order:
+        here, own = z[i] - offset[i], catalogues[i].weight
+        known, seen = nearest_pairs(position, here, radius)
+        star = np.full(len(here), -1, np.intp)
+        star[seen] = known
+        total = weight[known] + own[seen]
+        position[known] += (own[seen] / total)[:, np.newaxis] * (here[seen] - position[known])
+        weight[known] = total
+        new = star < 0
+        star[new] = len(position) + np.arange(new.sum())
+        position, weight = np.concatenate([position, here[new]]), np.concatenate([weight, own[new]])
+        star_of[i] = star
+    frames = range(len(catalogues))
+    every = _Observations(
+        np.concatenate([np.full(len(z[i]), i, np.intp) for i in frames]),
+        np.concatenate([star_of[i] for i in frames]),
+        np.concatenate(z),
+        np.concatenate([catalogues[i].weight for i in frames]),
+    )
+    return every.keep(np.ones(len(every.frame), bool))
+
+
+def _robust_solution(observed: _Observations, offset: Float64) -> tuple[_Observations, Float64, Float64]:
+    """Offsets from the detections that agree; returns these, their residuals and the offsets."""
+    every = observed
+    for _ in range(5):
+        offset, star_position = _solve(observed, offset)
+        if not len(observed.frame):
+            break
+        residual = observed.z - offset[observed.frame] - star_position[observed.star]
+        misfit = np.hypot(residual[:, 0], residual[:, 1])
+        normal = misfit * np.sqrt(observed.weight)
+        # Median of a Rayleigh distribution: 1.1774 sigma.
+        limit = _CLIP * float(np.median(normal)) / 1.1774
+        agrees = (normal <= limit) | (misfit <= _MIN_LIMIT)
+        if agrees.all():
+            break
+        observed = observed.keep(agrees)
+    if not len(observed.frame):
+        return every.keep(np.zeros(len(every.frame), bool)), np.empty((0, 2)), offset
+    offset, star_position = _solve(observed, offset)
+    return observed, observed.z - offset[observed.frame] - star_position[observed.star], offset
+
+
+def _solve(observed: _Observations, offset: Float64) -> tuple[Float64, Float64]:
+    """Offsets and star positions of least squares; frames without tie to the others keep their offset."""
+    frames, stars = len(offset), int(observed.star.max(initial=-1)) + 1
+    weight = np.zeros((frames, stars))
+    np.add.at(weight, (observed.frame, observed.star), observed.weight)
+    per_star = weight.sum(axis=0)
+    normal = np.diag(weight.sum(axis=1)) - (weight / per_star) @ weight.T
+
+    def star_means(u: Float64) -> Float64:
+        total = np.zeros((stars, 2))
+        np.add.at(total, observed.star, observed.weight[:, np.newaxis] * (observed.z - u[observed.frame]))
+        return np.asarray(total / per_star[:, np.newaxis])
+
+    residual = observed.z - offset[observed.frame] - star_means(offset)[observed.star]
+    pull = np.zeros((frames, 2))
+    np.add.at(pull, observed.frame, observed.weight[:, np.newaxis] * residual)
+    # The common shift is free: the smallest correction is the one wanted.
+    solved = offset + np.linalg.lstsq(normal, pull, rcond=1e-10)[0]
+    return solved, star_means(solved)
+
+
+def _rotations(
+    observed: _Observations, residual: Float64, angle: Float64
+) -> dict[int, tuple[float, Float64]]:
+    """Significant rotations of frames, each with the change of offset that belongs to it."""
+    found = {}
+    frames = np.unique(observed.frame)
+    for i in frames:
+        own = observed.frame == i
+        if own.sum() < 3:
+            continue
+        weight = observed.weight[own] / observed.weight[own].sum()
+        centre, mean = weight @ observed.z[own], weight @ residual[own]
+        arm, rest = observed.z[own] - centre, residual[own] - mean
+        spread2 = float(weight @ (arm**2).sum(axis=1))
+        torque = float(weight @ (arm[:, 0] * rest[:, 1] - arm[:, 1] * rest[:, 0]))
+        turn = torque / spread2
+        unexplained = float(weight @ (rest**2).sum(axis=1)) - turn * torque
+        effect = abs(angle[i] + turn) * float(np.hypot(arm[:, 0], arm[:, 1]).max())
+        if spread2 < _MIN_SPREAD**2 or effect < _MIN_EFFECT:
+            continue
+        freedom = 2 * int(own.sum()) - 3
+        statistic = turn * torque * freedom / max(unexplained, 1e-30)
+        # Once accepted, a rotation is refined without asking again.
+        if angle[i] != 0 or _chance_of(statistic, freedom) < _MAX_CHANCE / len(frames):
+            found[int(i)] = (turn, mean - turn * np.array([-centre[1], centre[0]]))
+    return found
+
+
+def _chance_of(statistic: float, freedom: int) -> float:
+    """Probability of an F of 1 and ``freedom`` degrees this large by chance."""
+    # scipy.special is slow to import and rarely needed.
+    from scipy.special import fdtrc
+
+    return float(fdtrc(1, freedom, statistic))

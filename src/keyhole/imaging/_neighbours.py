@@ -1,0 +1,96 @@
+"""Statistics of the neighbours of every pixel, from usable pixels alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.imaging._order_statistics import sort_planes, sorted_median
+
+__all__ = ["bounding_box", "local_median", "neighbour_statistic", "ring_offsets", "square_offsets"]
+
+_BLOCK_VALUES: Final = 1 << 20
+
+Offsets = Sequence[tuple[int, int]]
+
+
+def bounding_box(region: NDArray[np.bool_], margin: int = 0) -> tuple[slice, slice]:
+    """Rows and columns of the smallest box around the True pixels, with a margin; empty if there are none."""
+    rows = np.flatnonzero(region.any(axis=1))
+    columns = np.flatnonzero(region.any(axis=0))
+    if not rows.size:
+        return slice(0, 0), slice(0, 0)
+    return (
+        slice(max(int(rows[0]) - margin, 0), min(int(rows[-1]) + 1 + margin, region.shape[0])),
+        slice(max(int(columns[0]) - margin, 0), min(int(columns[-1]) + 1 + margin, region.shape[1])),
+    )
+
+
+def square_offsets(radius: int) -> Offsets:
+    """Offsets (y, x) to all pixels of the square of side ``2 * radius + 1``, its centre left out."""
+    reach = range(-radius, radius + 1)
+    return [(dy, dx) for dy in reach for dx in reach if (dy, dx) != (0, 0)]
+
+
+def ring_offsets(inner: float, outer: float) -> Offsets:
+    """Offsets (y, x) to all pixels whose centres are `inner` to `outer` pixels away, both included."""
+    reach = range(-int(outer), int(outer) + 1)
+    return [(dy, dx) for dy in reach for dx in reach if inner**2 <= dy**2 + dx**2 <= outer**2]
+
+
+def local_median(
+    data: NDArray[np.float32], usable: NDArray[np.bool_], *, radius: int
+) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """Median over the usable pixels of the square of side ``2 * radius + 1``, its centre left out."""
+    return neighbour_statistic(data, usable, square_offsets(radius))
+
+
+def neighbour_statistic(
+    data: NDArray[np.float32], usable: NDArray[np.bool_], offsets: Offsets, *, mean: bool = False
+) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """Median (or mean) of the usable pixels at given offsets from every pixel.
+
+    Parameters
+    ----------
+    data : (ny, nx) float32, finite where usable
+    usable : (ny, nx) bool
+    offsets : list of (dy, dx), not empty
+    mean : bool
+        Mean instead of median.
+
+    Returns
+    -------
+    value : (ny, nx) float32
+        0 where there is no usable neighbour.
+    count : (ny, nx) int
+        Usable neighbours.
+    """
+    ny, nx = data.shape
+    radius = max(max(abs(dy), abs(dx)) for dy, dx in offsets)
+    padded = np.full((ny + 2 * radius, nx + 2 * radius), np.inf, np.float32)
+    padded[radius : radius + ny, radius : radius + nx] = np.where(usable, data, np.inf)
+    value = np.zeros((ny, nx), np.float32)
+    count = np.zeros((ny, nx), np.intp)
+    step = max(1, _BLOCK_VALUES // (len(offsets) * nx))
+    for first in range(0, ny, step):
+        height = min(step, ny - first)
+        top = first + radius
+        planes = np.stack(
+            [
+                padded[top + dy : top + dy + height, radius + dx : radius + dx + nx].ravel()
+                for dy, dx in offsets
+            ]
+        )
+        there = np.count_nonzero(planes < np.inf, axis=0)
+        at_least_one = np.maximum(there, 1)
+        if mean:
+            planes[planes == np.inf] = 0
+            centre = (planes.sum(axis=0, dtype=np.float64) / at_least_one).astype(np.float32)
+        else:
+            centre = sorted_median(sort_planes(planes), at_least_one)
+        value[first : first + height] = np.where(there > 0, centre, 0).reshape(height, nx)
+        count[first : first + height] = there.reshape(height, nx)
+    return value, count

@@ -1,0 +1,347 @@
+"""One image from many: rejection of outliers and combination, pixel by pixel, with variance and quality bits.
+
+Above every output pixel stands a column of ``n`` inputs. Only the inputs of the best quality class present
+take part (good before cosmic ray before overlap before bad before unilluminated before no data), outliers
+among them are rejected, the rest is combined. Inputs are taken as independent of each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.errors import AlgorithmError, ParameterError
+from keyhole.imaging import bits
+from keyhole.imaging._order_statistics import (
+    lower_median_efficiency,
+    median_efficiency,
+    pick,
+    sort_planes,
+    sorted_median,
+)
+from keyhole.imaging._rejection import Columns, Rejection, RejectMethod, find_outliers
+
+__all__ = ["Combined", "Operation", "RejectMethod", "combine"]
+
+Operation = Literal["mean", "wtmean", "median", "lmedian"]
+Planes = Sequence[NDArray[Any]] | NDArray[Any]
+
+_BLOCK_VALUES: Final = 1 << 19
+"""Values per plane kind in one block of rows: 2 MB, so that a block stays in the processor's cache."""
+
+_BADNESS_ORDER: Final = (bits.COSMIC_RAY, bits.OVERLAP, bits.BAD, bits.UNILLUMINATED, bits.NO_DATA)
+_NO_DATA_CLASS: Final = len(_BADNESS_ORDER)
+
+
+class Combined(NamedTuple):
+    """Result of a combination.
+
+    Attributes
+    ----------
+    data : (ny, nx) float32
+        0 where there is no data in any input.
+    variance : (ny, nx) float32
+    mask : (ny, nx) uint16
+        Bits of the inputs that were used, OR-ed; 16 where there is no data.
+    unused : (ny, nx) int16
+        How many inputs were masked or rejected.
+    """
+
+    data: NDArray[np.float32]
+    variance: NDArray[np.float32]
+    mask: NDArray[np.uint16]
+    unused: NDArray[np.int16]
+
+
+def combine(
+    data: Planes,
+    variance: Planes | None = None,
+    mask: Planes | None = None,
+    *,
+    operation: Operation,
+    reject_method: RejectMethod,
+    lsigma: float = 3.0,
+    hsigma: float = 3.0,
+    nlow: int = 0,
+    nhigh: int = 0,
+    mclip: bool = True,
+    max_iters: int | None = None,
+    weights: Sequence[float] | NDArray[np.float64] | None = None,
+) -> Combined:
+    """Combine images of the same pixels into one.
+
+    Parameters
+    ----------
+    data : n planes (ny, nx), or (n, ny, nx)
+        Any unit and number type. A value that is not finite counts as no data.
+    variance : the same shapes, unit squared, optional
+        Without it the variance of the result comes from the scatter of the values (0 where one value is left
+        alone).
+    mask : the same shapes, uint16 quality bits, optional
+    operation : {"mean", "wtmean", "median", "lmedian"}
+        "wtmean" weights with 1 / variance (needs `variance`); "lmedian" takes the lower of two middle values.
+    reject_method : {"none", "minmax", "sigclip", "varclip"}
+        "minmax" drops `nlow` lowest and `nhigh` highest (in proportion where fewer take part). "sigclip"
+        rejects what lies more than `lsigma` below or `hsigma` above the median, in units of the standard
+        deviation of the values about their mean; no lone outlier among 10 or fewer can be that far off at 3
+        sigma. "varclip" takes each value's own sqrt(variance) as unit and so works from 3 inputs on; without
+        `variance` it is "sigclip".
+    mclip : bool
+        Clip about the median on every pass; False: about the mean from the second pass on.
+    max_iters : int, optional
+        Largest number of clipping passes; None: until nothing changes.
+    weights : n positive numbers, optional
+        Weight of each input in a "mean".
+
+    Returns
+    -------
+    Combined
+        The variance is that of independent normal inputs: for a mean ``sum(w**2 v) / sum(w)**2``, for
+        "wtmean" ``1 / sum(1 / v)``, for a median the mean variance over n times the exact factor for n values
+        (1 to pi/2). Dropping extremes before a median leaves the median, and so its variance, unchanged.
+        Inputs are not changed.
+
+    Raises
+    ------
+    AlgorithmError
+        No input, different shapes, everything rejected by minmax, weights or variances that do not fit.
+    ParameterError
+        Unknown operation or method.
+    """
+    planes, (ny, nx) = _same_shapes(data, variance, mask)
+    n = len(planes)
+    rule = Rejection(reject_method, lsigma, hsigma, nlow, nhigh, mclip, max_iters)
+    _check_options(n, operation, rule, variance is not None)
+    scale = None if weights is None else _checked_weights(weights, n, operation)
+    result = _room((ny, nx))
+    step = max(1, _BLOCK_VALUES // (n * nx))
+    for first in range(0, ny, step):
+        rows = slice(first, min(first + step, ny))
+        columns, empty = _load(planes, variance, mask, rows)
+        block = _combine_columns(columns, operation, rule, scale)
+        for plane in (block.data, block.variance):
+            plane[empty] = 0
+        block.mask[empty] = bits.NO_DATA
+        block.unused[empty] = n
+        result.data[rows] = block.data.reshape(-1, nx)
+        result.variance[rows] = block.variance.reshape(-1, nx)
+        result.mask[rows] = block.mask.reshape(-1, nx)
+        result.unused[rows] = block.unused.reshape(-1, nx)
+    return result
+
+
+def _same_shapes(
+    data: Planes, variance: Planes | None, mask: Planes | None
+) -> tuple[list[NDArray[Any]], tuple[int, int]]:
+    """The data planes and their common shape; raise where any plane differs."""
+    planes = [np.asarray(plane) for plane in data]
+    if not planes:
+        raise AlgorithmError("There is nothing to combine: the list of images is empty.")
+    shapes = [plane.shape for plane in planes]
+    if len(set(shapes)) > 1 or len(shapes[0]) != 2 or 0 in shapes[0]:
+        found = ", ".join(str(shape) for shape in dict.fromkeys(shapes))
+        raise AlgorithmError(f"Only images of one shape (ny, nx) can be combined, these have {found}.")
+    for what, others in (("variance", variance), ("mask", mask)):
+        if others is not None and [np.shape(plane) for plane in others] != shapes:
+            found = ", ".join(str(shape) for shape in dict.fromkeys(np.shape(plane) for plane in others))
+            raise AlgorithmError(
+                f"{len(others)} {what} planes of {found} do not fit {len(shapes)} images of {shapes[0]}."
+            )
+    return planes, (shapes[0][0], shapes[0][1])
+
+
+def _check_options(n: int, operation: Operation, rule: Rejection, has_variance: bool) -> None:
+    for name, value, known in (
+        ("operation", operation, get_args(Operation)),
+        ("reject_method", rule.method, get_args(RejectMethod)),
+    ):
+        if value not in known:
+            raise ParameterError(f"{name}={value!r} is not known; use one of {', '.join(known)}.")
+    if rule.method == "minmax" and (rule.nlow + rule.nhigh >= n or min(rule.nlow, rule.nhigh) < 0):
+        raise AlgorithmError(
+            f"minmax with nlow={rule.nlow} and nhigh={rule.nhigh} leaves nothing of {n} images; "
+            f"use 0 <= nlow + nhigh < {n}."
+        )
+    if operation == "wtmean" and not has_variance:
+        raise AlgorithmError("wtmean needs a variance plane in every image; use mean instead.")
+
+
+def _checked_weights(
+    weights: Sequence[float] | NDArray[np.float64], n: int, operation: Operation
+) -> NDArray[np.float64]:
+    scale = np.asarray(weights, dtype=np.float64)
+    if operation != "mean":
+        raise AlgorithmError(f"Weights per image apply to operation mean, not to {operation}.")
+    if scale.shape != (n,) or not (np.isfinite(scale).all() and (scale > 0).all()):
+        raise AlgorithmError(f"{n} images need {n} positive weights, got {scale.tolist()}.")
+    return scale
+
+
+@lru_cache(maxsize=1)
+def _badness_table() -> NDArray[np.uint8]:
+    """Class of every mask value: 0 if usable, rising with badness; unknown bits count as bad pixels."""
+    values = np.arange(1 << 16)
+    unknown = bits.UNUSABLE & ~sum(_BADNESS_ORDER)
+    table = np.zeros(values.shape, np.uint8)
+    for badness, bit in enumerate(_BADNESS_ORDER, start=1):
+        table[values & (bit | unknown if bit == bits.BAD else bit) != 0] = badness
+    return table
+
+
+def _block(planes: Planes, rows: slice, dtype: type[np.generic]) -> NDArray[Any]:
+    return np.stack([np.asarray(plane[rows], dtype=dtype).ravel() for plane in planes])
+
+
+def _load(
+    planes: list[NDArray[Any]], variance: Planes | None, mask: Planes | None, rows: slice
+) -> tuple[Columns, NDArray[np.bool_]]:
+    """The columns of some rows with the best class accepted, and which of them have no data at all."""
+    values = _block(planes, rows, np.float32)
+    n, m = values.shape
+    noise = None if variance is None else _block(variance, rows, np.float32)
+    flags = None if mask is None else _block(mask, rows, bits.MASK_DTYPE)
+    finite = np.isfinite(values)
+    if noise is not None:
+        finite &= np.isfinite(noise)
+    if not finite.all():
+        flags = np.zeros(values.shape, bits.MASK_DTYPE) if flags is None else flags
+        flags[~finite] |= bits.MASK_DTYPE(bits.NO_DATA)
+    if flags is not None and (flags & bits.MASK_DTYPE(bits.UNUSABLE)).any():
+        badness = _badness_table()[flags]
+        best = badness.min(axis=0)
+        accepted = badness == best
+        out = ~accepted
+        count = np.count_nonzero(accepted, axis=0)
+        empty = best == _NO_DATA_CLASS
+        for plane in (values, noise, flags):
+            if plane is not None:
+                plane[out] = 0
+        if empty.any():
+            # These columns are only carried along; their values may be anything.
+            values[:, empty] = 0
+            if noise is not None:
+                noise[:, empty] = 0
+        return Columns(values, noise, flags, accepted, count), empty
+    return Columns(values, noise, flags, None, np.full(m, n, np.intp)), np.zeros(m, dtype=bool)
+
+
+def _combine_columns(
+    columns: Columns, operation: Operation, rule: Rejection, scale: NDArray[np.float64] | None
+) -> Combined:
+    """Reject and combine; only the columns that lost a value are combined a second time."""
+    n, m = columns.values.shape
+    needs_order = rule.method != "none" or operation in ("median", "lmedian")
+    rows = _sorted(columns) if needs_order else []
+    if rule.method == "none" or n == 1:
+        return _merge(columns, rows, operation, scale)
+    index, accepted = find_outliers(columns, rows, rule)
+    result = _merge(columns, rows, operation, scale) if len(index) < m else _room((m,))
+    if index.size:
+        part = columns.take(index, accepted)
+        again = _merge(part, _sorted(part) if operation in ("median", "lmedian") else [], operation, scale)
+        result.data[index] = again.data
+        result.variance[index] = again.variance
+        result.mask[index] = again.mask
+        result.unused[index] = again.unused
+    if rule.method == "minmax" and operation in ("median", "lmedian"):
+        result = result._replace(variance=_merge(columns, rows, operation, scale).variance)
+    return result
+
+
+def _room(shape: tuple[int, ...]) -> Combined:
+    """Room for a result."""
+    return Combined(
+        np.empty(shape, np.float32),
+        np.empty(shape, np.float32),
+        np.empty(shape, bits.MASK_DTYPE),
+        np.empty(shape, np.int16),
+    )
+
+
+def _sorted(columns: Columns) -> list[NDArray[np.float32]]:
+    work = columns.values.copy()
+    if columns.accepted is not None:
+        work[~columns.accepted] = np.inf
+    return sort_planes(work)
+
+
+def _merge(
+    columns: Columns,
+    rows: list[NDArray[np.float32]],
+    operation: Operation,
+    scale: NDArray[np.float64] | None,
+) -> Combined:
+    """Combine the accepted values of each column."""
+    if operation in ("mean", "wtmean"):
+        value, noise = _average(columns, operation, scale)
+    else:
+        value, noise = _middle(columns, rows, lower=operation == "lmedian")
+    m = columns.values.shape[1]
+    flags = (
+        np.zeros(m, bits.MASK_DTYPE) if columns.bits is None else np.bitwise_or.reduce(columns.bits, axis=0)
+    )
+    unused = (len(columns.values) - columns.count).astype(np.int16)
+    return Combined(value.astype(np.float32), noise.astype(np.float32), flags, unused)
+
+
+def _average(
+    columns: Columns, operation: Operation, scale: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean with equal, given or inverse-variance weights, and its variance."""
+    count = columns.count
+    if operation == "wtmean" and columns.variance is not None:
+        positive = columns.variance > 0
+        weight = np.zeros(positive.shape)
+        np.divide(1.0, columns.variance, out=weight, where=positive)
+        total = weight.sum(axis=0)
+        weighted = total > 0
+        total[~weighted] = 1
+        value = np.where(
+            weighted, (weight * columns.values).sum(axis=0) / total, _sum(columns.values) / count
+        )
+        return value, np.where(weighted, 1 / total, 0)
+    if scale is None:
+        value = _sum(columns.values) / count
+        if columns.variance is not None:
+            return value, _sum(columns.variance) / count**2
+        return value, _scatter_variance(columns, value)
+    total = np.full(count.shape, scale.sum()) if columns.accepted is None else scale @ columns.accepted
+    value = scale @ columns.values / total
+    if columns.variance is not None:
+        return value, scale**2 @ columns.variance / total**2
+    spread = _offsets(columns, value) ** 2
+    return value, (scale**2 @ spread) / total**2 * count / np.maximum(count - 1, 1)
+
+
+def _middle(
+    columns: Columns, rows: list[NDArray[np.float32]], *, lower: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Median or lower median, and its variance."""
+    count = columns.count
+    middle = pick(rows, (count - 1) // 2) if lower else sorted_median(rows, count)
+    value = middle.astype(np.float64)
+    factor = lower_median_efficiency(count) if lower else median_efficiency(count)
+    if columns.variance is None:
+        return value, factor * _scatter_variance(columns, value)
+    return value, factor * _sum(columns.variance) / count**2
+
+
+def _sum(planes: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Sum over the inputs in double precision."""
+    return np.asarray(planes.sum(axis=0, dtype=np.float64))
+
+
+def _offsets(columns: Columns, value: NDArray[np.float64]) -> NDArray[np.float64]:
+    offset = np.asarray(columns.values - value, np.float64)
+    return offset if columns.accepted is None else np.asarray(offset * columns.accepted)
+
+
+def _scatter_variance(columns: Columns, value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Variance of a mean from the scatter of the accepted values about `value`."""
+    count = columns.count
+    squares = (_offsets(columns, value) ** 2).sum(axis=0)
+    return np.asarray(squares / (count * np.maximum(count - 1, 1)))

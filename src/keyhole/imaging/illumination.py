@@ -1,0 +1,156 @@
+"""The pattern that a lamp flat leaves in the sky: how differently lamp and sky fill the field.
+
+The night sky lights the field evenly, a lamp does not. Divided by a lamp flat, the sky shows the inverse of
+the lamp's pattern; a smooth surface through it corrects the photometry (the "superflat" of optical and
+infrared surveys). Scattered light and real slopes of the sky are in it too, so its size and significance come
+with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from keyhole.errors import AlgorithmError, ParameterError
+from keyhole.imaging._order_statistics import sort_planes, sorted_median
+from keyhole.imaging._skypool import make_pool
+from keyhole.imaging.levels import Surface, fit_surface
+
+__all__ = ["Illumination", "fit_illumination"]
+
+_MARGIN: Final = 8
+_BLOCK: Final = 16
+_MIN_BLOCK_PIXELS: Final = 64
+
+
+class Illumination(NamedTuple):
+    """Smooth pattern of the sky after division by the lamp flat.
+
+    Attributes
+    ----------
+    model : float32 array (ny, nx)
+        Divide frames by it. Its median on lit pixels is 1; more than 8 pixels away from these it is 1.
+    amplitude : float
+        Half of its range on lit pixels, as a fraction.
+    significance : float
+        Scatter of the model over that expected from noise and unmodelled structure alone: about 1 for no
+        pattern; trust it above 5.
+    scatter : float
+        Robust scatter of the block means (16 x 16 pixels) about the model, as a fraction.
+    """
+
+    model: NDArray[np.float32]
+    amplitude: float
+    significance: float
+    scatter: float
+
+
+def fit_illumination(
+    frames: Sequence[NDArray[np.float32]],
+    usables: Sequence[NDArray[np.bool_]],
+    levels: ArrayLike | None = None,
+    *,
+    objects: Sequence[NDArray[np.bool_]] | None = None,
+    degree_x: int = 3,
+    degree_y: int = 2,
+) -> Illumination:
+    """Fit a smooth surface to the median of the frames, each divided by its level and without its stars.
+
+    Parameters
+    ----------
+    frames : n float32 arrays (ny, nx)
+        Flat-corrected frames with their sky; one is enough, more are better.
+    usables : n bool arrays (ny, nx)
+        True where a pixel is usable.
+    levels : n positive floats, optional
+        Sky level of each frame. Without it they are measured, free of the influence of which part of the
+        pattern the stars of a frame hide.
+    objects : n bool arrays (ny, nx), optional
+        True on stars.
+    degree_x, degree_y : int
+        Degree of the polynomial along each axis; all products are fitted.
+
+    Returns
+    -------
+    Illumination
+        Changes its input: no.
+
+    Raises
+    ------
+    AlgorithmError
+        No usable pixels, too few for the degree, or a sky level that is not positive.
+    ParameterError
+        Lists of different lengths.
+    """
+    n = len(frames)
+    given = None if levels is None else np.asarray(levels, dtype=np.float64)
+    lengths = {len(usables), n if objects is None else len(objects), n if given is None else given.size}
+    if n == 0 or lengths != {n}:
+        msg = f"illumination: {n} frames, but lists of {sorted(lengths)} entries; give one of each per frame"
+        raise ParameterError(msg)
+    if not any(usable.any() for usable in usables):
+        msg = f"illumination: no usable pixel in any of {n} frames; check their masks"
+        raise AlgorithmError(msg)
+    pool = make_pool(frames, None, usables, objects, scale=given is None, zero=False)
+    if pool.notes or (given is not None and (given <= 0).any()):
+        raise AlgorithmError(
+            "illumination: a frame has no positive sky level, so it shows no pattern of the sky"
+        )
+    scales = np.full(n, pool.level) if given is None else given
+    planes = pool.planes / np.asarray(scales, dtype=np.float32)[:, None]
+    count = np.isfinite(planes).sum(axis=0)
+    median = sorted_median(sort_planes(planes), np.maximum(count, 1))
+    image = np.ones(pool.lit.shape, dtype=np.float32)
+    image[pool.lit] = np.where(count > 0, median, 1)
+    known = np.zeros(pool.lit.shape, dtype=bool)
+    known[pool.lit] = count > 0
+    surface = fit_surface(image, known, degree_x=degree_x, degree_y=degree_y)
+    near = _evaluate(surface, known, pool.lit)
+    middle = float(np.median(near[pool.lit]))
+    scatter, significance = _judge(image, near, known, terms=(degree_x + 1) * (degree_y + 1))
+    near /= np.float32(middle)
+    model = np.ones(pool.shape, dtype=np.float32)
+    model[pool.box] = np.where(_neighbourhood(pool.lit), near, np.float32(1))
+    shown = near[pool.lit]
+    amplitude = 0.5 * float(shown.max() - shown.min())
+    return Illumination(model, amplitude, significance, scatter / middle)
+
+
+def _evaluate(surface: Surface, known: NDArray[np.bool_], lit: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The surface over the shape of `lit`, never beyond its extremes on the fitted pixels."""
+    values = surface.over_box()
+    fitted = values[known[surface.box]]
+    # Pixels beyond the box of the fitted ones take the value of its nearest border.
+    rows, columns = surface.box
+    y = np.clip(np.arange(lit.shape[0]), rows.start, rows.stop - 1) - rows.start
+    x = np.clip(np.arange(lit.shape[1]), columns.start, columns.stop - 1) - columns.start
+    return np.clip(values[np.ix_(y, x)], fitted.min(), fitted.max()).astype(np.float32)
+
+
+def _neighbourhood(lit: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    from scipy import ndimage  # slow import
+
+    return np.asarray(ndimage.maximum_filter(lit, 2 * _MARGIN + 1, mode="constant"))
+
+
+def _judge(
+    image: NDArray[np.float32], model: NDArray[np.float32], known: NDArray[np.bool_], *, terms: int
+) -> tuple[float, float]:
+    """Scatter of block means about the model, and the model's own scatter over what that explains."""
+    count = _block_sums(known.astype(np.float64))
+    full = count >= min(_MIN_BLOCK_PIXELS, float(count.max()))
+    residual = _block_sums(np.where(known, image - model, 0))[full] / count[full]
+    shape = _block_sums(np.where(known, model, 0))[full] / count[full]
+    scatter = 1.4826022 * float(np.median(np.abs(residual - np.median(residual))))
+    # A fit of p terms to m blocks follows p / m of the variance of pure noise.
+    expected = scatter * (max(terms - 1, 1) / residual.size) ** 0.5
+    spread = float(np.std(shape))
+    return scatter, spread / expected if expected > 0 else (np.inf if spread > 0 else 0.0)
+
+
+def _block_sums(values: NDArray[Any]) -> NDArray[np.float64]:
+    sums = np.add.reduceat(values, np.arange(0, values.shape[0], _BLOCK), axis=0, dtype=np.float64)
+    return np.asarray(np.add.reduceat(sums, np.arange(0, values.shape[1], _BLOCK), axis=1))

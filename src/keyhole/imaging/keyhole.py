@@ -1,0 +1,176 @@
+"""The acquisition keyhole: where light falls on the detector, drawn from its geometry and found in an
+exposure.
+
+The lit area is a bar, nearly along x, with a half disc hanging under it (towards smaller y). Filters without
+wings show only what lies within a circle around the centre of the disc. Positions are 0-based (x, y) pixel
+centres.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.errors import AlgorithmError
+from keyhole.imaging._keyhole_fit import Fit, centroid_of_largest_region, fit_keyhole
+from keyhole.imaging._keyhole_outline import KeyholeShape, OutlineModel
+
+__all__ = ["KeyholeShape", "Placement", "draw_keyhole", "locate_keyhole"]
+
+
+class Placement(NamedTuple):
+    """Where the keyhole is in an exposure.
+
+    Attributes
+    ----------
+    centroid : (x, y)
+        To be given to `draw_keyhole`.
+    dx, dy : float
+        Centroid minus the default one, pixels.
+    n_lit : int
+        Usable pixels brighter than half light in and next to the shape.
+    trusted : bool
+        False: the centroid is the default one.
+    reason : str
+        Why, with numbers.
+    """
+
+    centroid: tuple[float, float]
+    dx: float
+    dy: float
+    n_lit: int
+    trusted: bool
+    reason: str
+
+
+def draw_keyhole(
+    shape: tuple[int, int],
+    *,
+    geometry: KeyholeShape,
+    pixel_scale: float,
+    centroid: tuple[float, float],
+    wings: bool,
+    red: bool,
+    xshift: float = 0,
+    yshift: float = 0,
+) -> NDArray[np.bool_]:
+    """Draw the lit area.
+
+    Parameters
+    ----------
+    shape : (ny, nx)
+        Of the whole detector.
+    geometry : KeyholeShape
+    pixel_scale : float
+        Arcsec per pixel.
+    centroid : (x, y)
+        Nominal centroid of the lit area, pixels.
+    wings : bool
+        False for filters that show only the part near the disc.
+    red : bool
+        Whether the camera is a red one.
+    xshift, yshift : float
+        Moves the shape, pixels; the tilt of the bar keeps its pivot.
+
+    Returns
+    -------
+    (ny, nx) bool
+        True = lit.
+    """
+    line = OutlineModel(shape, geometry, pixel_scale, wings, red).outline(centroid, xshift, yshift)
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    xc, yc = line.centre
+    tilt = line.slope * (x - line.pivot)
+    bar = (x >= line.left) & (x <= line.right)
+    lit = bar & (y > yc - line.half_width + tilt) & (y <= yc + line.half_width + tilt)
+    distance = (x - xc) ** 2 + (y - yc) ** 2
+    lit |= (distance < line.radius**2) & (y < yc)
+    if line.outer is not None:
+        lit &= distance <= line.outer**2
+    return np.asarray(lit)
+
+
+def locate_keyhole(
+    data: NDArray[np.float32],
+    usable: NDArray[np.bool_] | None = None,
+    *,
+    read_noise: float | None,
+    expected_pixels: float,
+    default_centroid: tuple[float, float],
+    geometry: KeyholeShape,
+    pixel_scale: float,
+    wings: bool,
+    red: bool,
+) -> Placement:
+    """Find the keyhole in one exposure, to a fraction of a pixel.
+
+    The shape is moved to where the sum over it of (light - half light) is largest; values are cut
+    symmetrically about half light, so stars, hot pixels and cosmic rays count no more than any pixel. It is
+    looked for around its default place, and if it is not there, around the centroid of the largest bright
+    region.
+
+    Parameters
+    ----------
+    data : (ny, nx) float32
+        Any unit; sky or lamp, with or without offset.
+    usable : (ny, nx) bool, optional
+        False: leave the pixel out.
+    read_noise : float or None
+        In the unit of `data`; None: taken from the scatter of the dark pixels.
+    expected_pixels : float
+        Usual number of lit pixels.
+    default_centroid : (x, y)
+    geometry, pixel_scale, wings, red
+        See `draw_keyhole`.
+
+    Returns
+    -------
+    Placement
+        Not trusted, with the default centroid, when there is no light, too little of the expected area is
+        lit, or the edges of the exposure are not those of the shape.
+
+    Raises
+    ------
+    AlgorithmError
+        No usable pixel.
+    """
+    good = np.isfinite(data) if usable is None else usable & np.isfinite(data)
+    if not good.any():
+        raise AlgorithmError(f"The keyhole cannot be found: none of {data.size} pixels is usable.")
+    model = OutlineModel((data.shape[0], data.shape[1]), geometry, pixel_scale, wings, red)
+    fit = fit_keyhole(data, good, model, start=default_centroid, expected_pixels=expected_pixels)
+    if not fit.trusted:
+        region = draw_keyhole(
+            model.shape,
+            geometry=geometry,
+            pixel_scale=pixel_scale,
+            centroid=default_centroid,
+            wings=wings,
+            red=red,
+        )
+        moved = centroid_of_largest_region(data, good, read_noise, expected_pixels, geometry)
+        if moved is not None and region.any():
+            # The table's centroid is not that of the drawn shape: compare like with like.
+            rows, columns = np.nonzero(region)
+            gain = model.x_gain(default_centroid)
+            start = (
+                default_centroid[0] + (moved[0] - float(columns.mean())) / gain,
+                default_centroid[1] + moved[1] - float(rows.mean()),
+            )
+            again = fit_keyhole(data, good, model, start=start, expected_pixels=expected_pixels)
+            fit = again if again.trusted else fit
+    return _placement(fit, default_centroid)
+
+
+def _placement(fit: Fit, default: tuple[float, float]) -> Placement:
+    centroid = fit.centroid if fit.trusted else default
+    return Placement(
+        centroid,
+        centroid[0] - default[0],
+        centroid[1] - default[1],
+        fit.n_lit,
+        fit.trusted,
+        fit.reason,
+    )

@@ -1,0 +1,179 @@
+"""Noise of one exposure: level of its unlit pixels, variance, and robust measures of level and scatter."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.errors import AlgorithmError
+from keyhole.imaging.bits import UNILLUMINATED, UNUSABLE
+
+__all__ = ["Level", "clipped_median_sigma", "pedestal", "robust_sigma", "variance_model"]
+
+_SIGMA_PER_MAD: Final = 1.482602218505602
+"""Standard deviation of a normal distribution over its median absolute deviation."""
+
+_CLIP: Final = 4.0
+_CLIPPED_SCATTER: Final = 0.9994643
+"""Standard deviation of a unit normal distribution cut at plus and minus 4."""
+
+_FEWEST_DARK_PIXELS: Final = 100
+_SPOILED: Final = np.uint16(UNUSABLE & ~UNILLUMINATED)
+"""Bits that forbid to use a pixel even where no light is wanted."""
+
+
+class Level(NamedTuple):
+    """Robust level and scatter of some pixels.
+
+    Attributes
+    ----------
+    median : float
+        Median of the pixels that were kept.
+    sigma : float
+        Standard deviation of one pixel.
+    pixels : int
+        Number of pixels kept.
+    """
+
+    median: float
+    sigma: float
+    pixels: int
+
+
+def robust_sigma(values: NDArray[Any]) -> float:
+    """Standard deviation from the median absolute deviation, blind to up to half of outliers.
+
+    Parameters
+    ----------
+    values : array of any shape, at least one value, finite
+
+    Returns
+    -------
+    float
+        In the unit of `values`; normal deviates give their standard deviation.
+    """
+    values = np.asarray(values)
+    return _SIGMA_PER_MAD * float(np.median(np.abs(values - np.median(values))))
+
+
+def clipped_median_sigma(data: NDArray[Any], usable: NDArray[np.bool_] | None = None) -> Level:
+    """Median and standard deviation of the pixels without stars, cosmic rays and hot pixels.
+
+    Starts from the median absolute deviation and rejects beyond 4 sigma of the median until nothing changes;
+    the standard deviation is corrected for what a normal distribution loses by that.
+
+    Parameters
+    ----------
+    data : array of any shape
+    usable : bool array of the same shape, optional
+        False: leave out. Values that are not finite are always left out.
+
+    Returns
+    -------
+    Level
+        In the unit of `data`.
+
+    Raises
+    ------
+    AlgorithmError
+        No usable pixel.
+    """
+    good = np.isfinite(data)
+    if usable is not None:
+        good &= usable
+    values = np.asarray(data)[good]
+    if not values.size:
+        raise AlgorithmError(f"No level can be measured: none of {np.size(data)} pixels is usable.")
+    middle = float(np.median(values))
+    # In coarse digits more than half of the pixels can have the same value: then the deviation is no measure.
+    sigma = robust_sigma(values) or float(np.std(values, dtype=np.float64))
+    for _ in range(20):
+        kept = values[np.abs(values - middle) <= _CLIP * sigma]
+        middle = float(np.median(kept))
+        sigma = float(np.std(kept, dtype=np.float64)) / _CLIPPED_SCATTER
+        if kept.size == values.size:
+            break
+        values = kept
+    return Level(middle, sigma, int(values.size))
+
+
+def pedestal(
+    data: NDArray[np.float32],
+    dark_region: NDArray[np.bool_] | None,
+    mask: NDArray[np.uint16] | None = None,
+) -> float:
+    """Electronic offset of one exposure: the robust level of the pixels that no light reaches.
+
+    Parameters
+    ----------
+    data : (ny, nx) float32
+    dark_region : (ny, nx) bool, optional
+        True where no light falls; None: nowhere (a dark exposure).
+    mask : (ny, nx) uint16, optional
+        Quality bits. Unusable pixels are left out, unilluminated ones are not: they are what is wanted.
+
+    Returns
+    -------
+    float
+        In the unit of `data`.
+
+    Raises
+    ------
+    AlgorithmError
+        Fewer than 100 pixels to measure.
+    """
+    good = np.ones(data.shape, dtype=bool) if dark_region is None else dark_region.copy()
+    if mask is not None:
+        good &= (mask & _SPOILED) == 0
+    good &= np.isfinite(data)
+    count = int(np.count_nonzero(good))
+    if count < _FEWEST_DARK_PIXELS:
+        raise AlgorithmError(
+            f"The offset cannot be measured on {count} unlit pixels; {_FEWEST_DARK_PIXELS} are needed."
+        )
+    return clipped_median_sigma(data, good).median
+
+
+def variance_model(
+    data: NDArray[np.float32],
+    *,
+    read_noise: float,
+    pedestal: float = 0.0,
+    gain: float = 1.0,
+    read: bool = True,
+    poisson: bool = True,
+) -> NDArray[np.float32]:
+    """Variance of one exposure from read noise and photon statistics.
+
+    ``(read_noise / gain)**2 + max(data - pedestal, 0) / gain``: the electronic offset is no light and adds no
+    photon noise, so it is taken off first.
+
+    Parameters
+    ----------
+    data : (ny, nx) float32
+        Sum of the coadds, electrons (or ADU with `gain`).
+    read_noise : float
+        Electrons, of the sum of the coadds (one coadd times the root of their number).
+    pedestal : float
+        Offset of unlit pixels in the unit of `data`; 0 counts everything as light.
+    gain : float
+        Electrons per unit of `data`.
+    read, poisson : bool
+        Which of the two terms to include.
+
+    Returns
+    -------
+    (ny, nx) float32
+        In the unit of `data`, squared.
+    """
+    variance = np.zeros(data.shape, np.float32)
+    if poisson:
+        np.subtract(data, np.float32(pedestal), out=variance)
+        np.maximum(variance, 0, out=variance)
+        if gain != 1.0:
+            variance /= np.float32(gain)
+    if read:
+        variance += np.float32((read_noise / gain) ** 2)
+    return variance

@@ -1,0 +1,337 @@
+"""Quality of pixels: saturation, non-linearity, hot and weak ones, persistence, and filling in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.errors import AlgorithmError
+from keyhole.imaging import bits
+from keyhole.imaging._neighbours import bounding_box, local_median, neighbour_statistic, ring_offsets
+from keyhole.imaging.noise import clipped_median_sigma, robust_sigma
+
+__all__ = [
+    "apply_dq",
+    "flag_persistence",
+    "flag_saturation",
+    "hot_pixels",
+    "linearised_level",
+    "nonlinearity_correct",
+    "weak_pixels",
+]
+
+_LARGEST_HOLE: Final = 10000
+"""A larger region below the non-linear level is no hole of hidden saturation, in pixels."""
+
+_GLOW_SIGMA: Final = 5.0
+"""How far the local level of a dark may wander from its overall level, in units of its scatter."""
+
+_FEWEST_NEIGHBOURS: Final = 3
+
+
+def flag_saturation(
+    raw: NDArray[np.float32], *, saturation_level: float, nonlinear_level: float
+) -> NDArray[np.uint16]:
+    """Flag saturated and non-linear pixels of a raw exposure.
+
+    A pixel driven far beyond saturation reads low again, because both of its reads are saturated. Such pixels
+    are holes: regions (neighbours share a side) of at most 10000 pixels that non-linear pixels cut off from
+    the rest.
+
+    Parameters
+    ----------
+    raw : (ny, nx) float32
+        Raw counts, before any correction.
+    saturation_level, nonlinear_level : float
+        In the unit of `raw`.
+
+    Returns
+    -------
+    (ny, nx) uint16
+        Bit 4 at and above saturation and in the holes, bit 2 from the non-linear level up to saturation.
+    """
+    flags = np.zeros(raw.shape, bits.MASK_DTYPE)
+    high = raw >= min(nonlinear_level, saturation_level)
+    if not high.any():
+        return flags
+    flags[high] = bits.NONLINEAR
+    flags[raw >= saturation_level] = bits.SATURATED
+    flags[_holes(high)] = bits.SATURATED
+    return flags
+
+
+def _holes(high: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Small regions of False that True pixels and the edges of the image cut off from the rest."""
+    # The first pixel of a hole, row by row, has high pixels (or the edge) above and to its left: without such
+    # a pixel there is no hole, and scipy need not be loaded.
+    above = np.ones_like(high)
+    above[1:] = high[:-1]
+    left = np.ones_like(high)
+    left[:, 1:] = high[:, :-1]
+    starts = ~high & above & left
+    starts[0, 0] = False
+    if not starts.any():
+        return np.zeros_like(high)
+    from scipy import ndimage  # slow to load and rarely needed
+
+    labels, _ = ndimage.label(~high)
+    sizes = np.bincount(labels.ravel())
+    # Half of a small image is its background, not a hole.
+    small = sizes <= min(_LARGEST_HOLE, high.size // 2)
+    small[0] = False
+    return np.asarray(small[labels])
+
+
+def nonlinearity_correct(
+    data: NDArray[np.float32],
+    variance: NDArray[np.float32] | None,
+    *,
+    coadds: int,
+    exposure_per_coadd: float,
+    time_delta: float,
+    even: tuple[float, float],
+    odd: tuple[float, float],
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Make counts proportional to light: a polynomial per row parity, then the true length of the exposure.
+
+    With c the counts of one coadd, ``c' = c (1 + c (gamma + c eta))``, then everything is scaled with
+    ``t / (t + time_delta)``. The photon noise grows with the counts that the detector had lost.
+
+    Parameters
+    ----------
+    data : (ny, nx) float32
+        Electrons, sum of the coadds.
+    variance : (ny, nx) float32, optional
+        Electrons squared.
+    coadds : int
+    exposure_per_coadd, time_delta : float
+        Seconds.
+    even, odd : (gamma, eta)
+        Per electron and per electron squared, for the 0-based even and odd rows.
+
+    Returns
+    -------
+    data, variance : (ny, nx) float32 (variance None if none was given)
+
+    Raises
+    ------
+    AlgorithmError
+        An exposure time that is not positive, or shorter than the correction.
+    """
+    effective = exposure_per_coadd + time_delta
+    if exposure_per_coadd <= 0 or effective <= 0:
+        raise AlgorithmError(
+            f"An exposure of {exposure_per_coadd} s cannot be corrected for {time_delta} s of non-linearity."
+        )
+    scale = exposure_per_coadd / effective
+    corrected = np.empty_like(data)
+    for first, coefficients in ((0, even), (1, odd)):
+        corrected[first::2] = _linear_counts(data[first::2], coadds, coefficients)
+    if variance is None:
+        return corrected * np.float32(scale), None
+    noise = np.maximum(variance + (corrected - data), 0)
+    return corrected * np.float32(scale), noise * np.float32(scale**2)
+
+
+def linearised_level(level: float, *, coadds: int, even: tuple[float, float]) -> float:
+    """What the polynomial of the even rows makes of a detector limit (electrons, sum of the coadds)."""
+    return float(_linear_counts(np.array(level, np.float64), coadds, even))
+
+
+def _linear_counts(
+    counts: NDArray[np.floating[Any]], coadds: int, coefficients: tuple[float, float]
+) -> NDArray[np.float64]:
+    gamma, eta = coefficients
+    single = counts.astype(np.float64) / coadds
+    return np.asarray(single * (1 + single * (gamma + single * eta)) * coadds)
+
+
+def hot_pixels(
+    dark: NDArray[np.float32],
+    variance: NDArray[np.float32] | None = None,
+    mask: NDArray[np.uint16] | None = None,
+    *,
+    nsigma: float = 10.0,
+    minimum: float = 100.0,
+) -> NDArray[np.bool_]:
+    """Pixels of a dark far above or below their neighbours.
+
+    A pixel is compared with the median of the 5 x 5 pixels around it (kept near the level of the whole dark,
+    so that clusters cannot hide) and is hot or cold when it differs by more than `minimum` and by more than
+    `nsigma` times the larger of the scatter of all such differences and its own sigma.
+
+    Parameters
+    ----------
+    dark : (ny, nx) float32
+        Electrons.
+    variance : (ny, nx) float32, optional
+    mask : (ny, nx) uint16, optional
+        Pixels that are unusable already are not compared with, but still judged.
+    nsigma : float
+    minimum : float
+        Electrons. A smaller excess is real but harmless: it is subtracted, and its noise is in the variance.
+
+    Returns
+    -------
+    (ny, nx) bool
+    """
+    good = np.isfinite(dark)
+    if mask is not None:
+        good &= bits.usable(mask)
+    level = clipped_median_sigma(dark, good)
+    around, count = local_median(dark, good, radius=2)
+    around[count < _FEWEST_NEIGHBOURS] = level.median
+    reach = _GLOW_SIGMA * level.sigma
+    np.clip(around, level.median - reach, level.median + reach, out=around)
+    difference = np.where(np.isfinite(dark), dark, np.inf) - around
+    sigma = np.full_like(dark, robust_sigma(difference[good]))
+    if variance is not None:
+        np.maximum(sigma, np.sqrt(np.maximum(variance, 0)), out=sigma)
+    return np.asarray(np.abs(difference) > np.maximum(nsigma * sigma, minimum))
+
+
+def weak_pixels(
+    flat: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    *,
+    weak: float = 0.5,
+    nsigma: float = 5.0,
+    tolerance: float = 0.2,
+    radius: int = 3,
+) -> NDArray[np.bool_]:
+    """Pixels of a flat that are weak or out of line with their neighbours; dividing by them would amplify
+    noise.
+
+    Parameters
+    ----------
+    flat : (ny, nx) float32
+        Normalised: 1 is the usual response.
+    usable : (ny, nx) bool
+        Lit pixels that can be used; the others are neither judged nor compared with.
+    weak : float
+        Below this response a pixel is weak whatever its neighbours are.
+    nsigma : float
+        Largest difference from the median of the neighbours, as a fraction of it, in units of the robust
+        scatter of these fractions.
+    tolerance : float
+        Smaller fractions are never out of line.
+    radius : int
+        The neighbours are the square of side ``2 * radius + 1``.
+
+    Returns
+    -------
+    (ny, nx) bool
+    """
+    found = np.zeros(flat.shape, dtype=bool)
+    box = bounding_box(usable)
+    response, lit = flat[box], usable[box]
+    if not lit.any():
+        return found
+    around, count = local_median(response, lit, radius=radius)
+    comparable = lit & (count >= _FEWEST_NEIGHBOURS) & (around > 0)
+    fraction = np.zeros_like(response)
+    np.divide(response, around, out=fraction, where=comparable)
+    out_of_line = np.zeros_like(lit)
+    if comparable.any():
+        scatter = robust_sigma(fraction[comparable])
+        out_of_line = comparable & (np.abs(fraction - 1) > max(nsigma * scatter, tolerance))
+    found[box] = lit & (out_of_line | (response < weak))
+    return found
+
+
+def flag_persistence(
+    mask: NDArray[np.uint16],
+    saturated: Sequence[NDArray[np.bool_]],
+    *,
+    ages: Sequence[float],
+    memory: float = 120.0,
+) -> NDArray[np.uint16]:
+    """Flag pixels that were saturated shortly before and still glow.
+
+    Parameters
+    ----------
+    mask : (ny, nx) uint16
+    saturated : n bool arrays (ny, nx)
+        Saturated pixels of earlier exposures.
+    ages : n numbers
+        Seconds from the end of each of them to the start of this exposure; negative for later ones.
+    memory : float
+        Seconds after which the glow is forgotten.
+
+    Returns
+    -------
+    (ny, nx) uint16
+        A new mask with bit 8 added.
+    """
+    flagged = mask.copy()
+    for plane, age in zip(saturated, ages, strict=True):
+        if 0 <= age < memory:
+            flagged[plane] |= bits.MASK_DTYPE(bits.COSMIC_RAY)
+    return flagged
+
+
+def apply_dq(
+    data: NDArray[np.float32],
+    mask: NDArray[np.uint16],
+    *,
+    replace_flags: int = bits.UNUSABLE,
+    replace_value: Literal["median", "mean"] | float = "median",
+    inner: float | None = None,
+    outer: float | None = None,
+    max_iters: int = 1,
+) -> NDArray[np.float32]:
+    """Fill flagged pixels with the level of the others, or of those in a ring around each.
+
+    Parameters
+    ----------
+    data : (ny, nx) float32
+    mask : (ny, nx) uint16
+    replace_flags : int
+        Bits that make a pixel to be replaced.
+    replace_value : "median", "mean" or number
+        Of all pixels without these bits; a number is written as it is (a ring then does not matter).
+    inner, outer : float, optional
+        With both, the pixels `inner` to `outer` pixels away are taken instead of all.
+    max_iters : int
+        Passes with the ring; filled pixels count as good in the next pass, so that larger regions fill from
+        the outside. What stays without good neighbours keeps its value.
+
+    Returns
+    -------
+    (ny, nx) float32
+
+    Raises
+    ------
+    AlgorithmError
+        No good pixel to take the level from, or a ring with no pixels.
+    """
+    flagged = (mask & bits.MASK_DTYPE(replace_flags & 0xFFFF)) != 0
+    filled = data.copy()
+    if not flagged.any():
+        return filled
+    if not isinstance(replace_value, str):
+        filled[flagged] = replace_value
+        return filled
+    good = ~flagged & np.isfinite(data)
+    if not good.any():
+        raise AlgorithmError(
+            f"All {data.size} pixels have bits of {replace_flags}: nothing to replace them with."
+        )
+    if inner is None or outer is None:
+        level = np.median(data[good]) if replace_value == "median" else np.mean(data[good], dtype=np.float64)
+        filled[flagged] = level
+        return filled
+    offsets = ring_offsets(inner, outer)
+    if not offsets:
+        raise AlgorithmError(f"The ring from {inner} to {outer} pixels holds no pixel; use inner <= outer.")
+    for _ in range(max_iters):
+        value, count = neighbour_statistic(filled, good, offsets, mean=replace_value == "mean")
+        new = ~good & flagged & (count > 0)
+        if not new.any():
+            break
+        filled[new] = value[new]
+        good |= new
+    return filled

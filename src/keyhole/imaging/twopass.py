@@ -1,0 +1,287 @@
+"""Sky subtraction in two passes, so that no star takes part in a sky.
+
+Subtract a first sky made without the stars that single frames show, find all objects on the sum of the
+frames, and make the skies again without them. A third pass changes nothing that could be measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from keyhole.errors import AlgorithmError
+from keyhole.imaging.levels import fit_surface, lit_box
+from keyhole.imaging.objects import deep_object_masks, single_frame_objects
+from keyhole.imaging.sky import (
+    MASKED_MEAN,
+    CombineRule,
+    Sky,
+    SkyMatch,
+    check_numbers,
+    make_skies,
+    match_sky,
+    subtract,
+)
+
+__all__ = ["TwoPass", "on_full_frame", "remaining_slope", "two_pass_skies"]
+
+
+class TwoPass(NamedTuple):
+    """Result of `two_pass_skies`; all lists have one entry per frame.
+
+    Attributes
+    ----------
+    box : tuple of slices (rows, columns)
+        The lit box, on which the skies are given.
+    skies : list of Sky
+        Of the shape of the box; `on_full_frame` enlarges them.
+    factors : list of SkyMatch
+    slopes : list of float
+        Half of the range of the remaining slope that was subtracted on lit pixels, 0 if it was not
+        significant.
+    subtracted, subtracted_variances : lists of float32 arrays (ny, nx)
+    object_masks : list of bool arrays (ny, nx)
+        True on the objects that were left out of the skies.
+    """
+
+    box: tuple[slice, slice]
+    skies: list[Sky]
+    factors: list[SkyMatch]
+    slopes: list[float]
+    subtracted: list[NDArray[np.float32]]
+    subtracted_variances: list[NDArray[np.float32]]
+    object_masks: list[NDArray[np.bool_]]
+
+
+class _Planes(NamedTuple):
+    """The planes of all frames on their common lit box."""
+
+    data: list[NDArray[np.float32]]
+    variance: list[NDArray[np.float32]]
+    usable: list[NDArray[np.bool_]]
+
+
+class _Pass(NamedTuple):
+    """Skies of all frames, their factors and the slopes that remained."""
+
+    skies: list[Sky]
+    matches: list[SkyMatch]
+    slopes: list[NDArray[np.float32]]
+
+
+def two_pass_skies(
+    frames: Sequence[NDArray[np.float32]],
+    variances: Sequence[NDArray[np.float32]],
+    usables: Sequence[NDArray[np.bool_]],
+    associations: Sequence[Sequence[int]],
+    shifts: ArrayLike,
+    *,
+    scale: bool = True,
+    zero: bool = False,
+    scale_sky: bool = True,
+    offset_sky: bool = False,
+    rule: CombineRule = MASKED_MEAN,
+    slope_degree: int | None = 1,
+    threshold: float = 2.5,
+    min_pixels: int = 8,
+    grow: float = 4.0,
+    wing_sigma: float = 0.15,
+    fwhm: float = 5.0,
+) -> TwoPass:
+    """Subtract from every frame the sky made of others, without the objects that the sum of all frames shows.
+
+    Parameters
+    ----------
+    frames, variances : n float32 arrays (ny, nx)
+        Flat-corrected frames with their sky.
+    usables : n bool arrays (ny, nx)
+        True where a pixel is usable.
+    associations : n lists of int
+        The skies of each frame; see `keyhole.imaging.sky.make_skies` for frames without any.
+    shifts : (n, 2) floats
+        ``(dx, dy)`` in pixels: a star at ``(x, y)`` of the common grid is at ``(x + dx, y + dy)`` in the
+        frame.
+    scale, zero, rule
+        See `keyhole.imaging.sky.make_skies`.
+    scale_sky, offset_sky
+        See `keyhole.imaging.sky.match_sky`.
+    slope_degree : int or None
+        Degree of the surface that is removed where the sky changed its slope between a frame and its skies;
+        only if it is significant (`remaining_slope`). None: never.
+    threshold, min_pixels, grow, wing_sigma, fwhm
+        See `keyhole.imaging.objects.deep_object_masks`.
+
+    Returns
+    -------
+    TwoPass
+        Changes its input: no.
+
+    Raises
+    ------
+    AlgorithmError
+        No usable pixel in any frame.
+    """
+    check_numbers(frames, variances=variances, usables=usables, associations=associations)
+    # Nothing but the lit box matters until the end.
+    box = lit_box(np.logical_or.reduce(usables))
+    near = _Planes([d[box] for d in frames], [v[box] for v in variances], [u[box] for u in usables])
+
+    def one_pass(masks: list[NDArray[np.bool_]]) -> _Pass:
+        skies = make_skies(
+            near.data,
+            near.usable,
+            associations,
+            variances=near.variance,
+            objects=masks,
+            scale=scale,
+            zero=zero,
+            rule=rule,
+        )
+        matches = _match_all(near, skies, masks, scale_sky=scale_sky, offset_sky=offset_sky)
+        return _Pass(skies, matches, _slopes(near, skies, matches, masks, slope_degree))
+
+    first = one_pass([single_frame_objects(*pair) for pair in zip(near.data, near.usable, strict=True)])
+    masks = deep_object_masks(
+        [
+            subtract(data, variance, sky, match)[0] - slope
+            for data, variance, sky, match, slope in zip(near.data, near.variance, *first, strict=True)
+        ],
+        near.usable,
+        shifts,
+        near.variance,
+        threshold=threshold,
+        min_pixels=min_pixels,
+        grow=grow,
+        wing_sigma=wing_sigma,
+        fwhm=fwhm,
+    )
+    second = one_pass(masks)
+    sizes = [
+        0.5 * float(np.ptp(slope[usable])) if usable.any() else 0.0
+        for slope, usable in zip(second.slopes, near.usable, strict=True)
+    ]
+    done = [
+        _finish((data, variance, mask), sky, match, slope, box)
+        for data, variance, mask, sky, match, slope in zip(frames, variances, masks, *second, strict=True)
+    ]
+    return TwoPass(
+        box,
+        second.skies,
+        second.matches,
+        sizes,
+        [difference for difference, _, _ in done],
+        [noise for _, noise, _ in done],
+        [objects for _, _, objects in done],
+    )
+
+
+def _finish(
+    planes: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]],
+    sky: Sky,
+    match: SkyMatch,
+    slope: NDArray[np.float32],
+    box: tuple[slice, slice],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """Full frames of the difference, its variance and the objects, without enlarging the sky."""
+    data, variance, mask = planes
+    level, noise = _outside(sky)
+    difference = data - np.float32(match.scale * level + match.offset)
+    total = variance + np.float32(match.scale**2 * noise)
+    difference[box], total[box] = subtract(data[box], variance[box], sky, match)
+    difference[box] -= slope
+    objects = np.zeros(data.shape, dtype=bool)
+    objects[box] = mask
+    return difference, total, objects
+
+
+def _match_all(
+    near: _Planes,
+    skies: Sequence[Sky],
+    masks: Sequence[NDArray[np.bool_]],
+    *,
+    scale_sky: bool,
+    offset_sky: bool,
+) -> list[SkyMatch]:
+    return [
+        match_sky(data, sky.data, usable, objects=mask, scale_sky=scale_sky, offset_sky=offset_sky)
+        if usable.any()
+        else SkyMatch(1.0, 0.0)
+        for data, usable, sky, mask in zip(near.data, near.usable, skies, masks, strict=True)
+    ]
+
+
+def _slopes(
+    near: _Planes,
+    skies: Sequence[Sky],
+    matches: Sequence[SkyMatch],
+    masks: Sequence[NDArray[np.bool_]],
+    degree: int | None,
+) -> list[NDArray[np.float32]]:
+    flat = np.zeros(near.data[0].shape, dtype=np.float32)
+    if degree is None:
+        return [flat] * len(skies)
+    found = []
+    for data, variance, usable, sky, match, mask in zip(*near, skies, matches, masks, strict=True):
+        slope = remaining_slope(subtract(data, variance, sky, match)[0], usable & ~mask, degree=degree)
+        found.append(flat if slope is None else slope)
+    return found
+
+
+def remaining_slope(
+    subtracted: NDArray[np.float32], quiet: NDArray[np.bool_], *, degree: int = 1, significance: float = 4.0
+) -> NDArray[np.float32] | None:
+    """Low-order surface that is left after the sky subtraction, if there is one.
+
+    Parameters
+    ----------
+    subtracted : float32 array (ny, nx)
+        A frame whose sky was subtracted.
+    quiet : bool array (ny, nx)
+        True on usable pixels without objects.
+    degree : int
+        Degree along each axis.
+    significance : float
+        The surface counts if its scatter on quiet pixels is that many times what the noise alone makes of it.
+
+    Returns
+    -------
+    float32 array (ny, nx) or None
+        The surface, of mean zero on quiet pixels; None if it is not significant or cannot be fitted. It is
+        never continued beyond its extremes on quiet pixels. Changes its input: no.
+    """
+    try:
+        surface = fit_surface(subtracted, quiet, degree_x=degree, degree_y=degree, iterations=4)
+    except AlgorithmError:
+        return None
+    values = surface.over_box()
+    inside = values[quiet[surface.box]]
+    expected = surface.sigma * ((surface.coefficients.size - 1) / surface.used.size) ** 0.5
+    if float(np.std(inside)) <= significance * expected:
+        return None
+    middle = float(np.mean(inside))
+    slope = np.zeros(subtracted.shape, dtype=np.float32)
+    slope[surface.box] = np.clip(values, inside.min(), inside.max()) - middle
+    return slope
+
+
+def _outside(sky: Sky) -> tuple[np.float32, np.float32]:
+    """Constant sky and variance beyond the box of a sky."""
+    lit = sky.count > 0
+    some = lit if lit.any() else np.ones(sky.data.shape, dtype=bool)
+    return np.float32(np.median(sky.data[some])), np.float32(np.median(sky.variance[some]))
+
+
+def on_full_frame(sky: Sky, box: tuple[slice, slice], shape: tuple[int, int]) -> Sky:
+    """A sky made on a box, on the whole frame; outside the box it is its median, with count 0."""
+    level, noise = _outside(sky)
+    whole = Sky(
+        np.full(shape, level, dtype=np.float32),
+        np.full(shape, noise, dtype=np.float32),
+        np.zeros(shape, dtype=np.int16),
+        sky.notes,
+    )
+    whole.data[box], whole.variance[box], whole.count[box] = sky.data, sky.variance, sky.count
+    return whole

@@ -1,0 +1,120 @@
+"""Dark and flat correction, and the illumination the lamp gets wrong."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from keyhole.errors import CalibrationError
+from keyhole.frames import Frame, add_provenance
+from keyhole.primitives.base import Context, Params, primitive
+
+__all__ = ["DarkParams", "FlatParams", "dark_correct", "flat_correct"]
+
+DoCal = Literal["procmode", "force", "skip"]
+
+
+class DarkParams(Params):
+    """Parameters of darkCorrect."""
+
+    suffix: str | None = Field("_darkCorrected", description="Ending of the output name")
+    do_cal: DoCal = Field(
+        "procmode",
+        description="procmode = required in sq, optional in qa and ql; force = required; skip = not done",
+    )
+    dark: str | None = Field(None, description="Master dark to use instead of the one from the databases")
+
+
+class FlatParams(Params):
+    """Parameters of flatCorrect."""
+
+    suffix: str | None = Field("_flatCorrected", description="Ending of the output name")
+    do_cal: DoCal = Field(
+        "procmode",
+        description="procmode = required in sq, optional in qa and ql; force = required; skip = not done",
+    )
+    flat: str | None = Field(None, description="Master flat to use instead of the one from the databases")
+
+
+@primitive("darkCorrect", DarkParams, scope="frame", stamp="DARKCORR", calibrations=("processed_dark",))
+def dark_correct(frames: list[Frame], params: DarkParams, context: Context) -> list[Frame]:
+    """Subtract the master dark; variances add and flags join."""
+    for frame in frames:
+        dark = _master(frame, params.do_cal, params.dark, "processed_dark", context)
+        if dark is None:
+            continue
+        _check_fit(dark, frame, "dark")
+        frame.data = frame.data - dark.data
+        if frame.variance is not None and dark.variance is not None:
+            frame.variance = frame.variance + dark.variance
+        _join_flags(frame, dark)
+        frame.primary["DARKIM"] = (dark.name, "Master dark that was subtracted")
+        _record(frame, dark, "darkCorrect", context)
+    return frames
+
+
+@primitive("flatCorrect", FlatParams, scope="frame", stamp="FLATCORR", calibrations=("processed_flat",))
+def flat_correct(frames: list[Frame], params: FlatParams, context: Context) -> list[Frame]:
+    """Divide by the master flat; relative variances add and flags join."""
+    for frame in frames:
+        flat = _master(frame, params.do_cal, params.flat, "processed_flat", context)
+        if flat is None:
+            continue
+        _check_fit(flat, frame, "flat")
+        wanted, given = frame.describe("filter_name", pretty=True), flat.describe("filter_name", pretty=True)
+        if wanted != given:
+            raise CalibrationError(
+                f"{flat.name}: the flat is of filter {given}, {frame.name} is of {wanted}; give one of {wanted}"
+            )
+        # A flat value is divided by only where it means something; elsewhere the flat holds 1 and is flagged.
+        safe = np.where(flat.data > 0, flat.data, np.float32(1))
+        quotient = frame.data / safe
+        if frame.variance is not None:
+            own = flat.variance if flat.variance is not None else np.float32(0)
+            total = (frame.variance + quotient**2 * own) / safe**2
+            frame.variance = total.astype(np.float32, copy=False)
+        frame.data = quotient.astype(np.float32, copy=False)
+        _join_flags(frame, flat)
+        frame.primary["FLATIM"] = (flat.name, "Master flat that was divided by")
+        _record(frame, flat, "flatCorrect", context)
+    return frames
+
+
+def _master(frame: Frame, do_cal: DoCal, named: str | None, kind: str, context: Context) -> Frame | None:
+    if do_cal == "skip":
+        return None
+    if named:
+        return context.read_calibration(named, kind)
+    found = context.calibration(frame, kind)
+    if found is None:
+        words = kind.replace("_", " ")
+        if do_cal == "force" or (do_cal == "procmode" and context.mode == "sq"):
+            raise CalibrationError(
+                f"{frame.name}: no {words} is at hand; name one with --user_cal {kind}:FILE"
+            )
+        context.caveat(f"no {words}; the frames are used without that correction", [frame])
+    return found
+
+
+def _check_fit(master: Frame, frame: Frame, words: str) -> None:
+    if master.data.shape != frame.data.shape:
+        raise CalibrationError(
+            f"{master.name}: the {words} is {master.data.shape[1]} x {master.data.shape[0]} pixels, "
+            f"{frame.name} is {frame.data.shape[1]} x {frame.data.shape[0]}; give one of the same size"
+        )
+    units = [str(f.header.get("BUNIT", "adu")).lower() for f in (master, frame)]
+    if words == "dark" and units[0] != units[1]:
+        raise CalibrationError(f"{master.name}: the dark is in {units[0]}, {frame.name} in {units[1]}")
+
+
+def _join_flags(frame: Frame, master: Frame) -> None:
+    if master.mask is None:
+        return
+    frame.mask = master.mask if frame.mask is None else frame.mask | master.mask
+
+
+def _record(frame: Frame, master: Frame, step: str, context: Context) -> None:
+    if master.path is not None:
+        add_provenance(frame, context.timestamp(), master.path.name, context.checksum(master.path), step)

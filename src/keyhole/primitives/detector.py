@@ -1,0 +1,123 @@
+"""From ADU to electrons with honest noise and a linear response."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from keyhole.frames import Frame
+from keyhole.imaging import bits
+from keyhole.imaging.noise import pedestal, variance_model
+from keyhole.imaging.quality import nonlinearity_correct
+from keyhole.primitives.base import Context, Params, primitive
+
+__all__ = [
+    "ADUToElectronsParams",
+    "AddVARParams",
+    "NonlinearityParams",
+    "add_var",
+    "adu_to_electrons",
+    "correct_nonlinearity",
+]
+
+
+class ADUToElectronsParams(Params):
+    """Parameters of ADUToElectrons."""
+
+    suffix: str | None = Field("_ADUToElectrons", description="Ending of the output name")
+
+
+@primitive("ADUToElectrons", ADUToElectronsParams, scope="frame", stamp="ADUTOELE")
+def adu_to_electrons(frames: list[Frame], params: ADUToElectronsParams, context: Context) -> list[Frame]:
+    """Multiply by the gain; levels in the header follow."""
+    for frame in frames:
+        if str(frame.header.get("BUNIT", "adu")).lower() == "electron":
+            context.caveat("already in electrons; left as it is", [frame])
+            continue
+        gain = float(frame.describe("gain"))
+        frame.data = frame.data * np.float32(gain)
+        if frame.variance is not None:
+            frame.variance = frame.variance * np.float32(gain**2)
+        for key in ("SATLEVEL", "NONLINEA"):
+            frame.header[key] = (float(frame.header[key]) * gain, "electron")
+        frame.header["GAIN"] = (1.0, "electrons / pixel unit")
+        frame.header["BUNIT"] = ("electron", "Unit of the pixels")
+    return frames
+
+
+class AddVARParams(Params):
+    """Parameters of addVAR."""
+
+    suffix: str | None = Field("_varAdded", description="Ending of the output name")
+    read_noise: bool = Field(False, description="Add the read-noise term")
+    poisson_noise: bool = Field(False, description="Add the photon-noise term")
+
+
+@primitive("addVAR", AddVARParams, scope="frame", stamp="ADDVAR")
+def add_var(frames: list[Frame], params: AddVARParams, context: Context) -> list[Frame]:
+    """Make the variance plane from read noise and photon noise, the electronic offset left out."""
+    for frame in frames:
+        electrons = str(frame.header.get("BUNIT", "adu")).lower() == "electron"
+        gain = 1.0 if electrons else float(frame.describe("gain"))
+        unlit = None
+        if frame.mask is not None and np.any(frame.mask & bits.UNILLUMINATED):
+            unlit = (frame.mask & bits.UNILLUMINATED) != 0
+        added = variance_model(
+            frame.data,
+            read_noise=float(frame.describe("read_noise")) / gain,
+            pedestal=pedestal(frame.data, unlit, frame.mask),
+            gain=gain,
+            read=params.read_noise,
+            poisson=params.poisson_noise,
+        )
+        frame.variance = added if frame.variance is None else frame.variance + added
+        words = [w for w, on in (("read", params.read_noise), ("Poisson", params.poisson_noise)) if on]
+        frame.header["VARNOISE"] = (", ".join(words), "Noise terms in the variance")
+    return frames
+
+
+class NonlinearityParams(Params):
+    """Parameters of nonlinearityCorrect."""
+
+    suffix: str | None = Field("_nonlinearityCorrected", description="Ending of the output name")
+    do_cal: Literal["procmode", "force", "skip"] = Field("procmode", description="skip = do not do it")
+
+
+@primitive("nonlinearityCorrect", NonlinearityParams, scope="frame", stamp="LINCORR")
+def correct_nonlinearity(frames: list[Frame], params: NonlinearityParams, context: Context) -> list[Frame]:
+    """Make the response linear where the array's polynomial is known."""
+    for frame in frames:
+        array, mode = frame.describe("array_name"), frame.describe("read_mode")
+        well = frame.describe("well_depth_setting")
+        known = context.instrument(frame).nonlinearity(array, mode, well)
+        if params.do_cal == "skip":
+            continue
+        if known is None:
+            limit = float(frame.header["NONLINEA"])
+            context.note(
+                f"array {array}, {mode}, {well}: no non-linearity polynomial is known; "
+                f"pixels above {limit:.0f} e- are flagged"
+            )
+            continue
+        coadds = int(frame.describe("coadds") or 1)
+        exposure = float(frame.describe("exposure_time")) / coadds
+        frame.data, frame.variance = nonlinearity_correct(
+            frame.data,
+            frame.variance,
+            coadds=coadds,
+            exposure_per_coadd=exposure,
+            time_delta=known.time_delta,
+            even=known.even,
+            odd=known.odd,
+        )
+        _move_levels(frame, known, coadds)
+    return frames
+
+
+def _move_levels(frame: Frame, known: object, coadds: int) -> None:
+    gamma, eta = known.even  # type: ignore[attr-defined]
+    for key in ("SATLEVEL", "NONLINEA"):
+        level = float(frame.header[key]) / coadds
+        frame.header[key] = round(level * (1 + level * (gamma + level * eta)) * coadds, 3)

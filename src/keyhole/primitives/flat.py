@@ -1,0 +1,57 @@
+"""From the light of the lamp to a flat that can be divided by."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from keyhole.frames import Frame
+from keyhole.imaging.flat import normalise, threshold_flat
+from keyhole.primitives.base import Context, Params, primitive
+
+__all__ = ["NormalizeFlatParams", "ThresholdFlatParams", "normalize_flat", "threshold_flatfield"]
+
+
+class NormalizeFlatParams(Params):
+    """Parameters of normalizeFlat."""
+
+    suffix: str | None = Field("_normalized", description="Ending of the output name")
+    scale: Literal["median", "mean"] = Field(
+        "median", description="What becomes 1: median or mean of the lit pixels"
+    )
+    separate_ext: bool = Field(False, description="Accepted for compatibility; there is a single extension")
+
+
+class ThresholdFlatParams(Params):
+    """Parameters of thresholdFlatfield."""
+
+    suffix: str | None = Field("_thresholdFlatfielded", description="Ending of the output name")
+    upper: float = Field(10.0, ge=1, description="Values above are unlit, not flat")
+    lower: float = Field(0.01, lt=1, description="Values below are unlit, not flat")
+
+
+@primitive("normalizeFlat", NormalizeFlatParams, scope="frame", stamp="NORMLIZE")
+def normalize_flat(frames: list[Frame], params: NormalizeFlatParams, context: Context) -> list[Frame]:
+    """Divide by the level of the lit pixels, so that the flat is 1 in the keyhole."""
+    for frame in frames:
+        variance = frame.variance if frame.variance is not None else np.zeros_like(frame.data)
+        mask = frame.mask if frame.mask is not None else np.zeros(frame.data.shape, np.uint16)
+        flat = normalise(frame.data, variance, mask, scale=params.scale)
+        frame.data = flat.data
+        frame.variance = None if frame.variance is None else flat.variance
+        frame.header["FLATLEV"] = (round(flat.level, 3), "Level that became 1 (electron)")
+        context.note(f"level {flat.level:.0f} e-")
+    return frames
+
+
+@primitive("thresholdFlatfield", ThresholdFlatParams, scope="frame", stamp="TRHFLAT")
+def threshold_flatfield(frames: list[Frame], params: ThresholdFlatParams, context: Context) -> list[Frame]:
+    """Flag what cannot be divided by, and set it to 1 so that nothing is amplified."""
+    for frame in frames:
+        mask = frame.mask if frame.mask is not None else np.zeros(frame.data.shape, np.uint16)
+        flat = threshold_flat(frame.data, mask, lower=params.lower, upper=params.upper)
+        frame.data, frame.mask = flat.data, flat.mask
+        context.note(f"{flat.noisy} weak or noisy pixels in the keyhole flagged")
+    return frames

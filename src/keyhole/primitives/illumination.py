@@ -1,0 +1,53 @@
+"""What the lamp gets wrong: its illumination, corrected by that of the sky."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from keyhole.frames import Frame
+from keyhole.imaging import bits
+from keyhole.imaging.illumination import fit_illumination
+from keyhole.primitives.base import Context, Params, primitive
+
+__all__ = ["IlluminationParams", "illumination_correct"]
+
+
+class IlluminationParams(Params):
+    """Parameters of illuminationCorrect."""
+
+    suffix: str | None = Field("_illuminationCorrected", description="Ending of the output name")
+    degree_x: int = Field(3, ge=0, le=6, description="Degree of the illumination in x")
+    degree_y: int = Field(2, ge=0, le=6, description="Degree of the illumination in y")
+    min_significance: float = Field(5.0, ge=0, description="Significance from which on it is corrected")
+    min_frames: int = Field(3, ge=1, description="Fewer frames leave the flat as it is")
+
+
+@primitive("illuminationCorrect", IlluminationParams, scope="list", stamp="ILLUMCOR")
+def illumination_correct(frames: list[Frame], params: IlluminationParams, context: Context) -> list[Frame]:
+    """Divide by the large-scale illumination of the sky, where the lamp flat differs from it."""
+    frames_with_flat = [frame for frame in frames if "FLATCORR" in frame.primary and frame.mask is not None]
+    if not frames_with_flat:
+        return frames
+    if len(frames) < params.min_frames:
+        context.caveat(
+            f"the illumination of the flat is not checked with fewer than {params.min_frames} frames; "
+            "fluxes may vary by some per cent over the keyhole",
+            frames,
+        )
+        return frames
+    usables = [bits.usable(f.mask) if f.mask is not None else np.ones(f.data.shape, bool) for f in frames]
+    fit = fit_illumination(
+        [f.data for f in frames], usables, degree_x=params.degree_x, degree_y=params.degree_y
+    )
+    percent = 100 * fit.amplitude
+    if fit.significance < params.min_significance:
+        context.note(f"lamp and sky illumination agree within {percent:.1f} %; nothing to correct")
+        return frames
+    for frame in frames:
+        frame.data = frame.data / fit.model
+        if frame.variance is not None:
+            frame.variance = frame.variance / fit.model**2
+        frame.header["ILLUMAMP"] = (round(fit.amplitude, 5), "Half range of the illumination divided by")
+    context.note(f"illumination of the sky differs from the lamp's by +-{percent:.1f} %; corrected")
+    return frames

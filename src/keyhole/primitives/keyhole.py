@@ -1,0 +1,78 @@
+"""The keyhole of a frame: from the facts about its camera to the arguments of the drawing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.frames import Frame
+from keyhole.imaging import bits
+from keyhole.imaging.keyhole import KeyholeShape, draw_keyhole, locate_keyhole
+from keyhole.instruments import ExpectedKeyhole
+from keyhole.primitives.base import Context
+
+__all__ = ["expected_keyhole", "has_wings", "place_keyhole"]
+
+
+def has_wings(frame: Frame) -> bool:
+    """Whether the bar is lit out to its ends (all filters but the photometric ones)."""
+    return "PHOT" not in str(frame.describe("filter_name", pretty=True))
+
+
+def expected_keyhole(frame: Frame, context: Context) -> ExpectedKeyhole | None:
+    """Where the keyhole of this camera and filter usually lies; None for a camera without a known shape."""
+    camera = frame.describe("camera")
+    return context.instrument(frame).keyhole_expected(str(camera), has_wings(frame))
+
+
+def place_keyhole(
+    frame: Frame, context: Context, *, xshift: int = 0, yshift: int = 0
+) -> NDArray[np.bool_] | None:
+    """Draw the keyhole where the light of this frame shows it.
+
+    Parameters
+    ----------
+    xshift, yshift : int
+        Shift by the user, pixels, after placement.
+
+    Returns
+    -------
+    (ny, nx) bool ndarray or None
+        True where lit; None for a camera whose keyhole is not known (a caveat is raised).
+    """
+    expected = expected_keyhole(frame, context)
+    camera = str(frame.describe("camera"))
+    if expected is None:
+        context.caveat(f"no keyhole is known for camera {camera} with this filter; no mask is drawn", [frame])
+        return None
+    scale = float(frame.describe("pixel_scale"))
+    wings, red = has_wings(frame), "Red" in camera
+    numbers = asdict(context.instrument(frame).keyhole)
+    shape = KeyholeShape(**{field.name: numbers[field.name] for field in fields(KeyholeShape)})
+    placement = locate_keyhole(
+        frame.data,
+        None if frame.mask is None else bits.usable(frame.mask & np.uint16(~bits.UNILLUMINATED & 0xFFFF)),
+        read_noise=None,
+        expected_pixels=expected.expected_pixels,
+        default_centroid=expected.centroid,
+        geometry=shape,
+        pixel_scale=scale,
+        wings=wings,
+        red=red,
+    )
+    if not placement.trusted:
+        context.caveat(f"the keyhole is drawn at its usual place: {placement.reason}", [frame])
+    else:
+        context.note(f"keyhole {placement.dx:+.1f}, {placement.dy:+.1f} pixels from its usual place")
+    return draw_keyhole(
+        frame.data.shape,
+        geometry=shape,
+        pixel_scale=scale,
+        centroid=placement.centroid,
+        wings=wings,
+        red=red,
+        xshift=xshift,
+        yshift=yshift,
+    )

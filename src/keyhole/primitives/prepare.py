@@ -1,0 +1,110 @@
+"""Preparation: headers standardised, detector numbers written down, the WCS made trustworthy."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from keyhole import __version__
+from keyhole.errors import DataError
+from keyhole.frames import Frame, add_provenance
+from keyhole.primitives.base import Arcsec, Context, Params, Seconds, primitive
+from keyhole.primitives.wcs import WCS_KEYS, check_pointing, move_wcs, square_wcs
+
+__all__ = ["PrepareParams", "prepare"]
+
+
+class PrepareParams(Params):
+    """Parameters of prepare."""
+
+    suffix: str | None = Field(
+        "_prepared", description="Ending of the output name; replaces the previous one"
+    )
+    require_wcs: bool = Field(True, description="Refuse a science frame that has no usable WCS")
+    bad_wcs: Literal["exit", "fix", "new", "ignore"] = Field(
+        "fix",
+        description="WCS that disagrees with target and offsets: exit = stop, fix = rebuild those frames from "
+        "the target position, new = rebuild all, ignore = leave as is",
+    )
+    debug_consistency_limit: Arcsec = Field(
+        30.0, ge=2, description="Largest accepted distance (arcsec) of the WCS from target plus offset"
+    )
+    debug_max_deadtime: Seconds = Field(
+        60.0, ge=10, description="Accepted for compatibility; every frame is checked by itself"
+    )
+    mdf: str | None = Field(None, description="Mask-definition file; has no effect on imaging")
+    attach_mdf: bool = Field(
+        True, description="Attach a mask definition to slit spectra; no effect on imaging"
+    )
+
+
+@primitive("prepare", PrepareParams, scope="frame", stamp="PREPARE")
+def prepare(frames: list[Frame], params: PrepareParams, context: Context) -> list[Frame]:
+    """Standardise headers, write down the detector's numbers and mend the WCS."""
+    for frame in frames:
+        if "PREPARED" in frame.tags:
+            context.caveat(f"{frame.name} was prepared before; left as it is")
+            continue
+        _validate(frame, params, context)
+        _standardise(frame, context)
+        if frame.tags & {"DARK", "FLAT", "ARC", "BIAS", "PINHOLE"}:
+            continue
+        move_wcs(frame)
+        if any(key in frame.header for key in WCS_KEYS):
+            bad = params.bad_wcs == "new" or not square_wcs(frame, context)
+            check_pointing(frame, params.bad_wcs, params.debug_consistency_limit, context, rebuild=bad)
+        frame.primary["SDZWCS"] = (context.timestamp(), "UT of standardizeWCS")
+    return frames
+
+
+def _validate(frame: Frame, params: PrepareParams, context: Context) -> None:
+    if frame.describe("gain") is None:
+        array, mode = frame.describe("array_name"), frame.describe("read_mode")
+        well = frame.describe("well_depth_setting")
+        raise DataError(
+            f"{frame.name}: no gain is known for array {array}, read mode {mode}, well depth {well}; "
+            "leave the frame out"
+        )
+    science = not frame.tags & {"DARK", "FLAT", "ARC", "BIAS", "PINHOLE"}
+    complete = all(f"CRVAL{i}" in frame.primary or f"CRVAL{i}" in frame.header for i in (1, 2))
+    if science and params.require_wcs and params.bad_wcs != "new" and not complete:
+        raise DataError(
+            f"{frame.name}: no WCS in the header; rebuild it from the target with -p prepare:bad_wcs=new"
+        )
+    stamp = context.timestamp()
+    frame.primary["VALDATA"] = (stamp, "UT time stamp for validateData")
+    frame.primary["SDZSTRUC"] = (stamp, "UT of standardizeStructure")
+
+
+def _standardise(frame: Frame, context: Context) -> None:
+    # Every answer is taken before the first card changes: a prepared frame answers differently.
+    detector = {
+        "RDNOISE": (frame.describe("read_noise"), "electrons"),
+        "GAIN": (frame.describe("gain"), "electrons / ADU"),
+        "NONLINEA": (frame.describe("non_linear_level"), "ADU"),
+        "SATLEVEL": (frame.describe("saturation_level"), "ADU"),
+    }
+    filter_name = frame.describe("filter_name", pretty=True)
+    scale, exposure = frame.describe("pixel_scale"), frame.describe("exposure_time")
+    stamp = context.timestamp()
+    phu, ext = frame.primary, frame.header
+    phu["PROCSOFT"] = ("Keyhole", "Processing software")
+    phu["PROCSVER"] = (__version__, "Version of the processing software")
+    phu["PROCMODE"] = (context.mode, "Processing mode")
+    for key, (value, unit) in detector.items():
+        ext[key] = (value, unit)
+        phu.remove(key, ignore_missing=True)
+    ext["BUNIT"] = ("adu", "Unit of the pixels")
+    if scale is not None:
+        for header in (phu, ext):
+            header["PIXSCALE"] = (scale, "Pixel scale in arcsec/pixel")
+    if filter_name is not None:
+        phu["FILTER"] = (filter_name, "Combined filter name")
+    if exposure is not None:
+        phu["EXPTIME"] = (exposure, "Total exposure time, all coadds (s)")
+    phu["SDZHDRSG"] = (stamp, "UT of standardizeObservatoryHeaders")
+    phu["SDZHDRSI"] = (stamp, "UT of standardizeInstrumentHeaders")
+    phu["GEM-TLM"] = (stamp, "UT last modification with the pipeline")
+    if frame.path is not None:
+        add_provenance(frame, stamp, frame.path.name, context.checksum(frame.path), "prepare")

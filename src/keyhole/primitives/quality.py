@@ -1,0 +1,146 @@
+"""Data quality: bad, non-linear, saturated and unlit pixels, and what to do with them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from keyhole.errors import DataError
+from keyhole.frames import Frame, add_provenance
+from keyhole.imaging import bits
+from keyhole.imaging.quality import apply_dq, flag_saturation
+from keyhole.primitives.base import Context, NonNegative, Params, PixelRadius, Positive, primitive
+from keyhole.primitives.keyhole import place_keyhole
+
+__all__ = [
+    "AddDQParams",
+    "AddIllumMaskParams",
+    "ApplyDQParams",
+    "add_dq",
+    "add_illum_mask",
+    "apply_dq_plane",
+]
+
+Shift = Annotated[int, Field(ge=-100, le=100)]
+
+
+class AddIllumMaskParams(Params):
+    """Parameters of addIllumMaskToDQ."""
+
+    suffix: str | None = Field("_illumMaskAdded", description="Ending of the output name")
+    illum_mask: str | None = Field(
+        None, description="Accepted, has no effect: the keyhole is drawn from geometry"
+    )
+    xshift: Shift = Field(0, description="Extra shift (pixels) of the keyhole mask in x, after placement")
+    yshift: Shift = Field(0, description="Extra shift (pixels) of the keyhole mask in y, after placement")
+
+
+class AddDQParams(AddIllumMaskParams):
+    """Parameters of addDQ."""
+
+    suffix: str | None = Field("_dqAdded", description="Ending of the output name")
+    static_bpm: str | None = Field(
+        "default", description="Bad-pixel mask: a file, 'default' = ask the databases, None = none"
+    )
+    user_bpm: str | None = Field(None, description="Additional bad-pixel mask, a file")
+    add_illum_mask: bool = Field(
+        True, description="Also flag pixels outside the keyhole (64); never for darks"
+    )
+
+
+@primitive("addDQ", AddDQParams, scope="frame", stamp="ADDDQ", calibrations=("processed_bpm",))
+def add_dq(frames: list[Frame], params: AddDQParams, context: Context) -> list[Frame]:
+    """Flag bad, non-linear, saturated and unlit pixels."""
+    for frame in frames:
+        mask = flag_saturation(
+            frame.data,
+            saturation_level=float(frame.describe("saturation_level")),
+            nonlinear_level=float(frame.describe("non_linear_level")),
+        )
+        for master in _bad_pixel_masks(frame, params, context):
+            mask = mask | _fit_mask(master, frame)
+            source = master.path
+            if source is not None:
+                add_provenance(frame, context.timestamp(), source.name, context.checksum(source), "addDQ")
+        frame.mask = mask
+        if params.add_illum_mask and not frame.tags & {"DARK", "BIAS"}:
+            _flag_unlit(frame, params, context)
+    return frames
+
+
+def _bad_pixel_masks(frame: Frame, params: AddDQParams, context: Context) -> list[Frame]:
+    masters = []
+    if params.static_bpm == "default":
+        found = context.calibration(frame, "processed_bpm")
+        masters += [found] if found is not None else []
+    elif params.static_bpm is not None:
+        masters.append(context.read_calibration(params.static_bpm, "processed_bpm"))
+    if params.user_bpm is not None:
+        masters.append(context.read_calibration(params.user_bpm, "processed_bpm"))
+    return masters
+
+
+def _fit_mask(master: Frame, frame: Frame) -> NDArray[np.uint16]:
+    if master.data.shape != frame.data.shape:
+        raise DataError(
+            f"{master.name}: the bad-pixel mask is {master.data.shape}, {frame.name} is {frame.data.shape}; "
+            "give a mask of the same array"
+        )
+    values = np.asarray(master.data).astype(np.uint16)
+    # Masks of the observatory hold 1 for bad; 64 marks the surroundings of the keyhole.
+    return values & np.uint16(bits.BAD)
+
+
+@primitive("addIllumMaskToDQ", AddIllumMaskParams, scope="frame")
+def add_illum_mask(frames: list[Frame], params: AddIllumMaskParams, context: Context) -> list[Frame]:
+    """Flag the pixels outside the keyhole (64), each frame by its own light."""
+    for frame in frames:
+        _flag_unlit(frame, params, context)
+    return frames
+
+
+def _flag_unlit(frame: Frame, params: AddIllumMaskParams, context: Context) -> None:
+    lit = place_keyhole(frame, context, xshift=params.xshift, yshift=params.yshift)
+    if lit is None:
+        return
+    mask = np.zeros(frame.data.shape, np.uint16) if frame.mask is None else frame.mask
+    frame.mask = np.where(lit, mask, mask | np.uint16(bits.UNILLUMINATED))
+
+
+class ApplyDQParams(Params):
+    """Parameters of applyDQPlane."""
+
+    suffix: str | None = Field("_dqPlaneApplied", description="Ending of the output name")
+    replace_flags: NonNegative = Field(
+        65529, description="Pixels with any of these bits are overwritten (65529 = all but 2 and 4)"
+    )
+    replace_value: Literal["median", "mean"] | float = Field(
+        "median", description="median or mean of the good pixels, or a number"
+    )
+    inner: PixelRadius | None = Field(
+        None, ge=1, description="Inner radius (pixels) of a ring for local values"
+    )
+    outer: PixelRadius | None = Field(None, ge=1, description="Outer radius (pixels) of that ring")
+    max_iters: Positive = Field(1, description="Repeats of the ring filter, so that larger holes fill in")
+
+
+@primitive("applyDQPlane", ApplyDQParams, scope="frame", stamp="APLDQPLN")
+def apply_dq_plane(frames: list[Frame], params: ApplyDQParams, context: Context) -> list[Frame]:
+    """Overwrite flagged pixels by the median of the good ones; their flags stay."""
+    for frame in frames:
+        if frame.mask is None:
+            context.caveat("no mask to apply; frames pass unchanged", [frame])
+            continue
+        frame.data = apply_dq(
+            frame.data,
+            frame.mask,
+            replace_flags=params.replace_flags,
+            replace_value=params.replace_value,
+            inner=params.inner,
+            outer=params.outer,
+            max_iters=params.max_iters,
+        )
+    return frames

@@ -1,0 +1,142 @@
+"""The steps that combine frames into one."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from keyhole.errors import InputError
+from keyhole.frames import Frame, merge_provenance
+from keyhole.imaging import bits
+from keyhole.imaging.combine import Combined
+from keyhole.imaging.dark import dark_variance, measured_floor
+from keyhole.imaging.flat import Planes, lamp_difference
+from keyhole.imaging.levels import pair_scales, sky_level
+from keyhole.imaging.quality import hot_pixels
+from keyhole.primitives.base import Context, primitive
+from keyhole.primitives.stacking import Rejection, StackParams, combine_frames, combined_header
+
+__all__ = [
+    "LampFlatParams",
+    "StackDarksParams",
+    "StackFramesParams",
+    "make_lamp_flat",
+    "stack_darks",
+    "stack_frames",
+]
+
+
+class StackDarksParams(StackParams):
+    """Parameters of stackDarks."""
+
+    reject_method: Rejection = Field("varclip", description="Outlier rejection before combining")
+
+
+class LampFlatParams(StackParams):
+    """Parameters of makeLampFlat."""
+
+    suffix: str | None = Field("_lampstack", description="Ending of the output name")
+
+
+class StackFramesParams(StackParams):
+    """Parameters of stackFrames."""
+
+    scale: bool = Field(False, description="Scale the frames to a common level first")
+    zero: bool = Field(False, description="Offset the frames to a common level first")
+
+
+@primitive("stackDarks", StackDarksParams, scope="list", stamp="STACKFRM")
+def stack_darks(frames: list[Frame], params: StackDarksParams, context: Context) -> list[Frame]:
+    """Combine darks; the variance is that measured between them, hot pixels are flagged."""
+    not_dark = [frame.name for frame in frames if "DARK" not in frame.tags]
+    if not_dark:
+        raise InputError(f"{not_dark[0]} is no dark; leave it out")
+    if len(frames) == 1:
+        context.caveat("a master dark of a single dark keeps its noise and cosmic rays; give several")
+    combined = combine_frames(frames, params)
+    out = combined_header(frames, combined, params)
+    planes = [frame.data for frame in frames]
+    masks = [frame.mask for frame in frames if frame.mask is not None]
+    models = [float(np.median(frame.variance)) for frame in frames if frame.variance is not None]
+    model = float(np.median(models)) if models else 0.0
+    floor = measured_floor(
+        planes, masks if len(masks) == len(frames) else None, combined.data, fallback=model
+    )
+    if floor.variance > 0:
+        out.variance = dark_variance(
+            combined.data, floor=floor.variance, used=len(frames) - combined.unused, mask=combined.mask
+        )
+    hot = hot_pixels(out.data, out.variance, out.mask)
+    mask = np.zeros(out.data.shape, np.uint16) if out.mask is None else out.mask
+    out.mask = np.where(hot, mask | np.uint16(bits.BAD), mask)
+    words = f"{floor.variance**0.5:.2f} e- {'measured' if floor.measured else 'by the noise model'}"
+    context.note(f"{len(frames)} darks, noise of one {words}, {int(hot.sum())} hot or cold pixels flagged")
+    return [out]
+
+
+@primitive("makeLampFlat", LampFlatParams, scope="list", stamp="STACKFRM")
+def make_lamp_flat(frames: list[Frame], params: LampFlatParams, context: Context) -> list[Frame]:
+    """Combine lamp-on and lamp-off flats and subtract: the light of the lamp alone."""
+    on = [frame for frame in frames if "LAMPON" in frame.tags]
+    off = [frame for frame in frames if "LAMPOFF" in frame.tags]
+    if not on:
+        raise InputError("none of the flats has the lamp on; a flat cannot be made of lamp-off frames alone")
+    exposures = {round(float(frame.describe("exposure_time") or 0), 2) for frame in [*on, *off]}
+    if off and len(exposures) > 1:
+        context.caveat(f"lamp-on and lamp-off flats differ in exposure time ({sorted(exposures)} s)")
+    lit = combine_frames(on, params)
+    out = combined_header(on, lit, params)
+    if off:
+        dark = combine_frames(off, params)
+        planes = lamp_difference(_planes(lit), _planes(dark))
+        out.data, out.variance, out.mask = planes
+        merge_provenance(out, [*on, *off])
+        out.primary["NLAMPOFF"] = (len(off), "Number of lamp-off frames subtracted")
+    else:
+        context.caveat("no lamp-off flats: dark current and thermal light stay in the flat")
+    context.note(f"{len(on)} lamp on, {len(off)} lamp off")
+    return [out]
+
+
+def _planes(combined: Combined) -> Planes:
+    return Planes(combined.data, combined.variance, combined.mask)
+
+
+@primitive("stackFrames", StackFramesParams, scope="list", stamp="STACKFRM")
+def stack_frames(frames: list[Frame], params: StackFramesParams, context: Context) -> list[Frame]:
+    """Combine frames on one grid; every pixel of every frame has its place."""
+    if len(frames) == 1:
+        frame = frames[0]
+        frame.primary.setdefault("NCOMBINE", 1)
+        frame.planes.pop("OBJMASK", None)
+        frame.tables.pop("OBJCAT", None)
+        context.note("one frame: nothing to combine")
+        return frames
+    if params.scale or params.zero:
+        frames = _levelled(frames, params)
+    combined = combine_frames(frames, params)
+    out = combined_header(frames, combined, params)
+    usable = bits.usable(combined.mask)
+    seen = len(frames) - combined.unused[usable]
+    if usable.any():
+        context.note(f"{len(frames)} frames, {int(seen.min())} to {int(seen.max())} per pixel")
+    return [out]
+
+
+def _levelled(frames: list[Frame], params: StackFramesParams) -> list[Frame]:
+    """Bring frames to the level of the first by factor or offset."""
+    usables = [bits.usable(f.mask) if f.mask is not None else np.ones(f.data.shape, bool) for f in frames]
+    out = []
+    factors = [1.0] * len(frames)
+    if not params.zero:
+        factors = [float(f) for f in pair_scales([f.data for f in frames], usables)]
+    first = sky_level(frames[0].data, usables[0]).value
+    for frame, usable, factor in zip(frames, usables, factors, strict=True):
+        changed = frame.copy()
+        if params.zero:
+            changed.data = frame.data + np.float32(first - sky_level(frame.data, usable).value)
+        else:
+            changed.data = frame.data * np.float32(factor)
+            changed.variance = None if frame.variance is None else frame.variance * np.float32(factor**2)
+        out.append(changed)
+    return out

@@ -1,0 +1,135 @@
+"""Combining frames: darks, lamp flats, science images."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from keyhole.errors import DataError
+from keyhole.frames import Frame, merge_provenance
+from keyhole.imaging.combine import Combined, combine
+from keyhole.primitives.base import NonNegative, Params, Positive, Sigma
+
+__all__ = ["StackParams", "combine_frames", "combined_header"]
+
+Operation = Literal["mean", "wtmean", "median", "lmedian"]
+Rejection = Literal["none", "minmax", "sigclip", "varclip"]
+
+
+class StackParams(Params):
+    """Parameters shared by all steps that combine frames."""
+
+    suffix: str | None = Field("_stack", description="Ending of the output name")
+    apply_dq: bool = Field(True, description="Use the data-quality planes; False drops them")
+    statsec: str | None = Field(None, description="Section x1:x2,y1:y2 (1-based, inclusive) for levels")
+    operation: Operation = Field("mean", description="Estimator of the combined pixel")
+    reject_method: Rejection = Field("sigclip", description="Outlier rejection before combining")
+    hsigma: Sigma = Field(3.0, description="Upper clipping limit in sigma (sigclip, varclip)")
+    lsigma: Sigma = Field(3.0, description="Lower clipping limit in sigma (sigclip, varclip)")
+    mclip: bool = Field(
+        True, description="Clip about the median on every pass; False = mean from the second on"
+    )
+    max_iters: Positive | None = Field(None, description="Most clipping passes; None = to convergence")
+    nlow: NonNegative = Field(0, description="Number of lowest pixels dropped by minmax")
+    nhigh: NonNegative = Field(0, description="Number of highest pixels dropped by minmax")
+    memory: float | None = Field(1.0, ge=0.01, description="Memory (GB) the stacking may use")
+    debug_pixel: NonNegative | None = Field(None, description="Accepted for compatibility")
+    save_rejection_map: bool = Field(False, description="Attach a plane REJMAP: inputs not used per pixel")
+    debug_old_normalization: bool = Field(False, description="Accepted for compatibility")
+    separate_ext: bool = Field(True, description="Treat extensions one by one; there is a single one")
+
+
+def combine_frames(
+    frames: list[Frame], params: StackParams, weights: NDArray[np.float64] | None = None
+) -> Combined:
+    """Combine the planes of frames of one shape as the parameters say.
+
+    Raises
+    ------
+    DataError
+        The shapes differ.
+    """
+    shapes = {frame.data.shape for frame in frames}
+    if len(shapes) > 1:
+        raise DataError(
+            f"the frames to combine have shapes {sorted(shapes)}; resample them to one grid first"
+        )
+    masks = [frame.mask for frame in frames] if params.apply_dq else []
+    variances = [frame.variance for frame in frames]
+    return combine(
+        [frame.data for frame in frames],
+        None if any(v is None for v in variances) else variances,  # type: ignore[arg-type]
+        masks if masks and all(m is not None for m in masks) else None,  # type: ignore[arg-type]
+        operation=params.operation,
+        reject_method=params.reject_method,
+        lsigma=params.lsigma,
+        hsigma=params.hsigma,
+        nlow=params.nlow,
+        nhigh=params.nhigh,
+        mclip=params.mclip,
+        max_iters=params.max_iters,
+        weights=weights,
+    )
+
+
+def combined_header(frames: list[Frame], combined: Combined, params: StackParams) -> Frame:
+    """Build the frame of a combination: headers of the first input, with what belongs to all.
+
+    Counts, exposure and times follow the published cards; total exposure, mean time and effective read
+    noise stand beside them under their own names.
+    """
+    first = frames[0]
+    out = first.copy()
+    out.data, out.variance, out.mask = combined.data, combined.variance, combined.mask
+    out.planes, out.path = {}, None
+    out.tables.pop("OBJCAT", None)
+    phu = out.primary
+    n = len(frames)
+    counts = [int(frame.primary.get("NCOMBINE", 1)) for frame in frames]
+    phu["NCOMBINE"] = (sum(counts), "Number of frames combined")
+    number = 0
+    for frame in frames:
+        for name in _input_names(frame):
+            number += 1
+            phu[f"IMCMB{number:03d}"] = (name, "Input of the combination")
+    noise = [float(frame.header["RDNOISE"]) for frame in frames if "RDNOISE" in frame.header]
+    if len(noise) == n:
+        out.header["RDNOISE"] = (float(np.sqrt(np.mean(np.square(noise)))), "electrons, one exposure")
+        out.header["EFFRDN"] = (float(np.sqrt(np.sum(np.square(noise))) / n), "electrons, of the combination")
+    gains = [float(frame.header["GAIN"]) for frame in frames if "GAIN" in frame.header]
+    if len(gains) == n:
+        out.header["GAIN"] = n / sum(1 / g for g in gains)
+    airmasses = [a for a in (frame.describe("airmass") for frame in frames) if a is not None]
+    if airmasses:
+        phu["AIRMASS"] = (float(np.mean(airmasses)), "Mean airmass of the inputs")
+    _times(phu, frames, counts)
+    label = str(phu.get("DATALAB", ""))
+    phu["DATALAB"] = label if label.endswith("-STACK") else f"{label}-STACK"
+    merge_provenance(out, frames)
+    if params.save_rejection_map:
+        out.planes["REJMAP"] = combined.unused
+    return out
+
+
+def _input_names(frame: Frame) -> list[str]:
+    names = [str(frame.primary[key]) for key in frame.primary if key.startswith("IMCMB")]
+    return names or [f"{frame.root}.fits"]
+
+
+def _times(phu: Any, frames: list[Frame], counts: list[int]) -> None:
+    exposures = [f.primary.get("TOTEXP", f.describe("exposure_time")) for f in frames]
+    if all(isinstance(e, (int, float)) for e in exposures):
+        phu["TOTEXP"] = (float(sum(exposures)), "Exposure time of all inputs together (s)")
+    times = [f.describe("ut_datetime") for f in frames]
+    if all(t is not None for t in times):
+        base = min(times)
+        offsets = [
+            (t - base).total_seconds() + (f.describe("exposure_time") or 0) / 2
+            for t, f in zip(times, frames, strict=True)
+        ]
+        mean = base + timedelta(seconds=float(np.average(offsets, weights=counts)))
+        phu["DATE-MID"] = (mean.isoformat(timespec="milliseconds"), "Mean UT of mid-exposures")

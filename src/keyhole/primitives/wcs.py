@@ -1,0 +1,238 @@
+"""The WCS of a frame: moved to its extension, freed of its scale error, checked against the target."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.errors import DataError
+from keyhole.frames import Frame
+from keyhole.imaging.geometry import TangentPlane, square_cd
+from keyhole.primitives.base import Context
+from keyhole.primitives.keyhole import expected_keyhole
+
+__all__ = [
+    "WCS_KEYS",
+    "check_pointing",
+    "commanded_shifts",
+    "detector_offset",
+    "move_wcs",
+    "plane",
+    "plane_of",
+    "set_plane",
+    "square_wcs",
+]
+
+WCS_KEYS = ("CTYPE1", "CRPIX1", "CRVAL1", "CTYPE2", "CRPIX2", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
+# Beyond this disagreement with the camera's scale a CD matrix is not a matrix of this camera
+# (South 2004: 71 arcsec; North AO 2016: 0.0475 and 0.0589 for 0.0507).
+_WORST_SCALE_ERROR = 0.25
+
+
+def move_wcs(frame: Frame) -> None:
+    """Move the WCS cards from the primary header to the extension. Changes its input.
+
+    A copy left behind would be stale as soon as the pixel grid changes.
+    """
+    for key in WCS_KEYS:
+        if key in frame.primary:
+            if key not in frame.header:
+                frame.header[key] = (frame.primary[key], frame.primary.comments[key])
+            del frame.primary[key]
+    if "CRVAL1" in frame.header:
+        frame.header["WCSAXES"] = 2
+        frame.header["WCSDIM"] = 2
+        frame.header["CUNIT1"] = "deg"
+        frame.header["CUNIT2"] = "deg"
+        frame.header["RADESYS"] = str(frame.primary.get("RADESYS", "FK5"))
+        frame.header["EQUINOX"] = 2000.0
+
+
+def plane(*, crval: tuple[float, float], crpix: tuple[float, float], cd: NDArray[np.float64]) -> TangentPlane:
+    """Build a tangent-plane WCS from a matrix given as array."""
+    (a, b), (c, d) = np.asarray(cd, dtype=np.float64).tolist()
+    return TangentPlane(crval=crval, crpix=crpix, cd=((a, b), (c, d)))
+
+
+def plane_of(frame: Frame) -> TangentPlane:
+    """Return the tangent-plane WCS of a frame.
+
+    Raises
+    ------
+    DataError
+        The extension holds no complete WCS.
+    """
+    header = frame.header
+    try:
+        return plane(
+            crval=(float(header["CRVAL1"]), float(header["CRVAL2"])),
+            crpix=(float(header["CRPIX1"]), float(header["CRPIX2"])),
+            cd=np.array(
+                [[header["CD1_1"], header["CD1_2"]], [header["CD2_1"], header["CD2_2"]]], dtype=float
+            ),
+        )
+    except KeyError as err:
+        raise DataError(f"{frame.name}: the WCS lacks card {err}; reduce the raw frame again") from err
+
+
+def set_plane(frame: Frame, wcs: TangentPlane) -> None:
+    """Write a tangent-plane WCS into the extension header. Changes `frame`."""
+    header = frame.header
+    header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
+    for i in (0, 1):
+        header[f"CRVAL{i + 1}"] = float(wcs.crval[i])
+        header[f"CRPIX{i + 1}"] = float(wcs.crpix[i])
+        for j in (0, 1):
+            header[f"CD{i + 1}_{j + 1}"] = float(wcs.cd[i][j])
+    for key, value in (("WCSAXES", 2), ("WCSDIM", 2), ("CUNIT1", "deg"), ("CUNIT2", "deg")):
+        header[key] = value
+    header["RADESYS"] = str(header.get("RADESYS", "FK5"))
+
+
+def square_wcs(frame: Frame, context: Context) -> bool:
+    """Give the WCS the camera's scale on both axes; False when its matrix is nonsense. Changes `frame`.
+
+    The sky position of the keyhole's centre stays: that is the place the telescope was pointed with.
+    """
+    scale = frame.describe("pixel_scale")
+    given = plane_of(frame)
+    if scale is None:
+        return True
+    lengths = np.hypot(given.cd[0], given.cd[1]) * 3600
+    error = np.abs(lengths / scale - 1)
+    if not np.all(np.isfinite(error)) or np.max(error) > _WORST_SCALE_ERROR:
+        return False
+    anchor = _keyhole_centre(frame, context)
+    position = given.pixel_to_sky(np.array([anchor[0]]), np.array([anchor[1]]))
+    mended = plane(crval=given.crval, crpix=given.crpix, cd=square_cd(given.cd, scale))
+    moved = mended.pixel_to_sky(np.array([anchor[0]]), np.array([anchor[1]]))
+    crval = (
+        given.crval[0] + float(position[0][0] - moved[0][0]),
+        given.crval[1] + float(position[1][0] - moved[1][0]),
+    )
+    set_plane(frame, TangentPlane(crval=crval, crpix=mended.crpix, cd=mended.cd))
+    if np.max(error) > 0.01:
+        context.note(
+            f"header pixel scales {lengths[0]:.4f} x {lengths[1]:.4f} arcsec mended to the camera's {scale}"
+        )
+    return True
+
+
+def _keyhole_centre(frame: Frame, context: Context) -> tuple[float, float]:
+    expected = expected_keyhole(frame, context)
+    if expected is not None:
+        return expected.centroid
+    ny, nx = frame.data.shape
+    return (nx - 1) / 2, (ny - 1) / 2
+
+
+def detector_offset(frame: Frame) -> tuple[float, float] | None:
+    """Commanded displacement of the stars on the detector, in pixels; None when the header does not tell."""
+    for key in ("POFFSET", "QOFFSET"):
+        value = frame.primary.get(key)
+        if not isinstance(value, (int, float)) or value <= -9999:
+            return None
+    dx, dy = frame.describe("detector_x_offset"), frame.describe("detector_y_offset")
+    return None if dx is None or dy is None else (float(dx), float(dy))
+
+
+def commanded_shifts(frames: list[Frame], context: Context, *, absolute: bool = False) -> NDArray[np.float64]:
+    """Where the headers say the stars of each frame lie, relative to the first frame.
+
+    The offsets sent to the telescope are believed first; without them the WCS of the frames is compared.
+
+    Parameters
+    ----------
+    absolute : bool
+        Give the offsets from the target instead, where the headers tell them.
+
+    Returns
+    -------
+    (n, 2) float64 ndarray
+        ``(dx, dy)`` in pixels: position in the frame = position in the first frame + shift.
+    """
+    offsets = [detector_offset(frame) for frame in frames]
+    angles = {round(float(frame.primary.get("PA", 0.0)), 1) for frame in frames}
+    # The grid of a stack is extended: its pixels no longer are those of the detector.
+    raw_grids = not any("NCOMBINE" in frame.primary for frame in frames)
+    if raw_grids and len(angles) == 1 and all(offset is not None for offset in offsets):
+        shifts = np.array(offsets, dtype=np.float64)
+        return shifts if absolute else shifts - shifts[0]
+    first = frames[0]
+    centre = _keyhole_centre(first, context)
+    ra, dec = plane_of(first).pixel_to_sky(np.array([centre[0]]), np.array([centre[1]]))
+    shifts = np.zeros((len(frames), 2))
+    for i, frame in enumerate(frames):
+        x, y = plane_of(frame).sky_to_pixel(ra, dec)
+        shifts[i] = float(x[0]) - centre[0], float(y[0]) - centre[1]
+    return shifts
+
+
+def check_pointing(frame: Frame, policy: str, limit: float, context: Context, *, rebuild: bool) -> None:
+    """Compare the WCS with target plus offset and rebuild it where told to. Changes `frame`.
+
+    Parameters
+    ----------
+    policy : {'exit', 'fix', 'new', 'ignore'}
+        What to do with a WCS that is off.
+    limit : float
+        Largest accepted distance, arcsec.
+    rebuild : bool
+        The matrix is known to be nonsense.
+
+    Raises
+    ------
+    DataError
+        The WCS is off and `policy` is ``exit``.
+    """
+    target = _target(frame)
+    distance = None if rebuild or target is None else _distance(frame, target, context)
+    if not rebuild and (distance is None or distance <= limit):
+        return
+    words = "its scale is not that of the camera" if distance is None else f"it is {distance:.0f} arcsec off"
+    if policy == "exit":
+        raise DataError(
+            f"{frame.name}: the WCS disagrees with target and offsets ({words}); "
+            "mend it with -p prepare:bad_wcs=fix or leave the frame out"
+        )
+    if policy == "ignore" or target is None:
+        context.caveat("the WCS of the header disagrees with target and offsets; left as it is", [frame])
+        return
+    set_plane(frame, _rebuilt(frame, target, context))
+    if policy == "fix":
+        context.caveat(
+            "the WCS of the header is unusable; rebuilt from target, offsets and position angle", [frame]
+        )
+
+
+def _target(frame: Frame) -> tuple[float, float] | None:
+    ra, dec = frame.describe("target_ra"), frame.describe("target_dec")
+    if ra is None or dec is None or not (0 <= ra <= 360 and abs(dec) <= 90):
+        return None
+    return float(ra), float(dec)
+
+
+def _landing(frame: Frame, context: Context) -> tuple[float, float]:
+    """Where the target should lie on the detector, 0-based pixels."""
+    cx, cy = _keyhole_centre(frame, context)
+    dx, dy = detector_offset(frame) or (0.0, 0.0)
+    return cx + dx, cy + dy
+
+
+def _distance(frame: Frame, target: tuple[float, float], context: Context) -> float:
+    """Arcsec between the target and where the WCS puts the pixel on which it should lie."""
+    x, y = _landing(frame, context)
+    ra, dec = plane_of(frame).pixel_to_sky(np.array([x]), np.array([y]))
+    dra = (float(ra[0]) - target[0] + 180) % 360 - 180
+    return float(3600 * np.hypot(dra * np.cos(np.radians(target[1])), float(dec[0]) - target[1]))
+
+
+def _rebuilt(frame: Frame, target: tuple[float, float], context: Context) -> TangentPlane:
+    scale = frame.describe("pixel_scale") / 3600
+    pa = frame.primary.get("PA", 0.0)
+    angle = np.radians((pa if isinstance(pa, (int, float)) and pa > -9999 else 0.0) + 90)
+    # +y lies at position angle PA + 90 (East of North); +x a quarter turn further, the usual parity.
+    y_axis = np.array([np.sin(angle), np.cos(angle)])
+    x_axis = np.array([np.sin(angle + np.pi / 2), np.cos(angle + np.pi / 2)])
+    x, y = _landing(frame, context)
+    return plane(crval=target, crpix=(x + 1, y + 1), cd=scale * np.column_stack([x_axis, y_axis]))

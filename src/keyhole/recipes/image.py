@@ -1,0 +1,40 @@
+"""Recipes for science images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["alignAndStack", "reduce"]
+
+
+def reduce(p: Any) -> None:
+    """Reduce dithered science frames to one stacked image in electrons."""
+    p.prepare()
+    p.addDQ()
+    p.ADUToElectrons()
+    p.addVAR(read_noise=True, poisson_noise=True)
+    p.nonlinearityCorrect()
+    p.darkCorrect()
+    p.flatCorrect()
+    p.illuminationCorrect()
+    p.applyDQPlane()
+    p.separateSky()
+    p.associateSky()
+    p.skyCorrect()
+    p.detectSources()
+    p.adjustWCSToReference()
+    p.resampleToCommonFrame()
+    p.scaleCountsToReference()
+    p.stackFrames()
+    p.writeOutputs()
+    p.storeProcessedScience(suffix="_image")
+
+
+def alignAndStack(p: Any) -> None:  # noqa: N802  (published name)
+    """Combine images that are already reduced into one."""
+    p.detectSources()
+    p.adjustWCSToReference()
+    p.resampleToCommonFrame()
+    p.scaleCountsToReference()
+    p.stackFrames()
+    p.writeOutputs()

@@ -1,0 +1,88 @@
+"""Which recipes exist for which frames, and which defaults change with the instrument mode."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keyhole.errors import InputError, ParameterError
+from keyhole.primitives import REGISTRY
+from keyhole.recipes import dark, flat, image
+
+__all__ = ["Library", "Recipe", "find_recipe", "libraries_for", "mode_defaults"]
+
+Recipe = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Library:
+    """Recipes for frames that carry all of `tags`."""
+
+    tags: frozenset[str]
+    default: str
+    recipes: Mapping[str, Recipe]
+    defaults: Mapping[str, Mapping[str, Any]]
+
+
+_LIBRARIES = (
+    Library(
+        frozenset({"GNIRS", "CAL", "DARK"}),
+        "makeProcessedDark",
+        {"makeProcessedDark": dark.makeProcessedDark},
+        # A dark sees no light: there is no keyhole to draw.
+        {"addDQ": {"add_illum_mask": False}},
+    ),
+    Library(
+        frozenset({"GNIRS", "IMAGE", "CAL", "FLAT"}),
+        "makeProcessedFlat",
+        {"makeProcessedFlat": flat.makeProcessedFlat},
+        {},
+    ),
+    Library(
+        frozenset({"GNIRS", "IMAGE"}),
+        "reduce",
+        {"reduce": image.reduce, "alignAndStack": image.alignAndStack},
+        {},
+    ),
+)
+
+
+def libraries_for(tags: frozenset[str]) -> list[Library]:
+    """Libraries whose tags the frame carries, the most specific first."""
+    return sorted((lib for lib in _LIBRARIES if lib.tags <= tags), key=lambda lib: -len(lib.tags))
+
+
+def find_recipe(tags: frozenset[str], name: str = "_default") -> tuple[str, Recipe]:
+    """Find a recipe by name for frames with the given tags.
+
+    The name of a single step is a recipe too.
+
+    Raises
+    ------
+    InputError
+        No recipe exists for such frames.
+    ParameterError
+        The name is unknown; the message tells the known ones.
+    """
+    libraries = libraries_for(tags)
+    if not libraries:
+        raise InputError(f"no recipe for frames tagged {' '.join(sorted(tags))}")
+    library = libraries[0]
+    if name in ("", "_default"):
+        name = library.default
+    if name in library.recipes:
+        return name, library.recipes[name]
+    if name in REGISTRY:
+        return name, lambda p: getattr(p, name)()
+    known = [*library.recipes, *REGISTRY]
+    close = difflib.get_close_matches(name, known, n=2)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known here: {', '.join(library.recipes)}"
+    raise ParameterError(f"no recipe {name!r} for these frames; {hint}")
+
+
+def mode_defaults(tags: frozenset[str], step: str) -> Mapping[str, Any]:
+    """Parameter values of a step that differ from its own defaults for this kind of frame."""
+    libraries = libraries_for(tags)
+    return libraries[0].defaults.get(step, {}) if libraries else {}

@@ -1,0 +1,269 @@
+"""Measuring stars and background on an image, independently of the reduction."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import sep
+from numpy.typing import NDArray
+
+__all__ = [
+    "Apertures",
+    "aperture_fluxes",
+    "centroids",
+    "common_shift",
+    "detect",
+    "empty_aperture_noise",
+    "nearest",
+    "robust_width",
+]
+
+_FLOATS = NDArray[np.float64]
+_BOOLS = NDArray[np.bool_]
+
+_ANNULUS = (4.5, 7.5)  # local background: radii in units of the seeing
+_LEAST_ANNULUS = 50  # pixels
+_DETECTION = 2.5  # sigma, per pixel of the smoothed image
+_LEAST_AREA = 5  # pixels
+_EMPTY_APERTURES = 400
+
+
+class Apertures(NamedTuple):
+    """Light in apertures.
+
+    Attributes
+    ----------
+    flux : ndarray of float64, shape (n,)
+        Electrons above the local background.
+    error : ndarray of float64, shape (n,)
+        From the variance of the pixels and of the background.
+    complete : ndarray of bool, shape (n,)
+        All pixels of the aperture are usable, and the background was found.
+    """
+
+    flux: _FLOATS
+    error: _FLOATS
+    complete: _BOOLS
+
+
+def robust_width(values: _FLOATS) -> float:
+    """Give the standard deviation of a Gaussian with the same middle 68 %; NaN for less than two values."""
+    if len(values) < 2:
+        return float("nan")
+    low, high = np.percentile(values, [15.865, 84.135])
+    return float((high - low) / 2)
+
+
+def detect(data: NDArray[np.float32], sigma: NDArray[np.float32], usable: _BOOLS, *, fwhm: float) -> _FLOATS:
+    """Find sources.
+
+    Parameters
+    ----------
+    data, sigma : ndarray of float32, shape (ny, nx)
+        Image and its noise.
+    usable : ndarray of bool, shape (ny, nx)
+        Pixels that count.
+    fwhm : float
+        Width of the stars, pixels; the image is smoothed with a Gaussian of this width.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 3)
+        x, y (first pixel is 0) and light of each, brightest first.
+    """
+    half = int(np.ceil(fwhm))
+    grid = np.arange(-half, half + 1)
+    kernel = np.exp(-4 * np.log(2) * (grid[:, None] ** 2 + grid**2) / fwhm**2).astype(np.float32)
+    sep.set_extract_pixstack(max(300_000, data.size))
+    found = sep.extract(
+        np.where(usable, data, 0).astype(np.float32),
+        _DETECTION,
+        err=np.where(usable, sigma, 1).astype(np.float32),
+        mask=~usable,
+        minarea=_LEAST_AREA,
+        filter_kernel=kernel,
+        deblend_cont=0.001,
+    )
+    order = np.argsort(found["flux"])[::-1]
+    return np.column_stack([found["x"], found["y"], found["flux"]])[order]
+
+
+def common_shift(
+    expected: _FLOATS, found: _FLOATS, *, search: float, tolerance: float
+) -> tuple[_FLOATS, int]:
+    """Find the shift that brings most expected places onto found ones.
+
+    Parameters
+    ----------
+    expected, found : ndarray of float64, shape (n, 2) and (m, 2)
+        Pixels.
+    search : float
+        Largest shift considered along each axis.
+    tolerance : float
+        Distance at which two places are the same.
+
+    Returns
+    -------
+    shift : ndarray of float64, shape (2,)
+        To be added to `expected`.
+    votes : int
+        Pairs that agree with it.
+    """
+    differences = (found[None, :, :] - expected[:, None, :]).reshape(-1, 2)
+    near = differences[np.max(np.abs(differences), axis=1, initial=0.0) <= search]
+    if not len(near):
+        return np.zeros(2), 0
+    agree = np.hypot(near[:, None, 0] - near[None, :, 0], near[:, None, 1] - near[None, :, 1]) <= tolerance
+    # With equal votes the smaller shift is the likelier one.
+    votes = agree.sum(axis=1)
+    best = int(np.lexsort((np.hypot(*near.T), -votes))[0])
+    return np.median(near[agree[best]], axis=0), int(votes[best])
+
+
+def centroids(data: NDArray[np.float32], usable: _BOOLS, places: _FLOATS, *, fwhm: float) -> _FLOATS:
+    """Give the Gaussian-weighted centre of the light near each place.
+
+    Parameters
+    ----------
+    data : ndarray of float32, shape (ny, nx)
+    usable : ndarray of bool, shape (ny, nx)
+    places : ndarray of float64, shape (n, 2)
+        Pixels; each centre is sought within one width of it.
+    fwhm : float
+        Width of the stars, pixels.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 2)
+        NaN where the search ran away.
+    """
+    clean = np.where(usable, data, 0).astype(np.float32)
+    ny, nx = data.shape
+    inside = (places[:, 0] >= 0) & (places[:, 0] <= nx - 1) & (places[:, 1] >= 0) & (places[:, 1] <= ny - 1)
+    centres = np.full_like(places, np.nan)
+    if inside.any():
+        start = np.ascontiguousarray(places[inside])
+        x, y, _ = sep.winpos(clean, start[:, 0].copy(), start[:, 1].copy(), fwhm / 2.3548, mask=~usable)
+        found = np.column_stack([x, y])
+        found[np.hypot(*(found - start).T) > fwhm] = np.nan
+        centres[inside] = found
+    return centres
+
+
+def aperture_fluxes(
+    data: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    usable: _BOOLS,
+    places: _FLOATS,
+    *,
+    radius: float,
+    fwhm: float,
+    model: NDArray[np.float32],
+) -> Apertures:
+    """Sum the light in circles, with exact overlap, above the median of a ring.
+
+    Parameters
+    ----------
+    data, variance : ndarray of float32, shape (ny, nx)
+    usable : ndarray of bool, shape (ny, nx)
+    places : ndarray of float64, shape (n, 2)
+        Centres, pixels.
+    radius, fwhm : float
+        Of the circle and of the stars, pixels.
+    model : ndarray of float32, shape (ny, nx)
+        Light of all stars as far as it is known; it is taken out of the rings.
+
+    Returns
+    -------
+    Apertures
+    """
+    clean = np.where(usable, data, 0).astype(np.float32)
+    noise = np.where(usable, variance, 0).astype(np.float32)
+    lost = (~usable).astype(np.float32)
+    x, y = places[:, 0], places[:, 1]
+    known = np.isfinite(x) & np.isfinite(y)
+    x, y = np.where(known, x, -1e6), np.where(known, y, -1e6)
+    total, error, _ = sep.sum_circle(clean, x, y, radius, var=noise, subpix=0)
+    missing, _, flag = sep.sum_circle(lost, x, y, radius, subpix=0)
+    area = np.pi * radius**2
+    level, level_error = _ring_levels(data - model, variance, usable, places, known=known, fwhm=fwhm)
+    complete = known & (missing == 0) & ((flag & sep.APER_TRUNC) == 0) & np.isfinite(level)
+    return Apertures(
+        np.where(known, total - level * area, np.nan), np.hypot(error, area * level_error), complete
+    )
+
+
+def empty_aperture_noise(
+    residual: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    empty: _BOOLS,
+    *,
+    radius: float,
+    rng: np.random.Generator,
+) -> float:
+    """Give the scatter of sums in empty apertures in units of what the variance promises.
+
+    Parameters
+    ----------
+    residual, variance : ndarray of float32, shape (ny, nx)
+    empty : ndarray of bool, shape (ny, nx)
+        Pixels without stars.
+    radius : float
+        Pixels.
+    rng : numpy.random.Generator
+        Places the apertures.
+
+    Returns
+    -------
+    float
+        NaN if there is room for fewer than ten.
+    """
+    rows, columns = np.nonzero(empty)
+    if not len(rows):
+        return float("nan")
+    pick = rng.integers(0, len(rows), _EMPTY_APERTURES)
+    x, y = columns[pick].astype(np.float64), rows[pick].astype(np.float64)
+    missing, _, flag = sep.sum_circle((~empty).astype(np.float32), x, y, radius, subpix=0)
+    clean = np.where(empty, residual, 0).astype(np.float32)
+    noise = np.where(empty, variance, 0).astype(np.float32)
+    total, error, _ = sep.sum_circle(clean, x, y, radius, var=noise, subpix=0)
+    # A few unusable pixels are made up for.
+    share = 1.0 - missing / (np.pi * radius**2)
+    good = (share > 0.9) & ((flag & sep.APER_TRUNC) == 0) & (error > 0)
+    return robust_width(total[good] / error[good]) if good.sum() >= 10 else float("nan")
+
+
+def nearest(places: _FLOATS, others: _FLOATS) -> _FLOATS:
+    """Give the distance of each place from the nearest of the others; infinite if there is none."""
+    if not len(others):
+        return np.full(len(places), np.inf)
+    gaps = np.hypot(places[:, None, 0] - others[None, :, 0], places[:, None, 1] - others[None, :, 1])
+    return np.asarray(np.where(np.isfinite(gaps), gaps, np.inf).min(axis=1), np.float64)
+
+
+def _ring_levels(
+    residual: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    usable: _BOOLS,
+    places: _FLOATS,
+    *,
+    known: _BOOLS,
+    fwhm: float,
+) -> tuple[_FLOATS, _FLOATS]:
+    inner, outer = (factor * fwhm for factor in _ANNULUS)
+    levels, errors = np.full(len(places), np.nan), np.zeros(len(places))
+    ny, nx = residual.shape
+    for number in np.flatnonzero(known):
+        x, y = places[number]
+        rows = slice(max(0, int(y - outer)), min(ny, int(y + outer) + 2))
+        columns = slice(max(0, int(x - outer)), min(nx, int(x + outer) + 2))
+        grid_y, grid_x = np.ogrid[rows, columns]
+        distance = np.hypot(grid_x - x, grid_y - y)
+        ring = (distance >= inner) & (distance <= outer) & usable[rows, columns]
+        if ring.sum() >= _LEAST_ANNULUS:
+            values = residual[rows, columns][ring]
+            levels[number] = np.median(values)
+            # Error of a median: that of a mean times sqrt(pi / 2).
+            errors[number] = np.sqrt(np.pi / 2 * variance[rows, columns][ring].mean() / ring.sum())
+    return levels, errors

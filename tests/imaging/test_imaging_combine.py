@@ -1,0 +1,343 @@
+"""Combination of images against a plain reference that walks over the pixels, and against known truth."""
+
+from __future__ import annotations
+
+import itertools
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import keyhole.imaging.combine as combine_module
+from keyhole.errors import AlgorithmError, ParameterError
+from keyhole.imaging.bits import BAD, COSMIC_RAY, NO_DATA, NONLINEAR, OVERLAP, SATURATED, UNILLUMINATED
+from keyhole.imaging.combine import combine
+
+OPERATIONS = ("mean", "wtmean", "median", "lmedian")
+METHODS = ("none", "minmax", "sigclip", "varclip")
+CLASSES = (COSMIC_RAY, OVERLAP, BAD, UNILLUMINATED, NO_DATA)
+MEDIAN_FACTOR = {
+    1: 1,
+    2: 1,
+    3: 1.34601,
+    4: 1.19280,
+    5: 1.43417,
+    6: 1.28846,
+    7: 1.47313,
+    8: 1.34545,
+    9: 1.49491,
+}
+LOWER_FACTOR = {1: 1, 2: 1.36338, 4: 1.44182, 6: 1.47728, 8: 1.49749}
+
+
+def badness(flag: int) -> int:
+    return max((rank for rank, bit in enumerate(CLASSES, 1) if flag & bit), default=0)
+
+
+def keep_of_pixel(a: Any, v: Any, total: int, options: dict[str, Any]) -> list[bool]:
+    """Which of the participating values survive, in plain words of the definition."""
+    n = len(a)
+    method = options["reject_method"]
+    if method == "minmax":
+        low = int(n * options["nlow"] / total + 0.001)
+        high = int(n * options["nhigh"] / total + 0.001)
+        kept = set(sorted(range(n), key=lambda i: (a[i], i))[low : n - high])
+        return [i in kept for i in range(n)]
+    keep = [True] * n
+    if method == "none":
+        return keep
+    for step in range(options["max_iters"] or 100):
+        left = [a[i] for i in range(n) if keep[i]]
+        centre = np.median(left) if step == 0 or options["mclip"] else np.mean(left)
+        sigma = [np.std(left)] * n if method == "sigclip" or v is None else [np.sqrt(x) for x in v]
+        new = [
+            keep[i]
+            and centre - options["lsigma"] * sigma[i] <= a[i]
+            and a[i] <= centre + options["hsigma"] * sigma[i]
+            for i in range(n)
+        ]
+        if new == keep or not any(new):
+            break
+        keep = new
+    return keep
+
+
+def combine_pixel(a: Any, v: Any, q: Any, options: dict[str, Any]) -> tuple[float, float, int, int]:
+    total = len(a)
+    best = min(badness(flag) for flag in q)
+    part = [i for i in range(total) if badness(q[i]) == best]
+    if best == len(CLASSES):
+        return 0, 0, NO_DATA, total
+    chosen_v = None if v is None else [v[i] for i in part]
+    keep = keep_of_pixel([a[i] for i in part], chosen_v, total, options)
+    used = [i for i, kept in zip(part, keep, strict=True) if kept]
+    flags = int(np.bitwise_or.reduce([q[i] for i in used]))
+    values, n, operation = [a[i] for i in used], len(used), options["operation"]
+    noise = None if v is None else sum(v[i] for i in used) / n**2
+    if operation == "wtmean":
+        weight = [1 / v[i] for i in used]
+        return float(np.average(values, weights=weight)), 1 / sum(weight), flags, total - n
+    if operation == "mean":
+        value, factor = float(np.mean(values)), 1.0
+    elif operation == "median" or n % 2:
+        value, factor = float(np.median(values)), MEDIAN_FACTOR[n]
+    else:
+        value, factor = float(sorted(values)[(n - 1) // 2]), LOWER_FACTOR[n]
+    if noise is None:
+        noise = sum((x - value) ** 2 for x in values) / (n * max(n - 1, 1))
+    if operation != "mean" and options["reject_method"] == "minmax":
+        # The median of what minmax leaves is the median of all: so is its variance.
+        whole = dict(options, reject_method="none")
+        return value, combine_pixel(a, v, q, whole)[1], flags, total - n
+    return value, factor * noise, flags, total - n
+
+
+def make_stack(seed: int, n: int, shape: tuple[int, int], masked: float) -> tuple[Any, Any, Any]:
+    rng = np.random.default_rng(seed)
+    data = rng.normal(100, 10, (n, *shape)).astype(np.float32)
+    data[rng.random(data.shape) < 0.1] += 300
+    variance = rng.uniform(50, 150, data.shape).astype(np.float32)
+    mask = np.zeros(data.shape, np.uint16)
+    for bit in (*CLASSES, NONLINEAR, SATURATED):
+        mask[rng.random(data.shape) < masked] |= bit
+    return data, variance, mask
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    n=st.integers(1, 9),
+    shape=st.tuples(st.integers(1, 4), st.integers(1, 5)),
+    masked=st.sampled_from([0.0, 0.1, 0.5]),
+    operation=st.sampled_from(OPERATIONS),
+    method=st.sampled_from(METHODS),
+    limits=st.tuples(st.floats(0.8, 4), st.floats(0.8, 4)),
+    mclip=st.booleans(),
+    max_iters=st.sampled_from([None, 1, 2]),
+    low_high=st.tuples(st.integers(0, 4), st.integers(0, 4)),
+    given_planes=st.tuples(st.booleans(), st.booleans()),
+)
+def test_combination_equals_the_plain_reference(
+    *,
+    seed: int,
+    n: int,
+    shape: tuple[int, int],
+    masked: float,
+    operation: str,
+    method: str,
+    limits: tuple[float, float],
+    mclip: bool,
+    max_iters: int | None,
+    low_high: tuple[int, int],
+    given_planes: tuple[bool, bool],
+) -> None:
+    data, variance, mask = make_stack(seed, n, shape, masked)
+    v = variance if given_planes[0] or operation == "wtmean" else None
+    q = mask if given_planes[1] else None
+    nlow = min(low_high[0], n - 1)
+    options = {
+        "operation": operation,
+        "reject_method": method,
+        "lsigma": limits[0],
+        "hsigma": limits[1],
+        "nlow": nlow,
+        "nhigh": min(low_high[1], n - 1 - nlow),
+        "mclip": mclip,
+        "max_iters": max_iters,
+    }
+    before = [plane.copy() for plane in (data, variance, mask)]
+
+    result = combine(data, v, q, **options)
+
+    for plane, copy in zip((data, variance, mask), before, strict=True):
+        np.testing.assert_array_equal(plane, copy)
+    assert [plane.dtype for plane in result] == [np.float32, np.float32, np.uint16, np.int16]
+    for y, x in itertools.product(*map(range, shape)):
+        flags = [0] * n if q is None else mask[:, y, x].tolist()
+        noise = None if v is None else variance[:, y, x].astype(float)
+        expected = combine_pixel(data[:, y, x].astype(float), noise, flags, options)
+        got = [float(plane[y, x]) for plane in result]
+        np.testing.assert_allclose(got, expected, rtol=2e-5, atol=1e-5)
+
+
+def test_blocks_of_rows_give_the_same_as_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, variance, mask = make_stack(3, 7, (11, 13), 0.2)
+    whole = combine(data, variance, mask, operation="mean", reject_method="varclip")
+    monkeypatch.setattr(combine_module, "_BLOCK_VALUES", 7 * 13 * 2)
+    blocks = combine(list(data), list(variance), list(mask), operation="mean", reject_method="varclip")
+    for one, other in zip(whole, blocks, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_order_of_frames_is_irrelevant() -> None:
+    data, variance, mask = make_stack(5, 8, (6, 7), 0.1)
+    one = combine(data, variance, mask, operation="median", reject_method="sigclip")
+    other = combine(data[::-1], variance[::-1], mask[::-1], operation="median", reject_method="sigclip")
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_sorting_by_network_and_by_library_agree_for_many_frames() -> None:
+    rng = np.random.default_rng(1)
+    for n in (127, 128, 129, 200):
+        data = rng.normal(size=(n, 3, 5)).astype(np.float32)
+        result = combine(data, operation="median", reject_method="none")
+        np.testing.assert_array_equal(result.data, np.median(data, axis=0).astype(np.float32))
+
+
+def test_varclip_removes_a_cosmic_ray_from_three_frames_and_sigclip_cannot() -> None:
+    data = np.full((3, 2, 2), 100, np.float32)
+    data[1, 0, 0] = 5000
+    variance = np.full_like(data, 64)
+    kept = combine(data, variance, operation="mean", reject_method="sigclip")
+    clipped = combine(data, variance, operation="mean", reject_method="varclip")
+    assert kept.data[0, 0] > 1000
+    assert clipped.data[0, 0] == 100
+    assert clipped.unused.tolist() == [[1, 0], [0, 0]]
+    np.testing.assert_allclose(clipped.variance, [[64 / 2, 64 / 3], [64 / 3, 64 / 3]], rtol=1e-6)
+
+
+def test_where_all_would_be_rejected_none_is() -> None:
+    data = np.array([0, 1000], np.float32).reshape(2, 1, 1)
+    result = combine(data, np.ones_like(data), operation="mean", reject_method="varclip")
+    assert result.data[0, 0] == 500
+    assert result.unused[0, 0] == 0
+
+
+def test_best_quality_class_alone_is_used() -> None:
+    data = np.array([1, 2, 4, 8], np.float32).reshape(4, 1, 1)
+    variance = np.ones_like(data)
+    for flags, value, flag in (
+        ((0, SATURATED, BAD, NO_DATA), 1.5, SATURATED),
+        ((COSMIC_RAY, COSMIC_RAY | NONLINEAR, BAD, 0x100), 1.5, COSMIC_RAY | NONLINEAR),
+        ((UNILLUMINATED, BAD, BAD | COSMIC_RAY, NO_DATA), 3, BAD | COSMIC_RAY),
+        ((UNILLUMINATED,) * 4, 3.75, UNILLUMINATED),
+    ):
+        mask = np.array(flags, np.uint16).reshape(4, 1, 1)
+        result = combine(data, variance, mask, operation="mean", reject_method="none")
+        assert result.data[0, 0] == value
+        assert result.mask[0, 0] == flag
+
+
+def test_no_data_anywhere_gives_zero_with_the_no_data_bit() -> None:
+    data = np.full((3, 2, 2), np.nan, np.float32)
+    data[:, 1, 1] = 7
+    mask = np.full(data.shape, NO_DATA, np.uint16)
+    mask[:, 1, 1] = 0
+    for operation, method in itertools.product(OPERATIONS, METHODS):
+        result = combine(data, np.ones_like(data), mask, operation=operation, reject_method=method)
+        np.testing.assert_array_equal(result.data, [[0, 0], [0, 7]])
+        assert result.variance[0, 0] == 0
+        np.testing.assert_array_equal(result.mask, [[16, 16], [16, 0]])
+        np.testing.assert_array_equal(result.unused, [[3, 3], [3, 0]])
+
+
+def test_value_that_is_not_finite_counts_as_no_data() -> None:
+    data = np.array([1, np.nan, 3], np.float32).reshape(3, 1, 1)
+    result = combine(data, operation="mean", reject_method="none")
+    assert result.data[0, 0] == 2
+    assert result.mask[0, 0] == 0
+    assert result.unused[0, 0] == 1
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_one_frame_is_returned_as_it_is(operation: Any) -> None:
+    data, variance, _ = make_stack(9, 1, (3, 4), 0)
+    result = combine(data, variance, operation=operation, reject_method="sigclip")
+    np.testing.assert_array_equal(result.data, data[0])
+    np.testing.assert_allclose(result.variance, variance[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 7, 14, 25, 30])
+@pytest.mark.parametrize("operation", ["median", "lmedian"])
+def test_variance_of_a_median_is_the_measured_one(n: int, operation: Any) -> None:
+    rng = np.random.default_rng(n)
+    data = rng.normal(0, 3, (n, 200, 300)).astype(np.float32)
+    result = combine(data, np.full_like(data, 9), operation=operation, reject_method="none")
+    # 60000 values: the measured variance is good to 0.6 per cent.
+    assert result.data.var() == pytest.approx(float(result.variance[0, 0]), rel=0.02)
+
+
+def test_variance_of_minmax_median_is_that_of_the_median_of_all() -> None:
+    data = np.random.default_rng(2).normal(0, 1, (8, 100, 100)).astype(np.float32)
+    plain = combine(data, np.ones_like(data), operation="median", reject_method="none")
+    dropped = combine(data, np.ones_like(data), operation="median", reject_method="minmax", nlow=1, nhigh=1)
+    np.testing.assert_array_equal(dropped.data, plain.data)
+    np.testing.assert_array_equal(dropped.variance, plain.variance)
+    assert (dropped.unused == 2).all()
+
+
+def test_minmax_drops_the_right_number_of_equal_values() -> None:
+    data = np.array([5, 5, 5, 5, 9], np.float32).reshape(5, 1, 1)
+    variance = np.arange(1, 6, dtype=np.float32).reshape(5, 1, 1)
+    result = combine(data, variance, operation="mean", reject_method="minmax", nlow=2, nhigh=1)
+    assert result.unused[0, 0] == 3
+    assert result.data[0, 0] == 5
+    assert result.variance[0, 0] == pytest.approx((3 + 4) / 4)
+
+
+def test_weighted_frames_give_the_weighted_mean_and_its_variance() -> None:
+    data = np.array([1, 2, 4, 99], np.float32).reshape(4, 1, 1)
+    variance = np.array([1, 2, 3, 4], np.float32).reshape(4, 1, 1)
+    mask = np.array([0, 0, 0, BAD], np.uint16).reshape(4, 1, 1)
+    result = combine(data, variance, mask, operation="mean", reject_method="none", weights=[1, 2, 3, 4])
+    assert result.data[0, 0] == pytest.approx((1 + 4 + 12) / 6)
+    assert result.variance[0, 0] == pytest.approx((1 * 1 + 4 * 2 + 9 * 3) / 36)
+    no_noise = combine(data, None, mask, operation="mean", reject_method="none", weights=[2, 2, 2, 2])
+    equal = combine(data, None, mask, operation="mean", reject_method="none")
+    np.testing.assert_allclose(no_noise.variance, equal.variance, rtol=1e-6)
+
+
+def test_a_constant_sky_offset_loses_no_precision() -> None:
+    data = np.full((20, 4, 4), 1e6, np.float32)
+    data[0] += 1
+    result = combine(data, operation="mean", reject_method="none")
+    assert result.data[0, 0] == pytest.approx(1e6 + 0.05, abs=0.04)
+
+
+def test_memory_is_bounded_by_the_blocks() -> None:
+    data = np.ones((20, 500, 500), np.float32)
+    tracemalloc.start()
+    combine(data, data, operation="mean", reject_method="sigclip")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 25e6 < data.nbytes * 1.5
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (
+            {"reject_method": "minmax", "nlow": 1, "nhigh": 2},
+            AlgorithmError,
+            ("nlow=1", "nhigh=2", "3"),
+        ),
+        ({"operation": "sum"}, ParameterError, ("sum", "lmedian")),
+        ({"reject_method": "clip"}, ParameterError, ("clip", "varclip")),
+        ({"operation": "wtmean"}, AlgorithmError, ("variance",)),
+        ({"weights": [1, 2]}, AlgorithmError, ("3", "[1.0, 2.0]")),
+        ({"weights": [1, 2, 0]}, AlgorithmError, ("positive",)),
+        ({"weights": [1, 2, 3], "operation": "median"}, AlgorithmError, ("median",)),
+    ],
+)
+def test_wrong_options_are_refused_with_their_numbers(
+    change: dict[str, Any], error: type[Exception], words: tuple[str, ...]
+) -> None:
+    options = {"operation": "mean", "reject_method": "none", **change}
+    with pytest.raises(error) as info:
+        combine(np.ones((3, 2, 2), np.float32), **options)
+    for word in words:
+        assert word in str(info.value)
+
+
+def test_shapes_that_differ_are_named() -> None:
+    planes = [np.ones((3, 4), np.float32), np.ones((3, 5), np.float32)]
+    with pytest.raises(AlgorithmError, match=r"\(3, 4\), \(3, 5\)"):
+        combine(planes, operation="mean", reject_method="none")
+    with pytest.raises(AlgorithmError, match=r"1 mask planes"):
+        combine(planes[:1] * 2, None, [np.zeros((3, 4))], operation="mean", reject_method="none")
+    with pytest.raises(AlgorithmError, match="empty"):
+        combine([], operation="mean", reject_method="none")

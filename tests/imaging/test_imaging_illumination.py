@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from keyhole.errors import AlgorithmError, ParameterError
+from keyhole.imaging.illumination import fit_illumination
+from sky_scene import make_scene
+
+
+def truth(scene, pattern):
+    x = (np.mgrid[:100, :330][1] - 165) / 145
+    shape = 1 + pattern * (x**2 - 0.3 * x)
+    return shape / np.median(shape[scene.lit])
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 9])
+def test_illumination_pattern_is_recovered_from_few_and_many_frames(n):
+    scene = make_scene(n, pattern=0.08, tilt=0)
+    objects = [stars > 5 for stars in scene.stars]
+    found = fit_illumination(scene.frames, scene.usables, objects=objects)
+    wanted = truth(scene, 0.08)
+    np.testing.assert_allclose(found.model[scene.lit], wanted[scene.lit], rtol=0.006)
+    assert np.std((found.model / wanted)[scene.lit]) < 0.002
+    assert np.median(found.model[scene.lit]) == pytest.approx(1, abs=1e-6)
+    assert found.amplitude == pytest.approx(0.5 * np.ptp(wanted[scene.lit]), rel=0.06)
+    assert found.significance > 5
+
+
+def test_illumination_without_a_pattern_is_not_significant():
+    scene = make_scene(5, stars=0, tilt=0)
+    found = fit_illumination(scene.frames, scene.usables)
+    assert found.significance < 3
+    assert found.amplitude < 0.004
+
+
+def test_illumination_far_from_the_light_is_one():
+    scene = make_scene(2, pattern=0.08, tilt=0)
+    found = fit_illumination(scene.frames, scene.usables)
+    inside = found.model[scene.lit]
+    assert (found.model[:10] == 1).all()
+    assert (found.model[:, :10] == 1).all()
+    assert found.model.min() >= min(inside.min(), 1) - 1e-6
+    assert found.model.max() <= max(inside.max(), 1) + 1e-6
+
+
+def test_stars_that_hide_part_of_the_pattern_do_not_bend_it():
+    scene = make_scene(9, pattern=0.08, tilt=0)
+    hidden = [stars > 5 for stars in scene.stars]
+    for i, mask in enumerate(hidden):
+        mask[:, 20 + 30 * i : 90 + 30 * i] = True
+    found = fit_illumination(scene.frames, scene.usables, objects=hidden)
+    assert np.std((found.model / truth(scene, 0.08))[scene.lit]) < 0.002
+
+
+def test_given_levels_are_used_and_inputs_stay():
+    scene = make_scene(3, pattern=0.08, tilt=0, drift=0.1)
+    before = [frame.copy() for frame in scene.frames]
+    objects = [stars > 5 for stars in scene.stars]
+    levels = [float(np.median(sky[scene.lit])) for sky in scene.skies]
+    given = fit_illumination(scene.frames, scene.usables, levels, objects=objects)
+    measured = fit_illumination(scene.frames, scene.usables, objects=objects)
+    np.testing.assert_allclose(given.model, measured.model, rtol=2e-3)
+    for frame, copy in zip(scene.frames, before, strict=True):
+        np.testing.assert_array_equal(frame, copy)
+
+
+def test_frames_that_cannot_show_a_pattern_are_refused():
+    scene = make_scene(2, stars=0)
+    with pytest.raises(AlgorithmError, match="no usable pixel"):
+        fit_illumination(scene.frames, [np.zeros_like(scene.lit)] * 2)
+    with pytest.raises(AlgorithmError, match="no positive sky level"):
+        fit_illumination([frame - 9000 for frame in scene.frames], scene.usables)
+    with pytest.raises(ParameterError, match="2 frames"):
+        fit_illumination(scene.frames, scene.usables, [1.0])

@@ -1,0 +1,112 @@
+"""Robust levels and the noise model against known distributions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from keyhole.errors import AlgorithmError
+from keyhole.imaging.bits import BAD, NONLINEAR, SATURATED, UNILLUMINATED, UNUSABLE, usable
+from keyhole.imaging.noise import clipped_median_sigma, pedestal, robust_sigma, variance_model
+
+
+def normal_image(sigma: float = 5.0, level: float = 100.0) -> np.ndarray:
+    return np.random.default_rng(7).normal(level, sigma, (200, 300)).astype(np.float32)
+
+
+def test_only_non_linear_and_saturated_pixels_stay_usable() -> None:
+    assert UNUSABLE == 65529
+    values = np.arange(1 << 16, dtype=np.uint16)
+    expected = [not (value & ~(NONLINEAR | SATURATED)) for value in range(1 << 16)]
+    np.testing.assert_array_equal(usable(values), expected)
+
+
+def test_robust_sigma_is_blind_to_outliers() -> None:
+    values = normal_image()
+    values[:, ::10] = 1e6
+    assert robust_sigma(values) == pytest.approx(5, rel=0.2)
+    assert robust_sigma(normal_image()) == pytest.approx(5, rel=0.01)
+
+
+def test_clipped_level_finds_the_parent_of_a_contaminated_sample() -> None:
+    values = normal_image()
+    clean = clipped_median_sigma(values)
+    assert clean.median == pytest.approx(100, abs=0.1)
+    assert clean.sigma == pytest.approx(5, rel=0.01)
+    values[np.random.default_rng(1).random(values.shape) < 0.05] += 500
+    spoiled = clipped_median_sigma(values)
+    assert spoiled.median == pytest.approx(100, abs=0.4)
+    assert spoiled.sigma == pytest.approx(5, rel=0.02)
+
+
+def test_clipped_level_leaves_out_what_is_not_usable_or_not_finite() -> None:
+    values = normal_image()
+    good = np.ones(values.shape, bool)
+    good[:150] = False
+    values[:150] = -1000
+    values[199] = np.nan
+    level = clipped_median_sigma(values, good)
+    assert level.median == pytest.approx(100, abs=0.3)
+    assert level.pixels <= 49 * 300
+
+
+def test_clipped_level_of_coarse_digits_keeps_their_scatter() -> None:
+    values = np.where(np.arange(1000) % 5 == 0, 10.0, 0.0)
+    level = clipped_median_sigma(values)
+    assert level.median == 0
+    assert level.sigma == pytest.approx(4, rel=0.01)
+
+
+def test_clipped_level_of_constant_pixels_has_no_scatter() -> None:
+    assert clipped_median_sigma(np.full((5, 5), 3.0)) == (3.0, 0.0, 25)
+
+
+def test_level_without_pixels_is_refused() -> None:
+    with pytest.raises(AlgorithmError, match="none of 4 pixels"):
+        clipped_median_sigma(np.ones((2, 2)), np.zeros((2, 2), bool))
+
+
+def test_pedestal_is_measured_where_no_light_falls() -> None:
+    data = normal_image(level=60)
+    lit = np.zeros(data.shape, bool)
+    lit[50:150] = True
+    data[lit] += 3700
+    mask = np.zeros(data.shape, np.uint16)
+    mask[~lit] = UNILLUMINATED
+    mask[:30] |= BAD
+    data[:30] = 1e5
+    before = data.copy()
+    assert pedestal(data, ~lit, mask) == pytest.approx(60, abs=0.2)
+    assert pedestal(normal_image(level=60), None) == pytest.approx(60, abs=0.2)
+    np.testing.assert_array_equal(data, before)
+
+
+def test_pedestal_needs_unlit_pixels() -> None:
+    region = np.zeros((20, 20), bool)
+    region[0, :7] = True
+    with pytest.raises(AlgorithmError, match="7 unlit pixels"):
+        pedestal(np.ones((20, 20), np.float32), region)
+
+
+def test_variance_is_read_noise_and_photons_above_the_pedestal() -> None:
+    data = np.array([[50, 60, 160]], np.float32)
+    both = variance_model(data, read_noise=10, pedestal=60)
+    np.testing.assert_allclose(both, [[100, 100, 200]])
+    assert both.dtype == np.float32
+    np.testing.assert_allclose(variance_model(data, read_noise=10, pedestal=60, poisson=False), [[100] * 3])
+    np.testing.assert_allclose(variance_model(data, read_noise=10, pedestal=60, read=False), [[0, 0, 100]])
+
+
+def test_variance_in_adu_is_that_in_electrons_over_the_gain_squared() -> None:
+    electrons = np.array([[0, 100, 5000]], np.float32)
+    in_electrons = variance_model(electrons, read_noise=10, pedestal=40)
+    in_adu = variance_model(electrons / 13.5, read_noise=10, pedestal=40 / 13.5, gain=13.5)
+    np.testing.assert_allclose(in_adu, in_electrons / 13.5**2, rtol=1e-5)
+
+
+def test_variance_model_is_the_measured_variance_of_simulated_exposures() -> None:
+    rng = np.random.default_rng(5)
+    light = np.full((100, 400), 900.0)
+    frame = 70 + rng.poisson(light) + rng.normal(0, 20, light.shape)
+    model = variance_model(frame.astype(np.float32), read_noise=20, pedestal=70)
+    assert float(np.mean(model)) == pytest.approx(float(np.var(frame)), rel=0.02)

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from keyhole.errors import ParameterError
+from keyhole.imaging.objects import deep_object_masks, single_frame_objects
+from sky_scene import SIGMA, SKY, make_scene, moffat
+
+
+def subtracted(scene):
+    return [
+        np.where(scene.lit, frame - sky, 0).astype(np.float32)
+        for frame, sky in zip(scene.frames, scene.skies, strict=True)
+    ]
+
+
+def test_deep_masks_cover_the_faint_stars_that_one_frame_does_not_show():
+    scene = make_scene(9, stars=0)
+    place, flux = (120.0, 40.0), 1300.0
+    frames = [
+        frame + moffat(frame.shape, *(place + shift), flux, 4.0).astype(np.float32)
+        for frame, shift in zip(subtracted(scene), scene.shifts, strict=True)
+    ]
+    masks = deep_object_masks(frames, scene.usables, scene.shifts, scene.variances)
+    for mask, shift in zip(masks, scene.shifts, strict=True):
+        x, y = np.rint(place + shift).astype(int)
+        assert mask[y - 2 : y + 3, x - 2 : x + 3].all()
+    x, y = np.rint(place).astype(int)
+    shown = [single_frame_objects(frame, scene.lit)[y, x] for frame in frames[:1]]
+    assert not all(shown)
+
+
+def test_deep_masks_leave_little_star_light_outside():
+    scene = make_scene(9)
+    masks = deep_object_masks(subtracted(scene), scene.usables, scene.shifts, scene.variances)
+    for mask, stars in zip(masks, scene.stars, strict=True):
+        outside = stars[scene.lit & ~mask]
+        assert outside.mean() < 0.02 * SIGMA
+        assert np.percentile(outside, 99) < 0.3 * SIGMA
+
+
+def test_an_empty_noisy_field_is_hardly_masked():
+    scene = make_scene(9, stars=0)
+    masks = deep_object_masks(subtracted(scene), scene.usables, scene.shifts, scene.variances)
+    assert max(mask[scene.lit].mean() for mask in masks) < 0.12
+
+
+def test_a_sloping_background_is_no_object():
+    scene = make_scene(5, stars=0)
+    slope = np.linspace(-SIGMA, SIGMA, 330, dtype=np.float32)
+    frames = [frame + slope for frame in subtracted(scene)]
+    masks = deep_object_masks(frames, scene.usables, scene.shifts, scene.variances)
+    assert max(mask[scene.lit].mean() for mask in masks) < 0.12
+    single = single_frame_objects(frames[0] + np.float32(SKY), scene.lit)
+    assert single[scene.lit].mean() < 0.05
+
+
+def test_a_cosmic_ray_in_one_frame_is_not_masked_in_the_others():
+    scene = make_scene(6, stars=0, cosmic_rays=0)
+    frames = subtracted(scene)
+    clean = deep_object_masks(frames, scene.usables, scene.shifts, scene.variances)
+    frames[2][48:51, 160:163] += 4000
+    hit = deep_object_masks(frames, scene.usables, scene.shifts, scene.variances)
+    changed = sum(int((a != b).sum()) for a, b in zip(clean, hit, strict=True))
+    assert changed < 0.01 * scene.lit.sum()
+
+
+def test_brighter_stars_are_masked_further_out():
+    areas = []
+    for flux in (2e4, 2e5, 2e6):
+        rng = np.random.default_rng(1)
+        frame = rng.normal(0, SIGMA, (100, 330)) + moffat((100, 330), 165, 50, flux, 4.0)
+        areas.append(int(single_frame_objects(frame.astype(np.float32), np.ones((100, 330), bool)).sum()))
+    assert areas[0] > 80
+    assert areas[1] > 1.5 * areas[0]
+    assert areas[2] > 1.5 * areas[1]
+
+
+def test_fields_far_apart_are_added_separately():
+    here = make_scene(4, seed=1)
+    there = make_scene(4, seed=2)
+    far = there.shifts + [5000.0, -4000.0]
+    both = deep_object_masks(
+        subtracted(here) + subtracted(there),
+        here.usables + there.usables,
+        np.vstack([here.shifts, far]),
+        here.variances + there.variances,
+    )
+    alone = deep_object_masks(subtracted(there), there.usables, there.shifts, there.variances)
+    for mask, wanted in zip(both[4:], alone, strict=True):
+        np.testing.assert_array_equal(mask, wanted)
+
+
+def test_masked_frames_get_empty_masks_and_inputs_stay():
+    scene = make_scene(3)
+    frames = subtracted(scene)
+    scene.usables[1][:] = False
+    before = [frame.copy() for frame in frames]
+    masks = deep_object_masks(frames, scene.usables, scene.shifts)
+    assert not masks[1].any()
+    assert masks[0].any()
+    nothing = np.zeros(scene.lit.shape, bool)
+    assert not single_frame_objects(frames[0], nothing).any()
+    for frame, copy in zip(frames, before, strict=True):
+        np.testing.assert_array_equal(frame, copy)
+
+
+def test_nan_in_the_data_is_no_object_and_no_harm():
+    scene = make_scene(1)
+    frame = subtracted(scene)[0]
+    clean = single_frame_objects(frame, scene.lit)
+    frame[60, 30:32] = np.nan
+    assert (single_frame_objects(frame, scene.lit) != clean).sum() < 200
+
+
+def test_a_list_of_another_length_is_refused():
+    scene = make_scene(2)
+    with pytest.raises(ParameterError, match="2 frames, 2 masks, 1 shifts"):
+        deep_object_masks(scene.frames, scene.usables, scene.shifts[:1])
