@@ -63,11 +63,17 @@ def test_first_of_repeated_cards_counts():
 
 def test_comments_and_history_may_stand_anywhere():
     header = cards(
-        "COMMENT   first", "A       = 1", "HISTORY one", "", "COMMENT = 'string  '           / comment", "HISTORY two", "B       = 2"
+        "COMMENT   first",
+        "A       = 1",
+        "HISTORY one",
+        "",
+        "COMMENT = 'string  '           / comment",
+        "HISTORY two",
+        "B       = 2",
     )
     assert (header["A"], header["B"]) == (1, 2)
     assert header["HISTORY"] == "one\ntwo"
-    assert header["COMMENT"] == "first\n= 'string  '           / comment"
+    assert header["COMMENT"] == "  first\n= 'string  '           / comment"
     assert "" not in header
     assert list(header) == ["COMMENT", "A", "HISTORY", "B"]
 

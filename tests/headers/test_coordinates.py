@@ -7,7 +7,14 @@ import pytest
 
 from keyhole.errors import KeyholeError
 from keyhole.headers import describe
-from keyhole.headers.celestial import Position, apparent_to_icrs, cirs_to_icrs, fk4_to_icrs, fk5_to_icrs, parse_angle
+from keyhole.headers.celestial import (
+    Position,
+    apparent_to_icrs,
+    cirs_to_icrs,
+    fk4_to_icrs,
+    fk5_to_icrs,
+    parse_angle,
+)
 
 WHEN = datetime(2016, 2, 2, 3, 4, 5)
 
@@ -18,7 +25,9 @@ def separation(first: Position, second: Position) -> float:
     return 3600 * math.hypot(dra * math.cos(math.radians(second.dec)), first.dec - second.dec)
 
 
-@pytest.mark.parametrize("position", [(10.0, 20.0), (359.9999, -30.0), (180.0, 89.9), (0.0, -89.99), (123.4, 0.0)])
+@pytest.mark.parametrize(
+    "position", [(10.0, 20.0), (359.9999, -30.0), (180.0, 89.9), (0.0, -89.99), (123.4, 0.0)]
+)
 def test_fk5_is_converted_as_astropy_does(position):
     coordinates = pytest.importorskip("astropy.coordinates")
     slow = coordinates.SkyCoord(*position, unit="deg", frame="fk5").icrs
@@ -26,9 +35,8 @@ def test_fk5_is_converted_as_astropy_does(position):
     assert separation(fast, Position(slow.ra.deg, slow.dec.deg)) < 1e-6
 
 
-@pytest.mark.parametrize("when", [datetime(2004, 2, 12, 4), WHEN, datetime(2031, 7, 1)])
+@pytest.mark.parametrize("when", [datetime(2004, 2, 12, 4), WHEN, datetime(2018, 7, 1)])
 @pytest.mark.parametrize("position", [(10.0, 20.0), (350.0, 89.9), (123.4, -60.0)])
-@pytest.mark.filterwarnings("ignore:.*dubious year")
 def test_place_of_date_is_converted_as_astropy_does(position, when):
     coordinates = pytest.importorskip("astropy.coordinates")
     time = pytest.importorskip("astropy.time")
@@ -167,7 +175,7 @@ def test_wcs_far_from_the_target_is_not_believed(frame):
     near, far = 60 + 999 / 3600, 60 + 1001 / 3600
     assert describe(frame(CRVAL2=near), "dec") == near
     assert describe(frame(CRVAL2=far), "dec") == target.dec
-    # The distance in right ascension is divided by the cosine of the declination: 500 arcsec count double at 60.
+    # The distance in right ascension is divided by the cosine of the declination: 500 count double at 60.
     assert describe(frame(CRVAL1=100 + 495 / 3600), "ra") == 100 + 495 / 3600
     assert describe(frame(CRVAL1=100 + 505 / 3600), "ra") == target.ra
 

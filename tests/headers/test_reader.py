@@ -87,7 +87,14 @@ def test_missing_file_and_folder_are_input_errors(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"just some words\n" * 500, b"SIMPLE", gzip.compress(b"words"), b"BZh but not packed", b"\x1f\x8b\x08"],
+    [
+        b"",
+        b"just some words\n" * 500,
+        b"SIMPLE",
+        gzip.compress(b"words"),
+        b"BZh but not packed",
+        b"\x1f\x8b\x08",
+    ],
 )
 def test_what_is_no_fits_file_is_refused(content, write):
     with pytest.raises(DataError, match="is no FITS file"):

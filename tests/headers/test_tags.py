@@ -8,6 +8,7 @@ from keyhole.headers.tagset import TagRule, granted_tags, in_order
 SCIENCE = {"GEMINI", "GNIRS", "NORTH", "IMAGE", "RAW", "UNPREPARED", "SIDEREAL"}
 LAMPS = {"GCALFLAT", "GCAL_IR_ON", "GCAL_IR_OFF", "LAMPON", "LAMPOFF"}
 SPECTRUM = {"ACQMIR": "Out", "SLIT": "0.30arcsec_G5530", "GRATING": "32/mmSB_G5533"}
+PROCESSED_CARDS = ("PROCARC", "GBIAS", "PROCBIAS", "PROCDARK", "GIFLAT", "PROCFLAT", "PROCPNHL", "PROCILLM")
 PREPARED = {"GEM-TLM": "now", "PREPARE": "now"}
 
 
@@ -155,7 +156,13 @@ def test_optical_spectrograph_has_no_infrared_lamp_tags(frame):
 
 
 def test_pinholes_are_no_flat_and_have_no_lamp_off(frame):
-    cards = {**SPECTRUM, "OBSTYPE": "FLAT", "SLIT": "SmPinholes_G5530", "GCALLAMP": "QH", "GCALSHUT": "CLOSED"}
+    cards = {
+        **SPECTRUM,
+        "OBSTYPE": "FLAT",
+        "SLIT": "SmPinholes_G5530",
+        "GCALLAMP": "QH",
+        "GCALSHUT": "CLOSED",
+    }
     found = tags(frame(cards))
     assert {"PINHOLE", "CAL"} <= found
     assert not found & (LAMPS | {"FLAT"})
@@ -167,7 +174,9 @@ def test_processed_pinholes_keep_their_tag(frame):
     assert not found & {"FLAT", "GCALFLAT"}
 
 
-@pytest.mark.parametrize(("use", "granted"), [("acq", True), ("acqCal", True), ("science", False), (None, False)])
+@pytest.mark.parametrize(
+    ("use", "granted"), [("acq", True), ("acqCal", True), ("science", False), (None, False)]
+)
 def test_acquisition_comes_from_the_class(frame, use, granted):
     assert ("ACQUISITION" in tags(frame(OBSCLASS=use))) is granted
 
@@ -185,7 +194,10 @@ def test_acquisition_comes_from_the_class(frame, use, granted):
         ({"TRKFRAME": "No Value", "FRAME": "No Value"}, set()),
         ({"TRKFRAME": None, "FRAME": None}, set()),
         ({"TRKFRAME": "", "FRAME": "AZEL_TOPO"}, {"AZEL_TARGET"}),
-        ({"FRAME": "AZEL_TOPO", "RATRACK": 1.0, "AIRMASS": 1.0}, {"NON_SIDEREAL", "AZEL_TARGET", "AT_ZENITH"}),
+        (
+            {"FRAME": "AZEL_TOPO", "RATRACK": 1.0, "AIRMASS": 1.0},
+            {"NON_SIDEREAL", "AZEL_TARGET", "AT_ZENITH"},
+        ),
         ({"TRKFRAME": "", "FRAME": "AZEL_TOPO", "AIRMASS": 0.5}, {"AZEL_TARGET"}),
     ],
 )
@@ -209,10 +221,7 @@ def test_tracking(frame, cards, expected):
         ({"SUBOVER": "x"}, {"OVERSCAN_SUBTRACTED"}),
         ({"PROCSOFT": "x", "PROCSVER": "1", "PROCMODE": "sq"}, set()),
         ({"OBSTYPE": "FLAT", "PROCSCI": "x"}, {"FLAT", "CAL"}),
-        *(
-            ({card: "x"}, {"PROCESSED"})
-            for card in "PROCARC GBIAS PROCBIAS PROCDARK GIFLAT PROCFLAT PROCPNHL PROCILLM".split()
-        ),
+        *(({card: "x"}, {"PROCESSED"}) for card in PROCESSED_CARDS),
     ],
 )
 def test_tags_of_processing_and_mode(frame, cards, granted):

@@ -26,9 +26,11 @@ def test_deep_masks_cover_the_faint_stars_that_one_frame_does_not_show():
     for mask, shift in zip(masks, scene.shifts, strict=True):
         x, y = np.rint(place + shift).astype(int)
         assert mask[y - 2 : y + 3, x - 2 : x + 3].all()
-    x, y = np.rint(place).astype(int)
-    shown = [single_frame_objects(frame, scene.lit)[y, x] for frame in frames[:1]]
-    assert not all(shown)
+    shown = 0
+    for frame, shift in zip(frames, scene.shifts, strict=True):
+        x, y = np.rint(place + shift).astype(int)
+        shown += int(single_frame_objects(frame, scene.lit)[y, x])
+    assert shown <= 4
 
 
 def test_deep_masks_leave_little_star_light_outside():

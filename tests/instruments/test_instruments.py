@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from keyhole.errors import SetupError
-from keyhole.instruments import available, instrument_from_toml, load, load_observatory
-from keyhole.instruments import loader
+from keyhole.instruments import available, instrument_from_toml, load, load_observatory, loader
 
 FACTS = Path(__file__).parents[3] / "shared" / "facts" / "gnirs.toml"
 OWN = Path(loader.__file__).with_name("gnirs.toml").read_text(encoding="utf-8")
 
-needs_facts = pytest.mark.skipif(not FACTS.exists(), reason="the reference numbers are not beside the repository")
+needs_facts = pytest.mark.skipif(
+    not FACTS.exists(), reason="the reference numbers are not beside the repository"
+)
 
 
 def facts() -> dict:
@@ -26,7 +27,7 @@ def test_instrument_is_found_in_any_case_and_made_once():
 
 
 def test_unknown_instrument_is_named_with_the_known_ones():
-    with pytest.raises(SetupError, match="'NIRI'.*GNIRS"):
+    with pytest.raises(SetupError, match=r"'NIRI'.*GNIRS"):
         load("NIRI")
     with pytest.raises(SetupError, match="'Keck'"):
         load_observatory("Keck")
@@ -54,7 +55,14 @@ def test_read_mode_follows_from_pairs_and_averages(pairs, averages, mode):
 
 @pytest.mark.parametrize(
     ("bias", "depth"),
-    [(-0.281, "Shallow"), (0.3, "Shallow"), (-0.6, "Deep"), (0.4501, "Unknown"), (0.0, "Unknown"), (-0.69, "Deep")],
+    [
+        (-0.281, "Shallow"),
+        (0.3, "Shallow"),
+        (-0.6, "Deep"),
+        (0.4501, "Unknown"),
+        (0.0, "Unknown"),
+        (-0.69, "Deep"),
+    ],
 )
 def test_well_depth_ignores_the_sign_of_the_bias(bias, depth):
     assert load("GNIRS").well_depth(bias) == depth
@@ -89,7 +97,9 @@ def test_own_filter_wavelength_wins_over_the_observatory():
     assert gnirs.effective_wavelength("XD") is None
 
 
-@pytest.mark.parametrize(("micrometre", "band"), [(1.25, "J"), (1.15, "X"), (0.1, "None"), (2.125, "K"), (30.0, "Q")])
+@pytest.mark.parametrize(
+    ("micrometre", "band"), [(1.25, "J"), (1.15, "X"), (0.1, "None"), (2.125, "K"), (30.0, "Q")]
+)
 def test_band_is_the_nearest_and_the_earlier_on_a_tie(micrometre, band):
     assert load_observatory("Gemini").wavelength_band(micrometre) == band
 
@@ -172,16 +182,32 @@ def test_keyhole_numbers_are_those_of_the_facts():
     ("old", "new", "message"),
     [
         ("tolerance = 0.1", "", r"\[well_depth\] lacks 'tolerance'"),
-        ("tolerance = 0.1", "tolerance = 0.1\ntolerence = 0.2", r"\[well_depth\] has the unknown entry 'tolerence'"),
+        (
+            "tolerance = 0.1",
+            "tolerance = 0.1\ntolerence = 0.2",
+            r"\[well_depth\] has the unknown entry 'tolerence'",
+        ),
         ("tolerance = 0.1", "tolerance = -0.1", "must be above 0"),
-        ("ShortRed = 0.15", 'ShortRed = "0.15"', r"\[pixel_scale.values\] has ShortRed = '0.15' instead of a number"),
+        (
+            "ShortRed = 0.15",
+            'ShortRed = "0.15"',
+            r"\[pixel_scale.values\] has ShortRed = '0.15' instead of a number",
+        ),
         ('unit = "volt"', "", r"\[well_depth\] lacks 'unit'"),
         ("[1, 16, ", "[1, ", "does not fill the columns lnrs, ndavgs, name"),
-        ("145.0, 13.5, 90000.0", "145.0, -13.5, 90000.0", "impossible value for UNKNOWN / Very Bright Objects"),
+        (
+            "145.0, 13.5, 90000.0",
+            "145.0, -13.5, 90000.0",
+            "impossible value for UNKNOWN / Very Bright Objects",
+        ),
         ("0.714286, 1.0", "1.714286, 1.0", "impossible value"),
         ('names = ["SN7638228.1"]', 'names = ["UNKNOWN"]', "two rows for UNKNOWN"),
         ("detect_box_px = 5 ", "detect_box_px = 5.5 ", "instead of an integer"),
-        ('columns = ["camera", "wings"', 'columns = ["camera", "wing"', r"\[keyhole.expected\] has the columns"),
+        (
+            'columns = ["camera", "wings"',
+            'columns = ["camera", "wing"',
+            r"\[keyhole.expected\] has the columns",
+        ),
         ("[instrument]", "[instrument", "is no TOML"),
     ],
 )

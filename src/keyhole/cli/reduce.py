@@ -22,7 +22,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Build the parser with the published options."""
     parser = argparse.ArgumentParser(
         prog="reduce",
-        description="Reduce GNIRS keyhole frames: darks and flats to masters, science frames to one stacked image.",
+        description="Reduce GNIRS keyhole frames: darks and flats to masters, science to one stacked image.",
         epilog="Example: reduce @target.lis --user_cal processed_dark:N20120102S0538_dark.fits",
     )
     add = parser.add_argument
@@ -123,6 +123,7 @@ def _reduce(argv: list[str]) -> int:
         user_cals=parse_user_cals(options.user_cal),
         suffix=options.suffix,
         config=_configuration(options),
+        notes=tuple(f"{Path(f).name} is given more than once; used once" for f in selection.duplicates),
     )
     if options.displayflags:
         _display(request)

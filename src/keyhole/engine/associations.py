@@ -129,7 +129,8 @@ def _grouped(kind: str, answers: Sequence[Found | Missing], paths: list[str]) ->
     groups: dict[Path | None, Association] = {}
     for answer, path in zip(answers, paths, strict=True):
         if isinstance(answer, Missing):
-            new = Association(kind, None, "", "none fits" if answer.n_candidates else "none in the databases")
+            why = "none fits" if answer.n_candidates else "none in the databases"
+            new = Association(kind, None, "", why, [], list(answer.warnings))
         else:
             warnings = [*answer.notes, *answer.warnings]
             new = Association(kind, answer.path, f"from {answer.database}", answer.reason, [], warnings)

@@ -49,6 +49,8 @@ class Request:
         Calibration databases; None: none is asked.
     output_dir : Path
         Where products go.
+    notes : tuple of str
+        Warnings from reading the request itself, told when the run starts.
     """
 
     files: Sequence[str | Path]
@@ -59,6 +61,7 @@ class Request:
     suffix: str | None = None
     config: Config | None = None
     output_dir: Path = field(default_factory=Path)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,9 +124,7 @@ def run(
                 [s.name for s in plan],
             )
         )
-        for text in inputs.warnings:
-            emit(Caveat(text))
-        for text in request.user_cals.notes:
+        for text in (*request.notes, *inputs.warnings, *request.user_cals.notes):
             emit(Caveat(text))
         associations = associate(inputs, _needed(plan, inputs, request), request)
         for found in associations:

@@ -114,7 +114,7 @@ def _index(text: str) -> dict[str, str]:
 def _value(keyword: str, image: str) -> CardValue:
     """The value of a card image."""
     if keyword in COMMENTARY:
-        return image[8:].lstrip(" ")
+        return image[8:]
     if image[8:9] != "=":
         return image[8:CARD].strip() or None
     return _string(image) if image[9:CARD].lstrip().startswith("'") else _scalar(image[9:CARD])

@@ -27,6 +27,8 @@ _MIN_SPREAD: Final = 30.0
 """Root mean square distance from their centre, pixels, that sources need to measure a rotation."""
 _MIN_EFFECT: Final = 0.05
 """Displacement of the outermost source, pixels, below which a rotation is not worth an interpolation."""
+_MIN_AGREEING: Final = 0.6
+"""Share of a frame's stars that must agree with its rotation."""
 _MAX_CHANCE: Final = 1e-3
 """Probability, for all frames together, of taking noise for a rotation."""
 
@@ -87,7 +89,9 @@ def adjust(catalogues: Sequence[Catalogue], start: Float64, *, match_radius: flo
     for step in range(_ROUNDS):
         radius = match_radius if step == 0 else min(match_radius, _TIGHT)
         observed = _associate(catalogues, angle, offset, radius)
-        observed, residual, offset = _robust_solution(observed, offset)
+        # A frame that is turned would lose its outer stars before its rotation is known.
+        tolerance = match_radius if rotate and step == 0 else _MIN_LIMIT
+        observed, residual, offset = _robust_solution(observed, offset, tolerance)
         turned = _rotations(observed, residual, angle) if rotate else {}
         for i, (turn, move) in turned.items():
             angle[i] += turn
@@ -129,7 +133,9 @@ def _associate(
     return every.keep(np.ones(len(every.frame), bool))
 
 
-def _robust_solution(observed: _Observations, offset: Float64) -> tuple[_Observations, Float64, Float64]:
+def _robust_solution(
+    observed: _Observations, offset: Float64, tolerance: float
+) -> tuple[_Observations, Float64, Float64]:
     """Offsets from the detections that agree; returns these, their residuals and the offsets."""
     every = observed
     for _ in range(5):
@@ -141,7 +147,7 @@ def _robust_solution(observed: _Observations, offset: Float64) -> tuple[_Observa
         normal = misfit * np.sqrt(observed.weight)
         # Median of a Rayleigh distribution: 1.1774 sigma.
         limit = _CLIP * float(np.median(normal)) / 1.1774
-        agrees = (normal <= limit) | (misfit <= _MIN_LIMIT)
+        agrees = (normal <= limit) | (misfit <= tolerance)
         if agrees.all():
             break
         observed = observed.keep(agrees)
@@ -180,24 +186,62 @@ def _rotations(
     frames = np.unique(observed.frame)
     for i in frames:
         own = observed.frame == i
-        if own.sum() < 3:
+        fit = _fit_rotation(observed.z[own], residual[own], observed.weight[own])
+        if fit is None or abs(angle[i] + fit.turn) * fit.reach < _MIN_EFFECT:
             continue
-        weight = observed.weight[own] / observed.weight[own].sum()
-        centre, mean = weight @ observed.z[own], weight @ residual[own]
-        arm, rest = observed.z[own] - centre, residual[own] - mean
-        spread2 = float(weight @ (arm**2).sum(axis=1))
-        torque = float(weight @ (arm[:, 0] * rest[:, 1] - arm[:, 1] * rest[:, 0]))
-        turn = torque / spread2
-        unexplained = float(weight @ (rest**2).sum(axis=1)) - turn * torque
-        effect = abs(angle[i] + turn) * float(np.hypot(arm[:, 0], arm[:, 1]).max())
-        if spread2 < _MIN_SPREAD**2 or effect < _MIN_EFFECT:
-            continue
-        freedom = 2 * int(own.sum()) - 3
-        statistic = turn * torque * freedom / max(unexplained, 1e-30)
         # Once accepted, a rotation is refined without asking again.
-        if angle[i] != 0 or _chance_of(statistic, freedom) < _MAX_CHANCE / len(frames):
-            found[int(i)] = (turn, mean - turn * np.array([-centre[1], centre[0]]))
+        if angle[i] != 0 or _chance_of(fit.statistic, fit.freedom) < _MAX_CHANCE / len(frames):
+            found[int(i)] = (fit.turn, fit.move)
     return found
+
+
+class _Rotation(NamedTuple):
+    turn: float
+    move: Float64
+    """Change of the offset when the frame is turned back about pixel (0, 0)."""
+    reach: float
+    statistic: float
+    """F of the model with rotation against a shift alone."""
+    freedom: int
+
+
+def _fit_rotation(z: Float64, residual: Float64, weight: Float64) -> _Rotation | None:
+    """Rotation of one frame from those of its stars that agree; None when they are too few or too close."""
+    keep = np.ones(len(z), bool)
+    for _ in range(4):
+        if keep.sum() < 3:
+            return None
+        fit = _least_squares_rotation(z[keep], residual[keep], weight[keep])
+        if fit is None:
+            return None
+        # The offset of the fit holds for positions that are turned about pixel (0, 0).
+        left = residual - fit.move - fit.turn * np.column_stack([-z[:, 1], z[:, 0]])
+        misfit = np.hypot(left[:, 0], left[:, 1])
+        agrees = misfit <= max(_CLIP * float(np.median(misfit[keep])) / 1.1774, _MIN_LIMIT)
+        if agrees.sum() < _MIN_AGREEING * len(z) or np.array_equal(agrees, keep):
+            break
+        keep = agrees
+    return fit
+
+
+def _least_squares_rotation(z: Float64, residual: Float64, weight: Float64) -> _Rotation | None:
+    share = weight / weight.sum()
+    centre, mean = share @ z, share @ residual
+    arm, rest = z - centre, residual - mean
+    spread2 = float(share @ (arm**2).sum(axis=1))
+    if spread2 < _MIN_SPREAD**2:
+        return None
+    torque = float(share @ (arm[:, 0] * rest[:, 1] - arm[:, 1] * rest[:, 0]))
+    turn = torque / spread2
+    unexplained = float(share @ (rest**2).sum(axis=1)) - turn * torque
+    freedom = 2 * len(z) - 3
+    return _Rotation(
+        turn=turn,
+        move=mean - turn * np.array([-centre[1], centre[0]]),
+        reach=float(np.hypot(arm[:, 0], arm[:, 1]).max()),
+        statistic=turn * torque * freedom / max(unexplained, 1e-30),
+        freedom=freedom,
+    )
 
 
 def _chance_of(statistic: float, freedom: int) -> float:

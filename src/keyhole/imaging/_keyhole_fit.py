@@ -102,7 +102,9 @@ def fit_keyhole(
     if light is None:
         return Fit(start, 0, trusted=False, reason="no usable pixel inside or outside of the keyhole")
     if light.step < _LEAST_CONTRAST * light.dark_scatter:
-        reason = f"no light: inside is {light.step:.3g} above outside, dark pixels scatter by {light.dark_scatter:.3g}"
+        reason = (
+            f"no light: inside is {light.step:.3g} above outside, which scatters by {light.dark_scatter:.3g}"
+        )
         return Fit(start, 0, trusted=False, reason=reason)
     found = _best_centroid(window, model, start, light, coarse=True)
     light = window.light(model.outline(found), _REFINE_MARGIN_PX) or light

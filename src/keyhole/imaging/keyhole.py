@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
 from keyhole.imaging._keyhole_fit import Fit, centroid_of_largest_region, fit_keyhole
-from keyhole.imaging._keyhole_outline import KeyholeShape, OutlineModel
+from keyhole.imaging._keyhole_outline import KeyholeShape, Outline, OutlineModel
 
 __all__ = ["KeyholeShape", "Placement", "draw_keyhole", "locate_keyhole"]
 
@@ -79,17 +79,29 @@ def draw_keyhole(
     (ny, nx) bool
         True = lit.
     """
-    line = OutlineModel(shape, geometry, pixel_scale, wings, red).outline(centroid, xshift, yshift)
-    y, x = np.ogrid[: shape[0], : shape[1]]
-    xc, yc = line.centre
-    tilt = line.slope * (x - line.pivot)
-    bar = (x >= line.left) & (x <= line.right)
-    lit = bar & (y > yc - line.half_width + tilt) & (y <= yc + line.half_width + tilt)
+    outline = OutlineModel(shape, geometry, pixel_scale, wings, red).outline(centroid, xshift, yshift)
+    return _draw(shape, outline)
+
+
+def _draw(shape: tuple[int, int], outline: Outline) -> NDArray[np.bool_]:
+    """The pixels whose centres are in the outline."""
+    ny, nx = shape
+    lower, upper, _ = outline.columns(np.arange(nx, dtype=np.float64))
+    first, last = outline.x_range()
+    rows = slice(max(int(lower.min()), 0), max(int(upper.max()) + 2, 0))
+    columns = slice(max(int(first), 0), max(int(last) + 2, 0))
+    y, x = np.arange(ny, dtype=np.float64)[rows, None], np.arange(nx, dtype=np.float64)[columns]
+    xc, yc = outline.centre
+    middle = yc + outline.slope * (x - outline.pivot)
+    inside = (x >= outline.left) & (x <= outline.right)
+    inside = inside & (y > middle - outline.half_width) & (y <= middle + outline.half_width)
     distance = (x - xc) ** 2 + (y - yc) ** 2
-    lit |= (distance < line.radius**2) & (y < yc)
-    if line.outer is not None:
-        lit &= distance <= line.outer**2
-    return np.asarray(lit)
+    inside |= (distance < outline.radius**2) & (y < yc)
+    if outline.outer is not None:
+        inside &= distance <= outline.outer**2
+    lit = np.zeros(shape, dtype=bool)
+    lit[rows, columns] = inside
+    return lit
 
 
 def locate_keyhole(
@@ -142,26 +154,39 @@ def locate_keyhole(
     model = OutlineModel((data.shape[0], data.shape[1]), geometry, pixel_scale, wings, red)
     fit = fit_keyhole(data, good, model, start=default_centroid, expected_pixels=expected_pixels)
     if not fit.trusted:
-        region = draw_keyhole(
-            model.shape,
-            geometry=geometry,
-            pixel_scale=pixel_scale,
-            centroid=default_centroid,
-            wings=wings,
-            red=red,
+        start = _start_from_region(
+            data,
+            good,
+            model,
+            read_noise=read_noise,
+            default=default_centroid,
+            expected_pixels=expected_pixels,
         )
-        moved = centroid_of_largest_region(data, good, read_noise, expected_pixels, geometry)
-        if moved is not None and region.any():
-            # The table's centroid is not that of the drawn shape: compare like with like.
-            rows, columns = np.nonzero(region)
-            gain = model.x_gain(default_centroid)
-            start = (
-                default_centroid[0] + (moved[0] - float(columns.mean())) / gain,
-                default_centroid[1] + moved[1] - float(rows.mean()),
-            )
+        if start is not None:
             again = fit_keyhole(data, good, model, start=start, expected_pixels=expected_pixels)
             fit = again if again.trusted else fit
     return _placement(fit, default_centroid)
+
+
+def _start_from_region(
+    data: NDArray[np.float32],
+    good: NDArray[np.bool_],
+    model: OutlineModel,
+    *,
+    read_noise: float | None,
+    default: tuple[float, float],
+    expected_pixels: float,
+) -> tuple[float, float] | None:
+    """Centroid to start from, moved like the largest bright region against the shape at its default place."""
+    moved = centroid_of_largest_region(data, good, read_noise, expected_pixels, model.geometry)
+    # The default centroid is not that of the pixels drawn there: like is compared with like.
+    rows, columns = np.nonzero(_draw(model.shape, model.outline(default)))
+    if moved is None or not rows.size:
+        return None
+    return (
+        default[0] + (moved[0] - float(columns.mean())) / model.x_gain(default),
+        default[1] + moved[1] - float(rows.mean()),
+    )
 
 
 def _placement(fit: Fit, default: tuple[float, float]) -> Placement:

@@ -66,7 +66,7 @@ def flat_correct(frames: list[Frame], params: FlatParams, context: Context) -> l
         wanted, given = frame.describe("filter_name", pretty=True), flat.describe("filter_name", pretty=True)
         if wanted != given:
             raise CalibrationError(
-                f"{flat.name}: the flat is of filter {given}, {frame.name} is of {wanted}; give one of {wanted}"
+                f"{flat.name}: the flat is of filter {given}, {frame.name} of {wanted}; give one of {wanted}"
             )
         # A flat value is divided by only where it means something; elsewhere the flat holds 1 and is flagged.
         safe = np.where(flat.data > 0, flat.data, np.float32(1))

@@ -24,7 +24,7 @@ class PrepareParams(Params):
     require_wcs: bool = Field(True, description="Refuse a science frame that has no usable WCS")
     bad_wcs: Literal["exit", "fix", "new", "ignore"] = Field(
         "fix",
-        description="WCS that disagrees with target and offsets: exit = stop, fix = rebuild those frames from "
+        description="WCS that disagrees with target and offsets: exit = stop, fix = rebuild those from "
         "the target position, new = rebuild all, ignore = leave as is",
     )
     debug_consistency_limit: Arcsec = Field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from keyhole.frames import Frame, Table
-from keyhole.imaging.catalogue import OBJCAT_UNITS
+from keyhole.imaging.catalogue import UNITS
 from keyhole.imaging.detect import Detection, detect_sources
 from keyhole.primitives.base import Context, NonNegative, Params, Positive, primitive
 from keyhole.primitives.wcs import plane_of
@@ -25,7 +25,7 @@ class DetectParams(Params):
     set_saturation: bool = Field(
         False, description="Accepted for compatibility; saturation is flagged always"
     )
-    detect_minarea: Positive = Field(40, description="Fewest connected pixels above the threshold")
+    detect_minarea: Positive = Field(10, description="Fewest connected pixels above the threshold")
     detect_thresh: float = Field(3.0, ge=0.1, description="Detection threshold in sigma of the background")
     analysis_thresh: float = Field(2.0, ge=0.1, description="Threshold for isophotal measures, in sigma")
     deblend_mincont: float = Field(0.001, ge=0, description="Smallest flux contrast for splitting blends")
@@ -45,10 +45,10 @@ def detect(frames: list[Frame], params: DetectParams, context: Context) -> list[
         frame.tables.pop("OBJCAT", None)
         n = len(found.catalogue["NUMBER"])
         if n:
-            frame.tables["OBJCAT"] = Table(dict(found.catalogue), dict(OBJCAT_UNITS))
-        seeing = "" if found.seeing is None else f", seeing {found.seeing:.2f} arcsec"
-        if found.seeing is not None:
-            frame.primary["MEANFWHM"] = (round(float(found.seeing), 4), "Mean stellar FWHM (arcsec)")
+            frame.tables["OBJCAT"] = Table(dict(found.catalogue), {k: unit for k, unit in UNITS.items() if unit})
+        seeing = "" if found.seeing_arcsec is None else f", seeing {found.seeing_arcsec:.2f} arcsec"
+        if found.seeing_arcsec is not None:
+            frame.primary["MEANFWHM"] = (round(float(found.seeing_arcsec), 4), "Mean stellar FWHM (arcsec)")
         context.note(f"{frame.name}: {n} sources{seeing}")
     return frames
 
@@ -66,5 +66,6 @@ def _detect(frame: Frame, params: DetectParams) -> Detection:
         back_size=params.back_size,
         back_filtersize=params.back_filtersize,
         phot_min_radius=params.phot_min_radius,
+        noise_correlation=float(frame.header.get("CORRNOIS", 1.0)),
         pixel_to_sky=plane_of(frame).pixel_to_sky,
     )

@@ -26,6 +26,7 @@ def reduce(p: Any) -> None:
     p.resampleToCommonFrame()
     p.scaleCountsToReference()
     p.stackFrames()
+    p.detectSources(suffix="_stack")
     p.writeOutputs()
     p.storeProcessedScience(suffix="_image")
 
@@ -37,4 +38,5 @@ def alignAndStack(p: Any) -> None:  # noqa: N802  (published name)
     p.resampleToCommonFrame()
     p.scaleCountsToReference()
     p.stackFrames()
+    p.detectSources(suffix="_stack")
     p.writeOutputs()

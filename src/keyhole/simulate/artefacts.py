@@ -17,7 +17,7 @@ _SPLASH = 0.04  # share of a hit that each of the four neighbours receives
 
 _AFTERGLOW = 5e-4  # of the earlier light above the threshold, per minute of exposure
 _AFTERGLOW_TIME = 150.0  # s
-_THRESHOLD = 0.1  # of the well
+_THRESHOLD = 0.2  # of the well
 
 
 def cosmic_rays(shape: tuple[int, int], seconds: float, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -59,7 +59,7 @@ def cosmic_rays(shape: tuple[int, int], seconds: float, rng: np.random.Generator
 class Afterglow:
     """Charge that bright light leaves in the pixels and that leaks into later exposures.
 
-    Only what exceeds a tenth of the well counts, and never more than the well holds; the charge fades
+    Only what exceeds a fifth of the well counts, and never more than the well holds; the charge fades
     exponentially.
 
     Parameters

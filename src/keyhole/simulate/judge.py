@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.errors import DataError
+from keyhole.errors import AlgorithmError, DataError
 from keyhole.simulate.measure import (
     aperture_fluxes,
     centroids,
@@ -161,7 +161,10 @@ def locate(product: Product, stars: TrueStars) -> Scene:
         variance = np.full_like(product.data, max(np.nan_to_num(scatter), 1e-6) ** 2)
     # Sources are found on VAR made even: steps of the coverage are no sources.
     sigma = np.sqrt(np.where(product.usable, variance, 1.0)).astype(np.float32)
-    sources = detect(product.data, sigma, product.usable, fwhm=stars.mean_fwhm)
+    try:
+        sources = detect(product.data, sigma, product.usable, fwhm=stars.mean_fwhm)
+    except AlgorithmError as error:
+        raise DataError(f"{product.name}: {error}; give a stack whose sky is subtracted.") from error
     places = _places(product, stars, sources)
     model = paint_stars(
         places,
@@ -321,7 +324,7 @@ def _places(product: Product, stars: TrueStars, sources: _FLOATS) -> _FLOATS:
         if votes >= max(min(3, len(stars.numbers)), 0.25 * usable):
             return places + shift
     raise DataError(
-        f"{product.name} does not show the stars of the truth; give the truth.ecsv of the night it was made from."
+        f"{product.name} does not show the stars of the truth; give the truth.ecsv of its own night."
     )
 
 

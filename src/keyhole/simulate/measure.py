@@ -8,6 +8,8 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
+from keyhole.errors import AlgorithmError
+
 __all__ = [
     "Apertures",
     "aperture_fluxes",
@@ -71,20 +73,28 @@ def detect(data: NDArray[np.float32], sigma: NDArray[np.float32], usable: _BOOLS
     -------
     ndarray of float64, shape (n, 3)
         x, y (first pixel is 0) and light of each, brightest first.
+
+    Raises
+    ------
+    AlgorithmError
+        The image is no picture of separate sources.
     """
     half = int(np.ceil(fwhm))
     grid = np.arange(-half, half + 1)
     kernel = np.exp(-4 * np.log(2) * (grid[:, None] ** 2 + grid**2) / fwhm**2).astype(np.float32)
     sep.set_extract_pixstack(max(300_000, data.size))
-    found = sep.extract(
-        np.where(usable, data, 0).astype(np.float32),
-        _DETECTION,
-        err=np.where(usable, sigma, 1).astype(np.float32),
-        mask=~usable,
-        minarea=_LEAST_AREA,
-        filter_kernel=kernel,
-        deblend_cont=0.001,
-    )
+    try:
+        found = sep.extract(
+            np.where(usable, data, 0).astype(np.float32),
+            _DETECTION,
+            err=np.where(usable, sigma, 1).astype(np.float32),
+            mask=~usable,
+            minarea=_LEAST_AREA,
+            filter_kernel=kernel,
+            deblend_cont=0.001,
+        )
+    except Exception as error:  # sep raises nothing more special
+        raise AlgorithmError("sources cannot be told from the background") from error
     order = np.argsort(found["flux"])[::-1]
     return np.column_stack([found["x"], found["y"], found["flux"]])[order]
 

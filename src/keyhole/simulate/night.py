@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import ParameterError
-from keyhole.instruments import Instrument, load
+from keyhole.instruments import Detector, Instrument, load
 from keyhole.simulate.array import ArrayModel, build_array
 from keyhole.simulate.artefacts import Afterglow, cosmic_rays
 from keyhole.simulate.geometry import SkyGeometry
 from keyhole.simulate.night_sky import BANDS, LAMP_ELECTRONS, Band, bar_coordinates, lamp_pattern
 from keyhole.simulate.options import NightOptions
 from keyhole.simulate.readout import Exposure, expose, response_curve
-from keyhole.simulate.sequence import FramePlan, plan_night
+from keyhole.simulate.sequence import FramePlan, dither_offsets, plan_night
 from keyhole.simulate.slot import Slot, slot
 from keyhole.simulate.stars import Star, make_stars, paint_stars
 from keyhole.simulate.streams import stream
@@ -25,6 +25,7 @@ __all__ = ["Night", "build_night", "render_frames"]
 
 _FLOAT = NDArray[np.float32]
 # Pixel of the target at zero offset, relative to the centre of the half disc, in half widths of the bar.
+_PATTERN = 20  # frames
 _TARGET_IN_SLOT = (0.4269, 0.7341)
 
 
@@ -34,6 +35,7 @@ class Night(NamedTuple):
     seed: int
     options: NightOptions
     instrument: Instrument
+    detector: Detector
     geometry: SkyGeometry
     opening: Slot
     lit: NDArray[np.bool_]
@@ -61,16 +63,14 @@ class Night(NamedTuple):
 
     def settings(self, plan: FramePlan) -> Exposure:
         """Give the detector settings of a frame."""
-        names = (self.options.array, self.options.read_mode, self.options.well)
-        detector = self.instrument.detector(*names)
-        if detector is None:
-            raise ParameterError(f"Nothing is known about array {names[0]!r}; give the name of a real array.")
+        detector, options = self.detector, self.options
+        polynomial = self.instrument.nonlinearity(options.array, options.read_mode, options.well)
         response = response_curve(
             detector.well,
             detector.linear_limit,
             plan.exptime,
-            self.instrument.nonlinearity(*names),
-            linear=not self.options.has("non-linearity"),
+            polynomial,
+            linear=not options.has("non-linearity"),
         )
         return Exposure(plan.exptime, plan.coadds, detector.gain, detector.read_noise, response)
 
@@ -110,10 +110,17 @@ def build_night(seed: int, options: NightOptions) -> Night:
     scale = instrument.pixel_scale(options.camera.split("_G")[0])
     if scale is None:
         raise ParameterError(f"The pixel scale of {options.camera} is not known; choose another camera.")
+    detector = instrument.detector(options.array, options.read_mode, options.well)
+    if detector is None:
+        raise ParameterError(
+            f"Nothing is known about array {options.array!r} in this mode; give the name of a real array."
+        )
     geometry = SkyGeometry(scale, _target_pixel(options.camera, opening))
     plans = plan_night(options, geometry, seed=seed)
     lit = opening.transmission() > 0.5
-    commanded = np.array([geometry.shift(p.poffset, p.qoffset) for p in plans if p.kind == "OBJECT"])
+    # The usual twenty positions, so that more or fewer frames see the same sky.
+    offsets = [dither_offsets(index, options.dither, scale) for index in range(_PATTERN)]
+    commanded = np.array([geometry.shift(*offset) for offset in offsets])
     stars = []
     if options.has("stars"):
         stars = make_stars(geometry, opening, commanded, seed=seed, count=options.stars)
@@ -121,6 +128,7 @@ def build_night(seed: int, options: NightOptions) -> Night:
         seed=seed,
         options=options,
         instrument=instrument,
+        detector=detector,
         geometry=geometry,
         opening=opening,
         lit=lit,
@@ -178,8 +186,10 @@ def render_frames(night: Night) -> Iterator[tuple[FramePlan, _FLOAT, _FLOAT]]:
         impacts = None
         if options.has("cosmic-rays"):
             impacts = cosmic_rays(shape, plan.total_exptime, stream(night.seed, "cosmic rays", plan.serial))
-        rng = stream(night.seed, "readout", plan.serial)
-        yield plan, light, expose(seen, settings, night.array, rng=rng, options=options, impacts=impacts)
+        adu = expose(
+            seen, settings, night.array, seed=night.seed, serial=plan.serial, options=options, impacts=impacts
+        )
+        yield plan, light, adu
 
 
 def _finite(well: float) -> float:

@@ -98,7 +98,7 @@ def read_product(path: Path) -> Product:
             warnings.simplefilter("ignore")
             return _read(path, units)
     except (OSError, TypeError, ValueError, KeyError) as error:
-        raise DataError(f"{path} cannot be read as a FITS image ({error}); give a reduced image.") from error
+        raise DataError(f"{path} is damaged or no FITS image; give a reduced image.") from error
 
 
 def read_plane(path: Path) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from keyhole.instruments import NonLinearity
 from keyhole.simulate.array import ArrayModel, tile_pattern
 from keyhole.simulate.options import NightOptions
+from keyhole.simulate.streams import stream
 
 __all__ = ["Exposure", "Response", "expected_dark", "expose", "response_curve"]
 
@@ -119,7 +120,8 @@ def expose(
     settings: Exposure,
     array: ArrayModel,
     *,
-    rng: np.random.Generator,
+    seed: int,
+    serial: int,
     options: NightOptions,
     impacts: _FLOAT | None = None,
 ) -> _FLOAT:
@@ -133,8 +135,8 @@ def expose(
         Detector settings.
     array : ArrayModel
         The array.
-    rng : numpy.random.Generator
-        Noise of this frame.
+    seed, serial : int
+        Of the night and of the frame; they select the noise.
     options : NightOptions
         Says which effects exist.
     impacts : ndarray of float32, shape (ny, nx), optional
@@ -148,7 +150,7 @@ def expose(
     coadds = settings.coadds
     electrons = light + array.dark_rate * np.float32(settings.exptime * coadds)
     if options.has("poisson"):
-        electrons[...] = rng.poisson(electrons)
+        electrons[...] = stream(seed, "poisson", serial).poisson(electrons)
     if impacts is not None:
         electrons += impacts
     # The noise is drawn for the sum; every coadd gets its equal part of it through the response.
@@ -158,11 +160,12 @@ def expose(
     signal += array.offset * np.float32(coadds)
     root = float(np.sqrt(coadds))
     if options.has("pattern"):
-        signal += tile_pattern(light.shape, rng, _TILE_JITTER * root)
+        signal += tile_pattern(light.shape, stream(seed, "tile", serial), _TILE_JITTER * root)
     if options.has("pedestal"):
-        signal += np.float32(_PEDESTAL_JITTER * root * rng.standard_normal())
+        signal += np.float32(_PEDESTAL_JITTER * root * stream(seed, "offset", serial).standard_normal())
     if options.has("read-noise"):
-        signal += np.float32(settings.read_noise * root) * rng.standard_normal(light.shape, dtype=np.float32)
+        noise = stream(seed, "read noise", serial).standard_normal(light.shape, dtype=np.float32)
+        signal += np.float32(settings.read_noise * root) * noise
     adu: _FLOAT = signal / np.float32(settings.gain)
     return adu
 

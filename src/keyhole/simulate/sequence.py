@@ -12,7 +12,7 @@ from keyhole.simulate.night_sky import SkyDrift
 from keyhole.simulate.options import NightOptions
 from keyhole.simulate.streams import stream
 
-__all__ = ["FramePlan", "Kind", "plan_night"]
+__all__ = ["FramePlan", "Kind", "dither_offsets", "plan_night"]
 
 Kind = Literal["OBJECT", "DARK", "FLAT_ON", "FLAT_OFF"]
 

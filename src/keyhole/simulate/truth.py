@@ -130,7 +130,7 @@ def _star_columns(night: Night, peaks: NDArray[np.float64]) -> list[Column]:
     first = night.star_shift(science[0]) if science else np.zeros(2)
     zero = np.array([(star.x, star.y) for star in stars]).reshape(-1, 2)
     electrons = night.star_electrons(science[0]) if science else np.zeros(len(stars))
-    limits = _limits(night, science)
+    limits = _limits(night)
     coverage = _coverage(night, science, zero)
     if science:
         fwhm = float(np.mean([plan.seeing for plan in science])) / night.geometry.pixel_scale
@@ -165,13 +165,11 @@ def _star_columns(night: Night, peaks: NDArray[np.float64]) -> list[Column]:
     ]
 
 
-def _limits(night: Night, science: list[FramePlan]) -> tuple[float, float]:
+def _limits(night: Night) -> tuple[float, float]:
     """Give well and linear limit, electrons of one coadd."""
-    options = night.options
-    detector = night.instrument.detector(options.array, options.read_mode, options.well)
-    if detector is None or not science or not options.has("non-linearity"):
+    if not night.options.has("non-linearity"):
         return np.inf, np.inf
-    return detector.well, detector.well * detector.linear_limit
+    return night.detector.well, night.detector.well * night.detector.linear_limit
 
 
 class _Coverage(NamedTuple):

@@ -221,7 +221,7 @@ def verify_master(master_path: Path | str, truth_path: Path | str) -> MasterVeri
         raise DataError(f"{master_path} has no VAR plane; give a master with its variance.")
     if truth.shape != product.data.shape:
         raise DataError(
-            f"{master_path} has {product.data.shape} pixels, {truth_path} {truth.shape}; give the truth of its night."
+            f"{master_path} is {product.data.shape}, {truth_path} {truth.shape}; give the truth of its night."
         )
     judged = product.usable
     if "flat" in Path(truth_path).name:
@@ -249,7 +249,7 @@ def _flux_numbers(light: Photometry) -> dict[str, Any]:
     }
 
 
-def _background_numbers(empty: Background) -> dict[str, float]:
+def _background_numbers(empty: Background) -> dict[str, Any]:
     return {
         "background": empty.level,
         "background_sigma": empty.sigma,

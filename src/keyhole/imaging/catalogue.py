@@ -1,0 +1,221 @@
+"""The object catalogue: its columns, and the choices that are made from it.
+
+A catalogue is a dict of equally long columns, in the order and with the types of the Gemini OBJCAT table.
+Pixel positions in it are 1-based, angles are degrees, undefined entries are -999.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.imaging.match import SourceList
+
+__all__ = [
+    "COLUMNS",
+    "DTYPES",
+    "UNDEFINED",
+    "UNITS",
+    "Catalogue",
+    "Column",
+    "empty_catalogue",
+    "seeing",
+    "select_rows",
+    "source_list",
+    "stellarity",
+]
+
+Catalogue = dict[str, NDArray[Any]]
+Float64 = NDArray[np.float64]
+
+UNDEFINED: Final = -999
+
+_LOCUS_WIDTH: Final = 0.1
+"""Relative scatter of the widths of stars over the field, beyond their noise."""
+_WIDTH_NOISE: Final = 1.0
+"""Relative error of a width times the signal-to-noise ratio of the flux."""
+_HALF_CERTAIN: Final = 5.0
+"""Signal-to-noise ratio at which half of the evidence of a width counts."""
+
+
+class Column(NamedTuple):
+    """One column of the catalogue."""
+
+    name: str
+    dtype: str
+    unit: str
+
+
+def _columns(dtype: str, unit: str, *names: str) -> list[Column]:
+    return [Column(name, dtype, unit) for name in names]
+
+
+COLUMNS: Final[tuple[Column, ...]] = (
+    Column("NUMBER", "i8", ""),
+    *_columns("f8", "pix", "X_IMAGE", "Y_IMAGE"),
+    *_columns("f8", "pix2", "ERRX2_IMAGE", "ERRY2_IMAGE", "ERRXY_IMAGE"),
+    *_columns("f8", "deg", "X_WORLD", "Y_WORLD"),
+    *_columns("f8", "deg2", "ERRX2_WORLD", "ERRY2_WORLD", "ERRXY_WORLD"),
+    *_columns("f4", "pix", "A_IMAGE", "B_IMAGE"),
+    Column("THETA_IMAGE", "f4", "deg"),
+    *_columns("f4", "pix", "ERRA_IMAGE", "ERRB_IMAGE"),
+    *_columns("f4", "deg", "ERRTHETA_IMAGE", "A_WORLD", "B_WORLD", "THETA_WORLD"),
+    *_columns("f4", "deg", "ERRA_WORLD", "ERRB_WORLD", "ERRTHETA_WORLD"),
+    Column("FWHM_IMAGE", "f4", "pix"),
+    Column("FWHM_WORLD", "f4", "deg"),
+    Column("FLUX_RADIUS", "f4", "pix"),
+    Column("ELLIPTICITY", "f4", ""),
+    *_columns("f4", "count", "FLUX_AUTO", "FLUXERR_AUTO"),
+    *_columns("f4", "mag", "MAG_AUTO", "MAGERR_AUTO"),
+    Column("FLUX_MAX", "f4", "count"),
+    Column("CLASS_STAR", "f4", ""),
+    Column("ISOAREA_IMAGE", "i4", "pix2"),
+    Column("FLAGS", "i2", ""),
+    *_columns("i4", "", "IMAFLAGS_ISO", "NIMAFLAGS_ISO"),
+    Column("BACKGROUND", "f4", "count"),
+    Column("REF_NUMBER", "i4", ""),
+    *_columns("f4", "mag", "REF_MAG", "REF_MAG_ERR"),
+    *_columns("f4", "pix", "PROFILE_FWHM", "PROFILE_EE50"),
+)
+"""All columns in order."""
+
+DTYPES: Final[Mapping[str, np.dtype[Any]]] = {column.name: np.dtype(column.dtype) for column in COLUMNS}
+UNITS: Final[Mapping[str, str]] = {column.name: column.unit for column in COLUMNS}
+
+
+def empty_catalogue(rows: int = 0) -> Catalogue:
+    """A catalogue whose entries are all undefined.
+
+    Parameters
+    ----------
+    rows : int
+        Number of rows.
+
+    Returns
+    -------
+    dict of arrays (rows,)
+    """
+    return {column.name: np.full(rows, UNDEFINED, dtype=column.dtype) for column in COLUMNS}
+
+
+def select_rows(catalogue: Mapping[str, NDArray[Any]], chosen: NDArray[np.bool_]) -> Catalogue:
+    """The chosen rows of a catalogue, numbered from 1 again.
+
+    Parameters
+    ----------
+    catalogue : mapping of arrays (n,)
+        Changes its input: no.
+    chosen : (n,) bool
+        Rows to keep.
+
+    Returns
+    -------
+    dict of arrays
+    """
+    kept = {name: values[chosen] for name, values in catalogue.items()}
+    if "NUMBER" in kept:
+        kept["NUMBER"] = np.arange(1, int(chosen.sum()) + 1, dtype=DTYPES["NUMBER"])
+    return kept
+
+
+def source_list(catalogue: Mapping[str, NDArray[Any]]) -> SourceList:
+    """Positions (0-based), fluxes and position errors of a catalogue, as `match.register` wants them.
+
+    Parameters
+    ----------
+    catalogue : mapping of arrays (n,)
+        Needs X_IMAGE, Y_IMAGE, FLUX_AUTO, ERRX2_IMAGE and ERRY2_IMAGE.
+
+    Returns
+    -------
+    SourceList
+    """
+    variance = (catalogue["ERRX2_IMAGE"] + catalogue["ERRY2_IMAGE"]) / 2
+    return SourceList(
+        x=catalogue["X_IMAGE"] - 1.0,
+        y=catalogue["Y_IMAGE"] - 1.0,
+        flux=catalogue["FLUX_AUTO"].astype(np.float64),
+        error=np.sqrt(np.where(variance > 0, variance, 0.0)),
+    )
+
+
+def stellarity(fwhm: Float64, snr: Float64, locus: float) -> Float64:
+    """How much a source is as wide as the stars: near 1 for a star, near 0 for anything else, 0.5 unknown.
+
+    With ``d`` the distance of the width from that of the stars in units of its scatter (10 % of the width,
+    and its noise), the score is ``exp(-max(|d| - 1, 0)² / 2)``, drawn towards 0.5 by the factor ``S² / (S²
+    + 25)`` at signal-to-noise ratio ``S``.
+
+    Parameters
+    ----------
+    fwhm : (n,) float64
+        Widths, pixels; not positive where unknown.
+    snr : (n,) float64
+        Signal-to-noise ratios of the fluxes.
+    locus : float
+        Width of the stars, pixels.
+
+    Returns
+    -------
+    (n,) float64
+        0 ... 1.
+    """
+    certainty = np.maximum(snr, 1e-3)
+    scatter = np.hypot(_LOCUS_WIDTH * locus, _WIDTH_NOISE * fwhm / certainty)
+    distance = np.abs(fwhm - locus) / scatter
+    score = np.exp(-0.5 * np.maximum(distance - 1.0, 0.0) ** 2)
+    weight = certainty**2 / (certainty**2 + _HALF_CERTAIN**2)
+    return np.where((fwhm > 0) & (snr > 0), 0.5 + (score - 0.5) * weight, 0.5)
+
+
+def seeing(
+    catalogue: Mapping[str, NDArray[Any]], *, min_area: int = 20, min_snr: float = 25.0
+) -> float | None:
+    """Width of the stars of a catalogue.
+
+    Parameters
+    ----------
+    catalogue : mapping of arrays (n,)
+        Needs FWHM_IMAGE, FLUX_AUTO, FLUXERR_AUTO, ELLIPTICITY, ISOAREA_IMAGE, FLAGS, NIMAFLAGS_ISO.
+    min_area : int
+        Smallest isophotal area, pixels.
+    min_snr : float
+        Smallest signal-to-noise ratio; when no source reaches it, 10 is tried.
+
+    Returns
+    -------
+    float or None
+        FWHM in pixels: the most common width of round, clean, bright sources, then the mean of those near
+        it; None without any.
+    """
+    fwhm = catalogue["FWHM_IMAGE"].astype(np.float64)
+    error = catalogue["FLUXERR_AUTO"]
+    snr = np.where(error > 0, catalogue["FLUX_AUTO"] / np.where(error > 0, error, 1.0), 0.0)
+    clean = (
+        (fwhm > 0)
+        & (catalogue["ELLIPTICITY"] < 0.5)
+        & (catalogue["ISOAREA_IMAGE"] >= min_area)
+        # Neighbours and blends are tolerated, saturated and cut sources are not.
+        & ((catalogue["FLAGS"] & ~3) == 0)
+        & (catalogue["NIMAFLAGS_ISO"] < 0.2 * catalogue["ISOAREA_IMAGE"])
+    )
+    for limit in (min_snr, min(min_snr, 10.0)):
+        widths = fwhm[clean & (snr > limit)]
+        if widths.size:
+            locus = _half_sample_mode(widths)
+            near = widths[np.abs(widths - locus) <= 2 * _LOCUS_WIDTH * locus]
+            return float(near.mean())
+    return None
+
+
+def _half_sample_mode(values: Float64) -> float:
+    """Densest place of a sample (Bickel & Frühwirth 2006, Comput. Stat. Data Anal. 50, 3500)."""
+    ordered = np.sort(values)
+    while ordered.size > 3:
+        half = (ordered.size + 1) // 2
+        first = int((ordered[half - 1 :] - ordered[: ordered.size - half + 1]).argmin())
+        ordered = ordered[first : first + half]
+    return float(np.median(ordered))
