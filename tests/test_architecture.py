@@ -85,9 +85,7 @@ def test_no_room_touches_a_package_that_is_not_its_own(path: Path) -> None:
 
 def test_astropy_is_touched_by_headers_in_the_coordinate_conversion_only() -> None:
     users = {
-        p.name
-        for p in modules()
-        if room_of(p) == "headers" and any(n.startswith("astropy") for n in imports_of(p))
+        p.name for p in modules() if room_of(p) == "headers" and any(n.startswith("astropy") for n in imports_of(p))
     }
     assert users <= {"coordinates.py", "celestial.py"}
 

@@ -152,10 +152,7 @@ def test_frames_that_differ_in_time_only_share_one_query(store, frame, tmp_path)
     store.add(write_frame(tmp_path / "before_flat.fits", MASTER_FLAT, UT="05:00:00"))
     store.add(write_frame(tmp_path / "after_flat.fits", MASTER_FLAT, UT="09:00:00"))
     counting = CountingStore(store)
-    frames = [
-        replace(frame, name=str(n), ut_datetime=frame.ut_datetime + n * timedelta(minutes=20))
-        for n in range(9)
-    ]
+    frames = [replace(frame, name=str(n), ut_datetime=frame.ut_datetime + n * timedelta(minutes=20)) for n in range(9)]
     answers = find_for_frames([counting], frames, "processed_flat")
     assert counting.asked == 1
     # 05:42 + 80 min = 07:02 is the first one nearer to 09:00.

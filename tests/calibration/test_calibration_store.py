@@ -270,8 +270,7 @@ _changes = st.fixed_dictionaries(
         "array_name": st.sampled_from(["SN7638228.1", "SN7638228.1.2", "UNKNOWN", None]),
         "read_mode": st.sampled_from(["Faint Objects", "Bright Objects", "Unknown", None]),
         "well_depth_setting": st.sampled_from(["Shallow", "Deep", "Unknown", None]),
-        "exposure_time": st.sampled_from([60.0, 60.0000001, 60.01, 59.99, 30.0, None])
-        | st.floats(59.9, 60.1),
+        "exposure_time": st.sampled_from([60.0, 60.0000001, 60.01, 59.99, 30.0, None]) | st.floats(59.9, 60.1),
         "coadds": st.sampled_from([1, 2, None]),
         "camera": st.sampled_from(["ShortBlue_G5538", "LongBlue_G5542", None]),
         "filter_name": st.sampled_from(["Open&J_G0517", "Open&H_G0516", None]),

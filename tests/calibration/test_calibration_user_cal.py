@@ -22,9 +22,7 @@ def files(tmp_path, monkeypatch):
 
 
 def test_each_type_gets_its_file(files):
-    cals = parse_user_cals(
-        ["processed_dark:x_dark.fits", "processed_flat:x_flat.fits", "processed_bpm:x_bpm.fits"]
-    )
+    cals = parse_user_cals(["processed_dark:x_dark.fits", "processed_flat:x_flat.fits", "processed_bpm:x_bpm.fits"])
     assert {caltype: str(given.path) for caltype, given in cals.by_type.items()} == {
         "processed_dark": "x_dark.fits",
         "processed_flat": "x_flat.fits",
@@ -41,9 +39,7 @@ def test_no_words_give_nothing():
 
 def test_a_path_may_hold_colons(files):
     write_frame(Path("a:b:c_dark.fits"), MASTER_DARK)
-    assert parse_user_cals(["processed_dark:a:b:c_dark.fits"]).get("processed_dark").path == Path(
-        "a:b:c_dark.fits"
-    )
+    assert parse_user_cals(["processed_dark:a:b:c_dark.fits"]).get("processed_dark").path == Path("a:b:c_dark.fits")
 
 
 def test_the_last_of_a_type_counts_and_that_is_said(files):
@@ -60,9 +56,7 @@ def test_every_published_type_is_known(name):
         parse_user_cals([f"processed_{name}:missing.fits"])
 
 
-@pytest.mark.parametrize(
-    "word", ["processed_drak:x_dark.fits", "dark:x_dark.fits", "bpm:x_bpm.fits", ":x_dark.fits"]
-)
+@pytest.mark.parametrize("word", ["processed_drak:x_dark.fits", "dark:x_dark.fits", "bpm:x_bpm.fits", ":x_dark.fits"])
 def test_any_other_type_is_refused_with_the_list_of_known_ones(files, word):
     with pytest.raises(ParameterError, match="processed_arc, processed_bias, processed_bpm, processed_dark"):
         parse_user_cals([word])

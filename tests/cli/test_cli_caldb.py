@@ -232,14 +232,10 @@ def test_the_list_can_be_piped_into_a_reader_that_leaves(home, tmp_path):
         "PATH": os.environ["PATH"],
     }
     command = f"{sys.executable} -m keyhole.cli.caldb list"
-    piped = subprocess.run(
-        f"{command} | cat", shell=True, check=True, capture_output=True, text=True, env=env
-    )
+    piped = subprocess.run(f"{command} | cat", shell=True, check=True, capture_output=True, text=True, env=env)
     assert "\x1b" not in piped.stdout
     assert piped.stdout.startswith("Database: ")
-    left = subprocess.run(
-        f"{command} | true", shell=True, check=True, capture_output=True, text=True, env=env
-    )
+    left = subprocess.run(f"{command} | true", shell=True, check=True, capture_output=True, text=True, env=env)
     assert left.stderr == ""
 
 

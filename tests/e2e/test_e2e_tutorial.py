@@ -32,9 +32,7 @@ def test_dataselect_lists_the_darks(shared_playground: Playground) -> None:
     darks = [f"../playdata/N20120102S0{n}.fits" for n in range(538, 548)]
     shared_playground.run("dataselect ../playdata/*.fits --tags DARK -o darks60.lis")
     assert listed(shared_playground.folder / "darks60.lis") == darks
-    shared_playground.run(
-        "dataselect ../playdata/*.fits --tags DARK --expr='exposure_time==60' -o darks60.lis"
-    )
+    shared_playground.run("dataselect ../playdata/*.fits --tags DARK --expr='exposure_time==60' -o darks60.lis")
     assert listed(shared_playground.folder / "darks60.lis") == darks
 
 
@@ -130,9 +128,7 @@ def test_stacks_of_parts_combine_into_one_and_are_kept(shared_playground: Playgr
     written = [word for word in done.stdout.split() if word.endswith("_stack.fits") and "aligned" in word]
     with fits.open(folder / written[0]) as hdus:
         assert hdus[0].header["NCOMBINE"] == 20
-    figures = json.loads(
-        shared_playground.run(f"keyhole verify {written[0]} ../playdata/truth.ecsv --json").stdout
-    )
+    figures = json.loads(shared_playground.run(f"keyhole verify {written[0]} ../playdata/truth.ecsv --json").stdout)
     assert abs(figures["flux_ratio"] - 1) <= 0.015
 
 
@@ -142,9 +138,7 @@ def test_few_science_frames_are_a_legal_input(shared_playground: Playground, n: 
     shutil.rmtree(folder / "few", ignore_errors=True)
     (folder / "few").mkdir()
     files = " ".join(f"../{path}" for path in SCIENCE[:n])
-    shared_playground.run(
-        f"cd few && reduce {files} --user_cal processed_dark:../{DARK} processed_flat:../{FLAT}"
-    )
+    shared_playground.run(f"cd few && reduce {files} --user_cal processed_dark:../{DARK} processed_flat:../{FLAT}")
     with fits.open(folder / "few" / STACK) as hdus:
         sci, dq = hdus["SCI"].data, hdus["DQ"].data
         sky = np.median(sci[dq == 0])

@@ -37,9 +37,7 @@ def raw(tmp_path):
 
     def make(**changes):
         primary = fits.PrimaryHDU()
-        primary.header.update(
-            {key: value for key, value in {**CARDS, **changes}.items() if value is not None}
-        )
+        primary.header.update({key: value for key, value in {**CARDS, **changes}.items() if value is not None})
         path = tmp_path / "N20200301S0001.fits"
         image = fits.ImageHDU(np.zeros((7, 11), np.float32))
         fits.HDUList([primary, image]).writeto(path, overwrite=True)
@@ -127,9 +125,7 @@ def test_errors_are_those_of_python(raw):
 def test_product_answers_from_its_own_cards(raw, tmp_path):
     ad = raw()
     ad.phu["PREPARE"] = ad.phu["GEM-TLM"] = "now"
-    ad[0].hdr.update(
-        {"GAIN": 1.0, "RDNOISE": 14.2, "SATLEVEL": 89991.0, "NONLINEA": 64273.5, "BUNIT": "electron"}
-    )
+    ad[0].hdr.update({"GAIN": 1.0, "RDNOISE": 14.2, "SATLEVEL": 89991.0, "NONLINEA": 64273.5, "BUNIT": "electron"})
     ad[0].variance = np.ones((7, 11), np.float32)
     ad[0].mask = np.zeros((7, 11), np.uint16)
     path = tmp_path / "product.fits"

@@ -25,9 +25,7 @@ def separation(first: Position, second: Position) -> float:
     return 3600 * math.hypot(dra * math.cos(math.radians(second.dec)), first.dec - second.dec)
 
 
-@pytest.mark.parametrize(
-    "position", [(10.0, 20.0), (359.9999, -30.0), (180.0, 89.9), (0.0, -89.99), (123.4, 0.0)]
-)
+@pytest.mark.parametrize("position", [(10.0, 20.0), (359.9999, -30.0), (180.0, 89.9), (0.0, -89.99), (123.4, 0.0)])
 def test_fk5_is_converted_as_astropy_does(position):
     coordinates = pytest.importorskip("astropy.coordinates")
     slow = coordinates.SkyCoord(*position, unit="deg", frame="fk5").icrs

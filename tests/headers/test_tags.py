@@ -174,9 +174,7 @@ def test_processed_pinholes_keep_their_tag(frame):
     assert not found & {"FLAT", "GCALFLAT"}
 
 
-@pytest.mark.parametrize(
-    ("use", "granted"), [("acq", True), ("acqCal", True), ("science", False), (None, False)]
-)
+@pytest.mark.parametrize(("use", "granted"), [("acq", True), ("acqCal", True), ("science", False), (None, False)])
 def test_acquisition_comes_from_the_class(frame, use, granted):
     assert ("ACQUISITION" in tags(frame(OBSCLASS=use))) is granted
 

@@ -66,9 +66,7 @@ def test_last_resort_is_the_name(frame, frame_name, file_name, expected):
     assert describe(headers, "ut_datetime") == expected
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"), [("00:45:45.4", time(0, 45, 45, 400000)), ("bad", None), (None, None)]
-)
+@pytest.mark.parametrize(("text", "expected"), [("00:45:45.4", time(0, 45, 45, 400000)), ("bad", None), (None, None)])
 def test_local_time(frame, text, expected):
     assert describe(frame(LT=text), "local_time") == expected
 

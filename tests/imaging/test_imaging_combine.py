@@ -54,9 +54,7 @@ def keep_of_pixel(a: Any, v: Any, total: int, options: dict[str, Any]) -> list[b
         centre = np.median(left) if step == 0 or options["mclip"] else np.mean(left)
         sigma = [np.std(left)] * n if method == "sigclip" or v is None else [np.sqrt(x) for x in v]
         new = [
-            keep[i]
-            and centre - options["lsigma"] * sigma[i] <= a[i]
-            and a[i] <= centre + options["hsigma"] * sigma[i]
+            keep[i] and centre - options["lsigma"] * sigma[i] <= a[i] and a[i] <= centre + options["hsigma"] * sigma[i]
             for i in range(n)
         ]
         if new == keep or not any(new):

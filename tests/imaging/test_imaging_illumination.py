@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sky_scene import make_scene
 
 from keyhole.errors import AlgorithmError, ParameterError
 from keyhole.imaging.illumination import fit_illumination
-from sky_scene import make_scene
 
 
 def truth(scene, pattern):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.stats import truncnorm
+from sky_scene import SIGMA, SKY, make_scene
 
 from keyhole.errors import AlgorithmError
 from keyhole.imaging.levels import fit_surface, lit_box, pair_scales, sky_level
-from sky_scene import SIGMA, SKY, make_scene
 
 
 def test_level_of_pure_noise_is_its_mean():
@@ -91,9 +91,7 @@ def test_pair_scales_minimise_the_sum_over_pairs():
 
     def cost(free):
         x = np.concatenate([[0.0], free])
-        return sum(
-            weights[i, j] * (-ratios[i, j] + x[i] - x[j]) ** 2 for i in range(4) for j in range(i + 1, 4)
-        )
+        return sum(weights[i, j] * (-ratios[i, j] + x[i] - x[j]) ** 2 for i in range(4) for j in range(i + 1, 4))
 
     np.testing.assert_allclose(np.log(factors[1:]), minimize(cost, np.zeros(3)).x, atol=1e-5)
     np.testing.assert_allclose(factors, 1 / true, rtol=5e-3)

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sky_scene import SIGMA, SKY, make_scene, moffat
 
 from keyhole.errors import ParameterError
 from keyhole.imaging.objects import deep_object_masks, single_frame_objects
-from sky_scene import SIGMA, SKY, make_scene, moffat
 
 
 def subtracted(scene):
@@ -82,7 +82,7 @@ def test_brighter_stars_are_masked_further_out():
 def test_fields_far_apart_are_added_separately():
     here = make_scene(4, seed=1)
     there = make_scene(4, seed=2)
-    far = there.shifts + [5000.0, -4000.0]
+    far = there.shifts + np.array([5000.0, -4000.0])
     both = deep_object_masks(
         subtracted(here) + subtracted(there),
         here.usables + there.usables,

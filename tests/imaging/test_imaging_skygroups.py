@@ -7,7 +7,7 @@ from keyhole.errors import ParameterError
 from keyhole.imaging.skygroups import associate, overlap, separate
 
 
-def plain_associate(times, places, configs, objects, skies, time, distance, min_skies, max_skies, use_all):
+def plain_associate(times, places, configs, objects, skies, *, time, distance, min_skies, max_skies, use_all):
     """The rules, frame by frame and candidate by candidate."""
     result = []
     for i in range(len(times)):
@@ -182,9 +182,14 @@ def test_groups_merge_through_a_frame_that_overlaps_both():
 
 
 def test_no_frame_gives_empty_lists():
-    assert separate(
-        keyhole_bar(), [], target_pixels=(0, 0), forced_object=[], forced_sky=[], unguided=[]
-    ) == ([], [], [], [], [], [])
+    assert separate(keyhole_bar(), [], target_pixels=(0, 0), forced_object=[], forced_sky=[], unguided=[]) == (
+        [],
+        [],
+        [],
+        [],
+        [],
+        [],
+    )
 
 
 def test_a_fraction_of_the_field_out_of_range_is_refused():

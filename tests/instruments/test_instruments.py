@@ -11,9 +11,7 @@ from keyhole.instruments import available, instrument_from_toml, load, load_obse
 FACTS = Path(__file__).parents[3] / "shared" / "facts" / "gnirs.toml"
 OWN = Path(loader.__file__).with_name("gnirs.toml").read_text(encoding="utf-8")
 
-needs_facts = pytest.mark.skipif(
-    not FACTS.exists(), reason="the reference numbers are not beside the repository"
-)
+needs_facts = pytest.mark.skipif(not FACTS.exists(), reason="the reference numbers are not beside the repository")
 
 
 def facts() -> dict:
@@ -97,9 +95,7 @@ def test_own_filter_wavelength_wins_over_the_observatory():
     assert gnirs.effective_wavelength("XD") is None
 
 
-@pytest.mark.parametrize(
-    ("micrometre", "band"), [(1.25, "J"), (1.15, "X"), (0.1, "None"), (2.125, "K"), (30.0, "Q")]
-)
+@pytest.mark.parametrize(("micrometre", "band"), [(1.25, "J"), (1.15, "X"), (0.1, "None"), (2.125, "K"), (30.0, "Q")])
 def test_band_is_the_nearest_and_the_earlier_on_a_tie(micrometre, band):
     assert load_observatory("Gemini").wavelength_band(micrometre) == band
 

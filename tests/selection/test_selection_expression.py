@@ -129,9 +129,7 @@ def test_a_quantity_that_a_frame_cannot_tell_is_undefined_and_no_reason_to_stop(
 def test_lists_compare_by_their_common_value_and_mixed_ones_compare_false():
     one = headers()
     two = Headers(primary=one.primary, extensions=one.extensions * 2, name=one.name)
-    mixed = Headers(
-        primary=one.primary, extensions=(*one.extensions, {"NAXIS1": 10, "NAXIS2": 10}), name=one.name
-    )
+    mixed = Headers(primary=one.primary, extensions=(*one.extensions, {"NAXIS1": 10, "NAXIS2": 10}), name=one.name)
     assert parse("data_section==(0, 1024, 0, 1022)")(two)
     assert not parse("data_section==(0, 1024, 0, 1022)")(mixed)
 

@@ -20,9 +20,7 @@ def test_plain_words_stay_as_they_are():
 
 def test_a_list_holds_comments_several_names_per_line_and_further_lists(here):
     Path("inner.lis").write_text("c.fits\n")
-    Path("outer.lis").write_text(
-        "# head\na.fits  b.fits # tail x.fits\n\n   \n\t@inner.lis\nd.fits #e.fits\n"
-    )
+    Path("outer.lis").write_text("# head\na.fits  b.fits # tail x.fits\n\n   \n\t@inner.lis\nd.fits #e.fits\n")
     assert expand(["first.fits", "@outer.lis", "last.fits"]).files == [
         "first.fits",
         "a.fits",

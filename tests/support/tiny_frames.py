@@ -77,9 +77,7 @@ MASTER_BPM = FLAT | _STAMPS | {"PROCBPM": "2026-01-01T00:00:00", "OBSTYPE": "BPM
 
 def write_frame(path: Path, cards: dict[str, object], *, pixel: int = 0, **changes: object) -> Path:
     """Write a raw-like file: primary header and one image of 4 x 3 bytes, all of the value `pixel`."""
-    header = cards | {
-        name.replace("_", "-") if name == "DATE_OBS" else name: value for name, value in changes.items()
-    }
+    header = cards | {name.replace("_", "-") if name == "DATE_OBS" else name: value for name, value in changes.items()}
     primary = {"SIMPLE": True, "BITPIX": 16, "NAXIS": 0, "EXTEND": True}
     primary |= {name: value for name, value in header.items() if value is not None}
     image = {"XTENSION": "IMAGE", "BITPIX": 8, "NAXIS": 2, "NAXIS1": 4, "NAXIS2": 3, "PCOUNT": 0, "GCOUNT": 1}

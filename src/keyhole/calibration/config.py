@@ -210,8 +210,7 @@ def _require(database: Database, exists: bool, config: Config) -> None:
     origin = f" (configured in {config.source})" if config.source else ""
     if not path.parent.is_dir():
         raise SetupError(
-            f"the folder {path.parent} of the calibration database{origin} does not exist; "
-            "make it with: caldb init"
+            f"the folder {path.parent} of the calibration database{origin} does not exist; make it with: caldb init"
         )
     raise SetupError(f"the calibration database {path}{origin} does not exist; make it with: caldb init")
 
@@ -246,9 +245,7 @@ def _section(file: Path) -> Mapping[str, str]:
             f"{file}: line {error.lineno} stands before any section; put [calibs] on a line above it"
         ) from error
     except configparser.Error as error:
-        raise SetupError(
-            f"{file}: not a configuration file ({' '.join(error.message.split())}); correct it"
-        ) from error
+        raise SetupError(f"{file}: not a configuration file ({' '.join(error.message.split())}); correct it") from error
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"{file}: cannot be read as text; check the file and its permissions") from error
     return parser["calibs"] if parser.has_section("calibs") else {}

@@ -222,9 +222,7 @@ def judge(rule: Rule, frame: Facts, calibration: Facts) -> Judgement:
     checks = [_check(criterion, frame, calibration) for criterion in rule.criteria]
     checks.append(_check_time(rule.window, frame, calibration))
     state = calibration.qa_state
-    checks.append(
-        Check("quality", state not in REJECTED_QA_STATES, f"quality state {state or 'not recorded'}")
-    )
+    checks.append(Check("quality", state not in REJECTED_QA_STATES, f"quality state {state or 'not recorded'}"))
     doubts = _doubts(rule, frame, calibration) if all(check.passed for check in checks) else ()
     return Judgement(tuple(checks), doubts, _age(frame, calibration))
 

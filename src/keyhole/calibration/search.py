@@ -250,13 +250,9 @@ def _problem(entry: Entry, verified: dict[str, str | None]) -> str | None:
     problem: str | None = None
     try:
         if checksum(Path(entry.path)) != entry.md5:
-            problem = (
-                f"{entry.path} has changed since it was added and is not used; add it again with: caldb add"
-            )
+            problem = f"{entry.path} has changed since it was added and is not used; add it again with: caldb add"
     except FileNotFoundError:
-        problem = (
-            f"{entry.path} is no longer on disk and cannot be used; add it where it is now with: caldb add"
-        )
+        problem = f"{entry.path} is no longer on disk and cannot be used; add it where it is now with: caldb add"
     except OSError as error:
         problem = f"{entry.path} cannot be read ({error.strerror}) and is not used; check its permissions"
     verified[entry.path] = problem

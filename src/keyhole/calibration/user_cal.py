@@ -149,7 +149,6 @@ def _check(caltype: str, file: Path) -> UserCal:
         what = f"a {kind_of(facts.caltype)}" if facts.caltype else "no processed calibration"
         tags = " ".join(sorted(facts.tags)) or "none"
         raise CalibrationError(
-            f"--user_cal {caltype}:{file}: the file is {what} (tags {tags}); "
-            f"give a processed {kind_of(caltype)}"
+            f"--user_cal {caltype}:{file}: the file is {what} (tags {tags}); give a processed {kind_of(caltype)}"
         )
     return UserCal(caltype, path, facts)

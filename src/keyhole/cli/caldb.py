@@ -73,9 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("-w", "--wipe", action="store_true", help="empty it if it exists")
     add = action("add", "register masters; the files stay where they are")
     add.add_argument("files", nargs="+", metavar="FILE", help="files, @lists, or folders with all below them")
-    add.add_argument(
-        "-k", "--walk", action="store_true", help="accepted for old scripts; folders are always walked"
-    )
+    add.add_argument("-k", "--walk", action="store_true", help="accepted for old scripts; folders are always walked")
     action("list", "show what is registered")
     remove = action("remove", "forget masters; the files stay where they are")
     remove.add_argument("files", nargs="+", metavar="NAME", help="file names; a folder in front is ignored")
@@ -97,9 +95,7 @@ def _init(options: argparse.Namespace) -> int:
         if store.create(wipe=options.wipe):
             print(f"{'Emptied' if options.wipe else 'Made'} the calibration database {store.location}")
         else:
-            print(
-                f"The calibration database {store.location} is already there and is kept; use -w to empty it"
-            )
+            print(f"The calibration database {store.location} is already there and is kept; use -w to empty it")
     return 0
 
 
@@ -122,11 +118,7 @@ def _add(options: argparse.Namespace) -> int:
             place = f"  {entry.path}  {entry.md5}" if options.verbose else ""
             print(f"Registered {entry.name}  {entry.caltype}{place}")
     if left_out:
-        are = (
-            "file that is no processed calibration"
-            if left_out == 1
-            else "files that are no processed calibrations"
-        )
+        are = "file that is no processed calibration" if left_out == 1 else "files that are no processed calibrations"
         print(f"Left out {left_out} {are}")
     return code
 
@@ -153,11 +145,7 @@ def _remove(options: argparse.Namespace) -> int:
         for entry in removed:
             print(f"Forgot {entry.name}; the file {entry.path} is untouched")
         if not removed:
-            _report(
-                InputError(
-                    f"{Path(name).name} is not in {store.location}; see what is there with: caldb list"
-                )
-            )
+            _report(InputError(f"{Path(name).name} is not in {store.location}; see what is there with: caldb list"))
             code = InputError.exit_code
     return code
 
@@ -169,9 +157,7 @@ def _config(options: argparse.Namespace) -> int:
         print(f"Standalone: {config.standalone}")
     for database in config.databases:
         state = (
-            ""
-            if database.path is None or database.path.exists()
-            else "  (does not exist; make it with: caldb init)"
+            "" if database.path is None or database.path.exists() else "  (does not exist; make it with: caldb init)"
         )
         print(f"Database: {database.location}{state}")
         print(f"  Get: {'yes' if database.get else 'no'}  Store: {'yes' if database.store else 'no'}")

@@ -159,9 +159,7 @@ class LogFile:
             raise SetupError(
                 f"log file {path} cannot be written ({err.strerror}); choose another with --logfile"
             ) from err
-        self._handler.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)-8s - %(message)s", "%Y-%m-%d %H:%M:%S")
-        )
+        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s - %(message)s", "%Y-%m-%d %H:%M:%S"))
         self._logger = logging.getLogger("keyhole")
         self._logger.addHandler(self._handler)
         self._logger.setLevel(logging.DEBUG if debug else logging.INFO)

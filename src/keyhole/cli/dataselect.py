@@ -55,9 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--expr", help="an expression that must be true")
     parser.add_argument("--strict", action="store_true", help="compare numbers exactly and names in full")
     parser.add_argument("-o", "--output", help="write the names to this list instead of the screen")
-    parser.add_argument(
-        "-v", "--verbose", action="store_true", help="show the names also when a list is written"
-    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="show the names also when a list is written")
     parser.add_argument("--debug", action="store_true", help="accepted for old scripts; has no effect")
     parser.add_argument("--adpkg", metavar="NAME", help="accepted for old scripts; has no effect")
     return parser

@@ -15,12 +15,8 @@ def add_parser(commands: Any) -> None:
     """Add the command to the parser of ``keyhole``."""
     parser = commands.add_parser("picture", help="draw a stack as PNG", description="Draw a stack as PNG.")
     parser.add_argument("product", type=Path, help="a stack or image made by reduce")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=None, help="PNG to write (default: beside the product)"
-    )
-    parser.add_argument(
-        "--zoom", type=int, default=2, choices=range(1, 9), help="picture pixels per image pixel"
-    )
+    parser.add_argument("-o", "--output", type=Path, default=None, help="PNG to write (default: beside the product)")
+    parser.add_argument("--zoom", type=int, default=2, choices=range(1, 9), help="picture pixels per image pixel")
     parser.set_defaults(run=run)
 
 
@@ -42,8 +38,6 @@ def run(options: argparse.Namespace) -> int:
         temporary.write_bytes(png_bytes(picture.rgb))
         temporary.replace(output)
     except OSError as err:
-        raise SetupError(
-            f"{output} cannot be written ({err.strerror}); choose another place with -o"
-        ) from err
+        raise SetupError(f"{output} cannot be written ({err.strerror}); choose another place with -o") from err
     print(f"wrote {output} (scale bar {picture.bar_arcsec:g} arcsec)")
     return 0

@@ -67,9 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="TYPE:FILE",
         help="masters given by hand, such as processed_dark:FILE",
     )
-    add(
-        "-c", "--config", default=None, metavar="FILE", help="configuration file of the calibration databases"
-    )
+    add("-c", "--config", default=None, metavar="FILE", help="configuration file of the calibration databases")
     add(
         "--local_db_dir",
         default=None,

@@ -52,8 +52,6 @@ def _show(options: argparse.Namespace) -> int:
     for name, info in step.params.model_fields.items():
         if name.startswith("debug_") and not options.all:
             continue
-        table.add_row(
-            name, repr(getattr(values, name)), describe_range(step.params, name), info.description or ""
-        )
+        table.add_row(name, repr(getattr(values, name)), describe_range(step.params, name), info.description or "")
     Console(width=None if sys.stdout.isatty() else 100, highlight=False).print(table)
     return 0

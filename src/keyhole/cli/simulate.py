@@ -41,9 +41,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     add("--seed", type=int, default=1, help="the same seed gives the same night" + given)
     add("--frames", type=int, default=usual.frames, help="science frames" + given)
     add("--darks", type=int, default=usual.darks, help="darks" + given)
-    add(
-        "--flats", type=int, default=usual.flats, help="flats with lamp on, and as many with lamp off" + given
-    )
+    add("--flats", type=int, default=usual.flats, help="flats with lamp on, and as many with lamp off" + given)
     add("--camera", default=usual.camera, help=f"{', '.join(CAMERAS)}; a start is enough" + given)
     add("--filter", default=usual.filter, help=f"{', '.join(FILTERS)}; a start is enough" + given)
     add("--exptime", type=float, default=usual.exptime, help="science exposure of one coadd, s" + given)

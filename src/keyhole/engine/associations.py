@@ -81,9 +81,7 @@ def associate(inputs: InputSet, needed: dict[str, bool], request: Request) -> li
     """
     facts = [facts_of(item.headers) for item in inputs.items]
     paths = [str(item.path) for item in inputs.items]
-    chosen = [
-        _by_hand(given, facts, paths) for kind in needed if (given := request.user_cals.get(kind)) is not None
-    ]
+    chosen = [_by_hand(given, facts, paths) for kind in needed if (given := request.user_cals.get(kind)) is not None]
     open_kinds = {kind: needed[kind] for kind in needed if request.user_cals.get(kind) is None}
     stores, problem = _stores(request, open_kinds)
     if problem is not None:
@@ -98,9 +96,7 @@ def associate(inputs: InputSet, needed: dict[str, bool], request: Request) -> li
 
 
 def _by_hand(given: UserCal, facts: Sequence[Facts], paths: list[str]) -> Association:
-    return Association(
-        given.caltype, given.path, "given by hand", "", paths, list(disagreements(given, facts))
-    )
+    return Association(given.caltype, given.path, "given by hand", "", paths, list(disagreements(given, facts)))
 
 
 def _stores(request: Request, open_kinds: dict[str, bool]) -> tuple[list[Store], str | None]:

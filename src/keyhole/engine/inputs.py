@@ -152,9 +152,7 @@ def _kind(path: Path, found: frozenset[str]) -> str:
         if "PROCESSED" in found:
             raise InputError(f"{path}: this is a master {kind} already; give raw frames as input")
         if kind == "flat" and "IMAGE" not in found:
-            raise InputError(
-                f"{path}: a spectroscopic flat; only flats taken through the keyhole can be reduced"
-            )
+            raise InputError(f"{path}: a spectroscopic flat; only flats taken through the keyhole can be reduced")
         return kind
     if "IMAGE" not in found:
         what = "a spectrum" if "SPECT" in found else "neither image, dark nor flat"

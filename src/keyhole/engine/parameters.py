@@ -139,9 +139,7 @@ def resolve(
         values_model = model(**merged)
     except ValidationError as err:
         raise ParameterError(_sentence(step, model, err)) from err
-    return Resolved(
-        values_model, origins, tuple(overridden), switches["skip_primitive"], switches["write_outputs"]
-    )
+    return Resolved(values_model, origins, tuple(overridden), switches["skip_primitive"], switches["write_outputs"])
 
 
 def _as_bool(key: str, value: Any) -> bool:
@@ -185,8 +183,6 @@ def describe_range(model: type[Params], name: str) -> str:
             words.append("None")
         elif option.get("type") in ("boolean", "integer", "number"):
             words.append(
-                {"boolean": "True or False", "integer": "a whole number", "number": "a number"}[
-                    option["type"]
-                ]
+                {"boolean": "True or False", "integer": "a whole number", "number": "a number"}[option["type"]]
             )
     return " or ".join(words)

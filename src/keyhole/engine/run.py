@@ -163,9 +163,7 @@ def _plan(request: Request) -> tuple[InputSet, str, Callable[[Any], None], list[
     plan = record(recipe)
     steps = [step.name for step in plan]
     if inputs.kind == "reduced image" and "prepare" in steps:
-        raise InputError(
-            f"{inputs.items[0].path.name} is reduced already; combine such images with -r alignAndStack"
-        )
+        raise InputError(f"{inputs.items[0].path.name} is reduced already; combine such images with -r alignAndStack")
     if inputs.kind != "reduced image" and "stackFrames" in steps and "prepare" not in steps:
         raise InputError(f"{inputs.items[0].path.name} is raw; recipe {name} combines reduced images")
     mistakes = unknown_settings(request.settings, steps)

@@ -176,9 +176,7 @@ class Runner:
         stream = arguments.get("stream", "main")
         source, target = arguments.get("instream", stream), arguments.get("outstream", stream)
         call = {k: v for k, v in arguments.items() if k not in STREAM_WORDS}
-        resolved = resolve(
-            step.name, mode_defaults=self._mode_defaults(step.name), call=call, settings=self._settings
-        )
+        resolved = resolve(step.name, mode_defaults=self._mode_defaults(step.name), call=call, settings=self._settings)
         frames = self._context.streams.get(source, [])
         if source != target:
             frames = [frame.copy() for frame in frames]
@@ -201,9 +199,7 @@ class Runner:
         notes = tuple(dict.fromkeys(self._context.step_notes))
         self._context.step_notes.clear()
         seconds = time.perf_counter() - tick
-        self._emit(
-            StepFinished(step.name, self._number, self._total, len(frames), seconds, notes, resolved.skip)
-        )
+        self._emit(StepFinished(step.name, self._number, self._total, len(frames), seconds, notes, resolved.skip))
 
     def _apply(self, step: Primitive, frames: list[Frame], resolved: Resolved) -> list[Frame]:
         if step.scope == "list" or not frames:
@@ -216,9 +212,7 @@ class Runner:
 
     def _keep_books(self, step: Primitive, frames: list[Frame], resolved: Resolved, start: str) -> None:
         stop = self._context.timestamp()
-        values = {
-            k: v for k, v in resolved.values.model_dump(mode="json").items() if not k.startswith("debug_")
-        }
+        values = {k: v for k, v in resolved.values.model_dump(mode="json").items() if not k.startswith("debug_")}
         if self._context.step_caveats:
             values["caveats"] = list(self._context.step_caveats)
         args = json.dumps(values)
@@ -244,6 +238,4 @@ def _check_planes(step: str, frame: Frame) -> None:
     shape = frame.data.shape
     for label, plane in (("variance", frame.variance), ("mask", frame.mask), *frame.planes.items()):
         if plane is not None and plane.shape != shape:
-            raise DataError(
-                f"{frame.name}: after {step} the {label} plane is {plane.shape}, the image {shape}"
-            )
+            raise DataError(f"{frame.name}: after {step} the {label} plane is {plane.shape}, the image {shape}")

@@ -30,6 +30,7 @@ def to_astrodata(frame: Frame) -> Any:
         Of the class registered by `gemini_instruments`.
     """
     import astrodata
+
     import gemini_instruments  # noqa: F401  (registers the classes)
 
     buffer = io.BytesIO()

@@ -105,9 +105,7 @@ class Frame:
             variance=self.variance,
             mask=self.mask,
             planes=dict(self.planes),
-            tables={
-                key: Table(dict(t.columns), dict(t.units), dict(t.formats)) for key, t in self.tables.items()
-            },
+            tables={key: Table(dict(t.columns), dict(t.units), dict(t.formats)) for key, t in self.tables.items()},
             path=self.path,
         )
 

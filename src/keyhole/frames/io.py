@@ -56,9 +56,7 @@ def read_frame(path: Path | str) -> Frame:
             with fits.open(path, memmap=False, lazy_load_hdus=False) as hdus:
                 return _from_hdus(hdus, path)
     except (OSError, TypeError, ValueError, KeyError, IndexError, EOFError) as err:
-        raise DataError(
-            f"{path}: the file cannot be read as FITS ({err}); get a fresh copy or leave it out"
-        ) from err
+        raise DataError(f"{path}: the file cannot be read as FITS ({err}); get a fresh copy or leave it out") from err
 
 
 def _from_hdus(hdus: fits.HDUList, path: Path) -> Frame:
@@ -91,8 +89,7 @@ def _attach(frame: Frame, hdu: Any) -> None:
     name = str(hdu.name)
     if not hdu.is_image:
         columns = {
-            c.name: np.asarray(hdu.data[c.name]).astype(hdu.data[c.name].dtype.newbyteorder("="))
-            for c in hdu.columns
+            c.name: np.asarray(hdu.data[c.name]).astype(hdu.data[c.name].dtype.newbyteorder("=")) for c in hdu.columns
         }
         units = {c.name: c.unit for c in hdu.columns if c.unit}
         formats = {c.name: c.format for c in hdu.columns if "A" in c.format}

@@ -68,9 +68,7 @@ def merge_provenance(target: Frame, sources: Iterable[Frame]) -> None:
         for row in zip(*(table.columns[name] for name in _PROVENANCE_COLUMNS), strict=True):
             seen.setdefault((str(row[1]), str(row[2])), tuple(str(item) for item in row))
     if seen:
-        columns = {
-            name: np.array([row[i] for row in seen.values()]) for i, name in enumerate(_PROVENANCE_COLUMNS)
-        }
+        columns = {name: np.array([row[i] for row in seen.values()]) for i, name in enumerate(_PROVENANCE_COLUMNS)}
         target.tables["PROVENANCE"] = Table(columns, formats={name: _WIDTHS[name] for name in columns})
 
 

@@ -104,9 +104,7 @@ def _index(text: str) -> dict[str, str]:
             if sign:
                 images.setdefault(last, f"HIERARCH= {rest}".ljust(CARD))
         elif keyword or card.strip():
-            images[keyword] = (
-                f"{images[keyword]}\n{card[8:].rstrip()}" if keyword in images else card.rstrip()
-            )
+            images[keyword] = f"{images[keyword]}\n{card[8:].rstrip()}" if keyword in images else card.rstrip()
             last = ""
     return images
 

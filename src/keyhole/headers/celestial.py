@@ -73,9 +73,7 @@ def apparent_to_icrs(position: Position, instant: datetime) -> Position:
     erfa = _erfa()
 
     _, equation_of_origins = erfa.apci13(*_terrestrial(instant))
-    return cirs_to_icrs(
-        Position(position.ra + math.degrees(float(equation_of_origins)), position.dec), instant
-    )
+    return cirs_to_icrs(Position(position.ra + math.degrees(float(equation_of_origins)), position.dec), instant)
 
 
 def parse_angle(value: Any, *, hours: bool) -> float | None:

@@ -71,9 +71,7 @@ def target_ra(headers: Headers, *, offset: bool = False, pm: bool = True, icrs: 
 
 
 @descriptor()
-def target_dec(
-    headers: Headers, *, offset: bool = False, pm: bool = True, icrs: bool = False
-) -> float | None:
+def target_dec(headers: Headers, *, offset: bool = False, pm: bool = True, icrs: bool = False) -> float | None:
     """Declination of the target; see `target_ra`."""
     if not icrs:
         # Known also when the right ascension is not.
@@ -170,9 +168,7 @@ def _target_declination(headers: Headers, *, offset: bool, pm: bool) -> float | 
     if up is None:
         return None
     if offset:
-        up += (
-            _number_or_zero(headers, "DECOFFSE") + _number_or_zero(headers, "DECTRGOF")
-        ) / ARCSEC_PER_DEGREE
+        up += (_number_or_zero(headers, "DECOFFSE") + _number_or_zero(headers, "DECTRGOF")) / ARCSEC_PER_DEGREE
     if pm and (motion := _number_or_zero(headers, "PMDEC")):
         years = _years_since_epoch(headers)
         if years is None:

@@ -254,9 +254,7 @@ def _saturation(detector: Detector, count: int) -> int:
     return int(detector.well * count / detector.gain)
 
 
-def _recorded_or(
-    headers: Headers, name: str, from_table: Callable[[Detector, int], float | int]
-) -> list[Any]:
+def _recorded_or(headers: Headers, name: str, from_table: Callable[[Detector, int], float | int]) -> list[Any]:
     """What preparation recorded in every extension, else the value from the detector table."""
     recorded = extension_cards(headers, name)
     if None not in recorded and is_prepared(headers):

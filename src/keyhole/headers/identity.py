@@ -193,9 +193,7 @@ def ao_seeing(headers: Headers) -> float | None:
 def wavefront_sensor(headers: Headers) -> str | None:
     """Wavefront sensors that guided, joined by ``&``."""
     sensors = [
-        name
-        for name in ("AOWFS", "OIWFS", "PWFS1", "PWFS2")
-        if text(headers.primary, f"{name}_ST") == "guiding"
+        name for name in ("AOWFS", "OIWFS", "PWFS1", "PWFS2") if text(headers.primary, f"{name}_ST") == "guiding"
     ]
     if "GWFS1CFG" in headers.primary:
         sensors.append("GEMS")

@@ -85,9 +85,7 @@ def gnirs_disperser(headers: Headers, *, strip_id: bool = False, pretty: bool = 
 
 
 @descriptor()
-def filter_name(
-    headers: Headers, *, strip_id: bool = False, pretty: bool = False, keep_id: bool = False
-) -> str | None:
+def filter_name(headers: Headers, *, strip_id: bool = False, pretty: bool = False, keep_id: bool = False) -> str | None:
     """Filters of both wheels, ``Open&J_G0517``.
 
     Parameters
@@ -242,9 +240,7 @@ def gnirs_pixel_scale(headers: Headers) -> float | None:
     scale = instrument.pixel_scale(camera)
     if scale is None:
         known = ", ".join(instrument.pixel_scales)
-        raise HeaderValueError(
-            f"{headers.name}: camera {camera!r} has no known pixel scale; known are {known}"
-        )
+        raise HeaderValueError(f"{headers.name}: camera {camera!r} has no known pixel scale; known are {known}")
     return scale
 
 

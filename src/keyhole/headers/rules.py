@@ -168,9 +168,7 @@ _GEMINI = (
     TagRule("overscan_trimmed", _when(lambda p: _name_contains(p, "TRIMOVER"), "OVERSCAN_TRIMMED")),
     TagRule("overscan_subtracted", _when(lambda p: _name_contains(p, "SUBOVER"), "OVERSCAN_SUBTRACTED")),
     TagRule("gcal_flat", _when(_gcal_flat, "GCALFLAT", "FLAT", "CAL")),
-    TagRule(
-        "lamp_on", _when(lambda p: _infrared_lamp(p, "OPEN"), "GCAL_IR_ON", "LAMPON"), blocked_by=PROCESSED
-    ),
+    TagRule("lamp_on", _when(lambda p: _infrared_lamp(p, "OPEN"), "GCAL_IR_ON", "LAMPON"), blocked_by=PROCESSED),
     TagRule(
         "lamp_off",
         _when(lambda p: _infrared_lamp(p, "CLOSED"), "GCAL_IR_OFF", "LAMPOFF"),
@@ -187,9 +185,7 @@ _GEMINI = (
     TagRule("telluric", _when(lambda primary: card(primary, "PROCTELL"), "TELLURIC", "CAL")),
     TagRule("extracted", _when(_has("EXTRACT"), "EXTRACTED")),
     TagRule("mask", _when(lambda p: text(p, "OBSTYPE").upper() == "MASK", "MASK"), blocks=IMAGE_AND_SPECT),
-    TagRule(
-        "bad_pixel_mask", _when(_has("BPMASK", "PROCBPM"), "BPM", "CAL", "PROCESSED"), blocks=BLOCKED_BY_BPM
-    ),
+    TagRule("bad_pixel_mask", _when(_has("BPMASK", "PROCBPM"), "BPM", "CAL", "PROCESSED"), blocks=BLOCKED_BY_BPM),
     TagRule("processed_calibration", _when(_has(*PROCESSED_CARDS), "PROCESSED")),
     TagRule(
         "processed_science",

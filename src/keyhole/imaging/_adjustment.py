@@ -103,9 +103,7 @@ def adjust(catalogues: Sequence[Catalogue], start: Float64, *, match_radius: flo
     return Solution(angle, offset, number, np.sqrt(squares / np.maximum(number, 1)))
 
 
-def _associate(
-    catalogues: Sequence[Catalogue], angle: Float64, offset: Float64, radius: float
-) -> _Observations:
+def _associate(catalogues: Sequence[Catalogue], angle: Float64, offset: Float64, radius: float) -> _Observations:
     """Decide which detections are one star, frame by frame against the mean positions so far."""
     z = [c.xy @ rotation_matrix(a) for c, a in zip(catalogues, angle, strict=True)]
     order = sorted(range(len(catalogues)), key=lambda i: -len(z[i]))
@@ -178,9 +176,7 @@ def _solve(observed: _Observations, offset: Float64) -> tuple[Float64, Float64]:
     return solved, star_means(solved)
 
 
-def _rotations(
-    observed: _Observations, residual: Float64, angle: Float64
-) -> dict[int, tuple[float, Float64]]:
+def _rotations(observed: _Observations, residual: Float64, angle: Float64) -> dict[int, tuple[float, Float64]]:
     """Significant rotations of frames, each with the change of offset that belongs to it."""
     found = {}
     frames = np.unique(observed.frame)

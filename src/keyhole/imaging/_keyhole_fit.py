@@ -102,9 +102,7 @@ def fit_keyhole(
     if light is None:
         return Fit(start, 0, trusted=False, reason="no usable pixel inside or outside of the keyhole")
     if light.step < _LEAST_CONTRAST * light.dark_scatter:
-        reason = (
-            f"no light: inside is {light.step:.3g} above outside, which scatters by {light.dark_scatter:.3g}"
-        )
+        reason = f"no light: inside is {light.step:.3g} above outside, which scatters by {light.dark_scatter:.3g}"
         return Fit(start, 0, trusted=False, reason=reason)
     found = _best_centroid(window, model, start, light, coarse=True)
     light = window.light(model.outline(found), _REFINE_MARGIN_PX) or light
@@ -142,9 +140,7 @@ class _Window:
         first, last = outline.x_range()
         rows = slice(max(int(lower.min()) - _REACH_PX, 0), max(min(int(upper.max()) + _REACH_PX, ny), 0))
         columns = slice(max(int(first) - _REACH_PX, 0), max(min(int(last) + _REACH_PX, nx), 0))
-        return cls(
-            data[rows, columns], good[rows, columns], x[columns], np.arange(ny, dtype=np.float64)[rows]
-        )
+        return cls(data[rows, columns], good[rows, columns], x[columns], np.arange(ny, dtype=np.float64)[rows])
 
     def light(self, outline: Outline, margin: float) -> _Light | None:
         """Levels at least `margin` pixels inside and outside of the outline."""

@@ -87,9 +87,7 @@ class Outline:
             return self.left, self.right
         return max(self.left, self.centre[0] - self.outer), min(self.right, self.centre[0] + self.outer)
 
-    def columns(
-        self, x: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    def columns(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Lower and upper edge in y, and the fraction of the column that is covered, at each x."""
         xc, yc = self.centre
         tilt = yc + self.slope * (x - self.pivot)

@@ -79,10 +79,7 @@ def neighbour_statistic(
         height = min(step, ny - first)
         top = first + radius
         planes = np.stack(
-            [
-                padded[top + dy : top + dy + height, radius + dx : radius + dx + nx].ravel()
-                for dy, dx in offsets
-            ]
+            [padded[top + dy : top + dy + height, radius + dx : radius + dx + nx].ravel() for dy, dx in offsets]
         )
         there = np.count_nonzero(planes < np.inf, axis=0)
         at_least_one = np.maximum(there, 1)

@@ -130,9 +130,7 @@ def lower_median_efficiency(count: NDArray[np.intp]) -> NDArray[np.float64]:
     return _efficiency(count, _LOWER_MEDIAN_TABLE, _LOWER_MEDIAN_EVEN)
 
 
-def _efficiency(
-    count: NDArray[np.intp], small: tuple[float, ...], even: tuple[float, float]
-) -> NDArray[np.float64]:
+def _efficiency(count: NDArray[np.intp], small: tuple[float, ...], even: tuple[float, float]) -> NDArray[np.float64]:
     count = np.asarray(count)
     numbers = np.arange(1, max(int(count.max(initial=1)), len(small)) + 1)
     first, second = np.where(numbers % 2 == 1, np.reshape(_MEDIAN_ODD, (2, 1)), np.reshape(even, (2, 1)))

@@ -96,9 +96,7 @@ def find_outliers(
     centre = sorted_median(rows, columns.count)
     by_variance = rule.method == "varclip" and columns.variance is not None
     suspect = (
-        _beyond_own_sigma(columns, centre, rule)
-        if by_variance
-        else _beyond_scatter(rows, columns.count, centre, rule)
+        _beyond_own_sigma(columns, centre, rule) if by_variance else _beyond_scatter(rows, columns.count, centre, rule)
     )
     index = np.flatnonzero(suspect & (columns.count > 1))
     values = columns.values[:, index].astype(np.float64)

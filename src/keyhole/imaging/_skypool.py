@@ -96,9 +96,7 @@ def make_pool(
         if objects is not None:
             good &= ~objects[i][box][inside]
         planes[i, good] = values[good]
-        noise[i] = (
-            pixel_noise(frame[box], usable[box]) ** 2 if variances is None else variances[i][box][inside]
-        )
+        noise[i] = pixel_noise(frame[box], usable[box]) ** 2 if variances is None else variances[i][box][inside]
     ny, nx = lit.shape
     pool = SkyPool((ny, nx), box, inside, planes, noise, noise, 0.0)
     _normalise(pool, scale=scale and not zero, zero=zero, masked=objects is not None)
@@ -116,9 +114,7 @@ def _normalise(pool: SkyPool, *, scale: bool, zero: bool, masked: bool) -> None:
     if not (scale or zero):
         return
     if scale and (levels[known] <= 0).any():
-        pool.notes.append(
-            "the sky level of a frame is not positive: the sky frames are not scaled to a common level"
-        )
+        pool.notes.append("the sky level of a frame is not positive: the sky frames are not scaled to a common level")
         return
     for i in np.flatnonzero(known):
         if zero:
@@ -129,9 +125,7 @@ def _normalise(pool: SkyPool, *, scale: bool, zero: bool, masked: bool) -> None:
             pool.variances[i] *= factor * factor
 
 
-def _relative_levels(
-    planes: NDArray[np.float32], *, multiplicative: bool, masked: bool
-) -> NDArray[np.float64]:
+def _relative_levels(planes: NDArray[np.float32], *, multiplicative: bool, masked: bool) -> NDArray[np.float64]:
     """Levels of the planes (NaN: no usable pixel), free of the pattern that all of them share.
 
     A level alone depends on which pixels of the pattern are masked. Therefore the levels are refined by those
@@ -195,31 +189,34 @@ def _clipped_mean(
 ) -> Column:
     """Mean of the values within the limits of their known noise about the median, in one pass.
 
-    Of two values too far apart the lower one is kept: cosmic rays and forgotten stars add light.
+    Where the two middle values are too far apart to be averaged, the lower one is the reference: cosmic rays
+    and forgotten stars add light. The limits are widened by ``sqrt(1 + 2 / n)``, since the median of n values
+    is noisy itself; that is exact for two values, and for more it keeps the mean within 2 per cent of the
+    variance of an unclipped one where 3 sigma alone would lose up to 6.
     """
     work = pool.planes[members] if pixels is None else pool.planes[np.ix_(members, pixels)]
     count = np.isfinite(work).sum(axis=0)
     at_least_one = np.maximum(count, 1)
     rows = sort_planes(work)
-    few = count <= 2
-    centre = np.where(few, pick(rows, (at_least_one - 1) // 2), sorted_median(rows, at_least_one))
-    centre[count == 0] = 0
-    # The difference of two values is sqrt(2) times noisier than one of them.
-    low = np.float32(-rule.lsigma) * np.where(few, np.float32(2**0.5), np.float32(1))
-    high = low * np.float32(-rule.hsigma / rule.lsigma)
+    lower, upper = pick(rows, (at_least_one - 1) // 2), pick(rows, at_least_one // 2)
+    lower, upper = (np.where(count > 0, middle, np.float32(0)) for middle in (lower, upper))
+    noises = pool.variances[members] if pixels is None else pool.variances[np.ix_(members, pixels)]
+    typical = np.sqrt(noises.mean(axis=0))
+    apart = (count == 2) | (upper - lower > np.float32(2**0.5 * rule.hsigma) * typical)
+    centre = np.where(apart, lower, np.float32(0.5) * (lower + upper))
+    widening = np.sqrt(1 + np.float32(2) / at_least_one.astype(np.float32))
+    high, low = np.float32(rule.hsigma) * widening, np.float32(-rule.lsigma) * widening
     total, noise, used = np.zeros_like(centre), np.zeros_like(centre), np.zeros_like(centre)
     for j in members:
         plane, variance, sigma = (
-            whole[j] if pixels is None else whole[j][pixels]
-            for whole in (pool.planes, pool.variances, pool.sigmas)
+            whole[j] if pixels is None else whole[j][pixels] for whole in (pool.planes, pool.variances, pool.sigmas)
         )
         step = plane - centre
         near = (step <= high * sigma) & (step >= low * sigma)
         np.add(total, step, out=total, where=near)
         np.add(noise, variance, out=noise, where=near)
         used += near
-    # All fail only where the reference is the mean of two middle values far apart, or where the noise is
-    # zero.
+    # All fail only where the limits or the noise are next to zero.
     alone = (used == 0) & (count > 0)
     divisor = np.maximum(used, 1)
     if alone.any():
@@ -246,9 +243,7 @@ def fill_uncovered(
     from scipy import ndimage  # slow import, rarely needed
 
     degree = 2 if int(covered.sum()) >= 500 else 0
-    surface = fit_surface(
-        image, covered, degree_x=degree, degree_y=degree, iterations=3, max_pixels=_FILL_PIXELS
-    )
+    surface = fit_surface(image, covered, degree_x=degree, degree_y=degree, iterations=3, max_pixels=_FILL_PIXELS)
     model = np.full(image.shape, np.median(image[covered]), dtype=np.float32)
     values = surface.over_box()
     inside = covered[surface.box]

@@ -98,9 +98,7 @@ def vote(stars: Catalogue, sources: Catalogue, *, search_radius: float, field_ar
     return Vote(peak, n_pairs, len(votes) * _poisson_tail(n_pairs - 1, by_chance))
 
 
-def _single_pair(
-    stars: Catalogue, sources: Catalogue, search_radius: float, field_area: float
-) -> Vote | None:
+def _single_pair(stars: Catalogue, sources: Catalogue, search_radius: float, field_area: float) -> Vote | None:
     """The shift of the only pair that is possible, None when there are several or none."""
     star, source, votes = _differences(stars, sources, search_radius)
     ratio = np.abs(np.log(sources.flux[source] / stars.flux[star]))
@@ -160,9 +158,7 @@ def _group_of(
     group = {start: Vote(expected[start], len(catalogues[start].xy), math.inf)}
     stars = _shifted(catalogues[start], expected[start])
     # Near frames first: they share most stars, and the list of stars grows towards the far ones.
-    pending = sorted(
-        (i for i in candidates if i != start), key=lambda i: math.dist(expected[i], expected[start])
-    )
+    pending = sorted((i for i in candidates if i != start), key=lambda i: math.dist(expected[i], expected[start]))
     added = True
     while pending and added:
         added = False

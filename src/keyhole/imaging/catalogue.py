@@ -6,7 +6,7 @@ Pixel positions in it are 1-based, angles are degrees, undefined entries are -99
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -21,15 +21,19 @@ __all__ = [
     "UNITS",
     "Catalogue",
     "Column",
+    "PixelToSky",
     "empty_catalogue",
     "seeing",
     "select_rows",
     "source_list",
     "stellarity",
+    "world_columns",
 ]
 
 Catalogue = dict[str, NDArray[Any]]
 Float64 = NDArray[np.float64]
+PixelToSky = Callable[[Float64, Float64], tuple[Any, Any]]
+"""0-based pixel positions ``(x, y)`` to right ascension and declination in degrees, for arrays."""
 
 UNDEFINED: Final = -999
 
@@ -142,6 +146,65 @@ def source_list(catalogue: Mapping[str, NDArray[Any]]) -> SourceList:
     )
 
 
+def world_columns(
+    catalogue: Mapping[str, NDArray[Any]], pixel_scale: float, pixel_to_sky: PixelToSky | None
+) -> Catalogue:
+    """The columns of a catalogue that depend on the WCS of the frame.
+
+    Parameters
+    ----------
+    catalogue : mapping of arrays (n,)
+        Needs the _IMAGE columns. Changes its input: no.
+    pixel_scale : float
+        Arcsec per pixel.
+    pixel_to_sky : callable or None
+        Without it only the sizes are defined.
+
+    Returns
+    -------
+    dict of arrays
+        Angles are those from increasing right ascension towards north, -90 ... 90 degrees.
+    """
+    degrees = pixel_scale / 3600.0
+    world = empty_catalogue(len(catalogue["X_IMAGE"]))
+    world = {name: values for name, values in world.items() if name.endswith("_WORLD")}
+    for name in ("A", "B", "ERRA", "ERRB", "FWHM"):
+        world[f"{name}_WORLD"] = _scaled(catalogue[f"{name}_IMAGE"], degrees)
+    if pixel_to_sky is None:
+        return world
+    x, y = (catalogue[name] - 1.0 for name in ("X_IMAGE", "Y_IMAGE"))
+    ra, dec = (np.asarray(v, dtype=np.float64) for v in pixel_to_sky(x, y))
+    world["X_WORLD"], world["Y_WORLD"] = ra, dec
+
+    def displacement(dx: Float64 | float, dy: Float64 | float) -> tuple[Float64, Float64]:
+        """Degrees on the sky, to the east and to the north, of a step in pixels."""
+        moved_ra, moved_dec = pixel_to_sky(x + dx, y + dy)
+        east = (np.asarray(moved_ra) - ra + 180.0) % 360.0 - 180.0
+        return east * np.cos(np.radians(dec)), np.asarray(moved_dec) - dec
+
+    for name in ("THETA", "ERRTHETA"):
+        angle = np.radians(catalogue[f"{name}_IMAGE"].astype(np.float64))
+        east, north = displacement(np.cos(angle), np.sin(angle))
+        folded = (np.degrees(np.arctan2(north, east)) + 90.0) % 180.0 - 90.0
+        known = catalogue[f"{name}_IMAGE"] != UNDEFINED
+        world[f"{name}_WORLD"] = np.where(known, folded, UNDEFINED).astype(np.float32)
+    (ex, nx), (ey, ny) = displacement(1.0, 0.0), displacement(0.0, 1.0)
+    xx, yy, xy = (catalogue[f"{name}_IMAGE"] for name in ("ERRX2", "ERRY2", "ERRXY"))
+    known = xx != UNDEFINED
+    turned = (
+        ex**2 * xx + ey**2 * yy + 2 * ex * ey * xy,
+        nx**2 * xx + ny**2 * yy + 2 * nx * ny * xy,
+        ex * nx * xx + ey * ny * yy + (ex * ny + ey * nx) * xy,
+    )
+    for name, values in zip(("ERRX2", "ERRY2", "ERRXY"), turned, strict=True):
+        world[f"{name}_WORLD"] = np.where(known, values, UNDEFINED)
+    return world
+
+
+def _scaled(values: NDArray[Any], factor: float) -> NDArray[Any]:
+    return np.where(values == UNDEFINED, UNDEFINED, values * factor).astype(values.dtype)
+
+
 def stellarity(fwhm: Float64, snr: Float64, locus: float) -> Float64:
     """How much a source is as wide as the stars: near 1 for a star, near 0 for anything else, 0.5 unknown.
 
@@ -171,9 +234,7 @@ def stellarity(fwhm: Float64, snr: Float64, locus: float) -> Float64:
     return np.where((fwhm > 0) & (snr > 0), 0.5 + (score - 0.5) * weight, 0.5)
 
 
-def seeing(
-    catalogue: Mapping[str, NDArray[Any]], *, min_area: int = 20, min_snr: float = 25.0
-) -> float | None:
+def seeing(catalogue: Mapping[str, NDArray[Any]], *, min_area: int = 20, min_snr: float = 25.0) -> float | None:
     """Width of the stars of a catalogue.
 
     Parameters

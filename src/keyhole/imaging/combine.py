@@ -281,9 +281,7 @@ def _merge(
     else:
         value, noise = _middle(columns, rows, lower=operation == "lmedian")
     m = columns.values.shape[1]
-    flags = (
-        np.zeros(m, bits.MASK_DTYPE) if columns.bits is None else np.bitwise_or.reduce(columns.bits, axis=0)
-    )
+    flags = np.zeros(m, bits.MASK_DTYPE) if columns.bits is None else np.bitwise_or.reduce(columns.bits, axis=0)
     unused = (len(columns.values) - columns.count).astype(np.int16)
     return Combined(value.astype(np.float32), noise.astype(np.float32), flags, unused)
 
@@ -300,9 +298,7 @@ def _average(
         total = weight.sum(axis=0)
         weighted = total > 0
         total[~weighted] = 1
-        value = np.where(
-            weighted, (weight * columns.values).sum(axis=0) / total, _sum(columns.values) / count
-        )
+        value = np.where(weighted, (weight * columns.values).sum(axis=0) / total, _sum(columns.values) / count)
         return value, np.where(weighted, 1 / total, 0)
     if scale is None:
         value = _sum(columns.values) / count

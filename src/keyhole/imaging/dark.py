@@ -92,9 +92,7 @@ def measured_floor(
     sample = np.stack([np.asarray(plane, np.float32).ravel()[positions] for plane in data]).astype(np.float64)
     sample -= np.median(sample, axis=1, keepdims=True)
     scatter = sample.var(axis=0, ddof=1)
-    return NoiseFloor(
-        float(np.median(scatter)) / _median_chi_square(n - 1), measured=True, pixels=len(positions)
-    )
+    return NoiseFloor(float(np.median(scatter)) / _median_chi_square(n - 1), measured=True, pixels=len(positions))
 
 
 def dark_variance(

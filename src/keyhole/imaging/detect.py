@@ -1,15 +1,13 @@
 """Finding the sources of a frame.
 
-Sources are connected pixels above the noise, split where they blend (Bertin & Arnouts 1996, A&AS 117, 393, in the
-form of the library sep: Barbary 2016, JOSS 1, 58). Everything happens in the bounding box of the usable pixels: the
-dark surroundings of a keyhole hold no stars, but thousands of false ones. Unusable pixels take no part; non-linear
-and saturated ones do, as without them a bright star would be a ring.
+Sources are connected pixels above the noise, split where they blend (Bertin & Arnouts 1996, A&AS 117, 393,
+in the form of the library sep: Barbary 2016, JOSS 1, 58). Everything happens in the bounding box of the
+usable pixels: the dark surroundings of a keyhole hold no stars, but thousands of false ones. Unusable
+pixels take no part; non-linear and saturated ones do, as without them a bright star would be a ring.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,13 +17,12 @@ from keyhole.errors import AlgorithmError
 from keyhole.imaging._measure import Scene, measure
 from keyhole.imaging._neighbours import bounding_box
 from keyhole.imaging.bits import MASK_DTYPE, usable
-from keyhole.imaging.catalogue import Catalogue, empty_catalogue, select_rows
+from keyhole.imaging.catalogue import Catalogue, PixelToSky, empty_catalogue
 
 __all__ = ["Detection", "detect_sources"]
 
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
-PixelToSky = Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[Any, Any]]
 
 _KERNEL: Final = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], dtype=np.float32)
 _DEBLEND_LEVELS: Final = 32
@@ -90,15 +87,15 @@ def detect_sources(
     data : (ny, nx)
         Values, usually electrons, sky subtracted or not.
     variance : (ny, nx), optional
-        Variance of each pixel; the scatter of the background when None. Where the measured noise is larger than
-        this, the measured noise counts.
+        Variance of each pixel; the scatter of the background when None. Where the measured noise is larger
+        than this, the measured noise counts.
     mask : (ny, nx) uint16, optional
         Quality bits; all good when None.
     pixel_scale : float
         Arcsec per pixel.
     detect_thresh : float
-        Threshold of the filtered frame, in sigma of a pixel. The filter is 3 x 3 pixels [1 2 1; 2 4 2; 1 2 1], which
-        lowers the noise of independent pixels to 0.375: 3 is a safe limit.
+        Threshold of the filtered frame, in sigma of a pixel. The filter is 3 x 3 pixels [1 2 1; 2 4 2; 1 2
+        1], which lowers the noise of independent pixels to 0.375: 3 is a safe limit.
     analysis_thresh : float
         Threshold, in sigma, of the pixels that count for the isophotal area.
     detect_minarea : int
@@ -138,12 +135,167 @@ def detect_sources(
     box = bounding_box(good)
     hidden = np.ascontiguousarray(~good[box])
     values = _plane(data[box], hidden)
-    limits = _Limits(detect_thresh, detect_minarea, deblend_mincont)
-    sky, noise, stretch, objects, labels = _find(
-        values,
-        None if variance is None else np.sqrt(_plane(variance[box], hidden)),
-        hidden,
-        limits,
-        (back_size, back_filtersize),
+    formal = None if variance is None else np.sqrt(_plane(variance[box], hidden))
+    settings = _Settings(detect_thresh, detect_minarea, deblend_mincont, back_size, back_filtersize)
+    first = _estimate_sky(values, formal, hidden, settings)
+    objects, labels = _extract(values - first.level, first.noise, hidden, settings)
+    covered = hidden | _grown(labels > 0, _GROW)
+    sky = first
+    # Wings raise the first background; where sources leave too little sky it has to do.
+    if len(objects) and np.count_nonzero(~covered) >= _MIN_SKY * np.count_nonzero(~hidden):
+        sky = _estimate_sky(values, formal, covered, settings)
+        objects, labels = _extract(values - sky.level, sky.noise, hidden, settings)
+        covered = hidden | (labels > 0)
+
+    scene = Scene(
+        data=np.where(hidden, np.float32(0), values - sky.level),
+        variance=np.where(hidden, np.float32(0), sky.noise**2),
+        background=sky.level,
+        bits=np.ascontiguousarray(bits[box]),
+        hidden=hidden,
+        labels=labels,
+        origin=(box[1].start, box[0].start),
+        frame_shape=(int(data.shape[0]), int(data.shape[1])),
     )
-    ...
+    scene, objects = _cleaned(scene, objects, analysis_thresh, min(_MIN_AREA, max(detect_minarea // 2, 1)))
+    objmask[box] = scene.labels > 0
+    catalogue, fwhm = measure(
+        scene,
+        objects,
+        pixel_scale=pixel_scale,
+        phot_min_radius=phot_min_radius,
+        noise_correlation=noise_correlation,
+        min_area=min(_MIN_AREA, detect_minarea),
+        pixel_to_sky=pixel_to_sky,
+    )
+    empty = ~covered if not covered.all() else ~hidden
+    return Detection(
+        catalogue=catalogue,
+        objmask=objmask,
+        background=float(np.median(sky.level[empty])),
+        sigma=float(np.median(sky.noise[empty])),
+        seeing_arcsec=None if fwhm is None else fwhm * pixel_scale,
+    )
+
+
+class _Settings(NamedTuple):
+    threshold: float
+    min_area: int
+    contrast: float
+    back_size: int
+    back_filter: int
+
+
+class _Sky(NamedTuple):
+    level: Float32
+    noise: Float32
+
+
+def _plane(values: NDArray[Any], hidden: Bool) -> Float32:
+    """A plane as sep wants it: float32, native, contiguous; 0 where hidden."""
+    return np.ascontiguousarray(np.where(hidden, 0, values), dtype=np.float32)
+
+
+def _estimate_sky(values: Float32, formal: Float32 | None, covered: Bool, settings: _Settings) -> _Sky:
+    """Background and noise of each pixel; a formal noise is raised to the measured one."""
+    sky = values[~covered]
+    if sky.size < settings.back_size**2 / 2:
+        # Too few pixels for cells.
+        level = np.full_like(values, np.median(sky) if sky.size else 0.0)
+        scatter = np.full_like(values, max(_robust_sigma(sky - np.median(sky)) if sky.size else 0.0, 1e-30))
+    else:
+        # sep costs 0.1 s to import.
+        import sep
+
+        cells = {"bw": settings.back_size, "bh": settings.back_size}
+        width = {"fw": settings.back_filter, "fh": settings.back_filter}
+        try:
+            background = sep.Background(values, mask=covered, **cells, **width)
+        except Exception as error:  # sep raises nothing narrower
+            raise AlgorithmError(
+                f"the background in cells of {settings.back_size} pixels failed ({error}); change back_size"
+            ) from error
+        level, scatter = background.back(dtype=np.float32), background.rms(dtype=np.float32)
+        scatter = np.maximum(scatter, np.float32(1e-30))
+    if formal is None:
+        return _Sky(level, scatter)
+    formal = np.where(formal > 0, formal, np.float32(1))
+    excess = _robust_sigma(((values - level) / formal)[~covered]) if sky.size else 1.0
+    return _Sky(level, formal * np.float32(max(excess, 1.0)))
+
+
+def _robust_sigma(values: Float32) -> float:
+    """Standard deviation about zero of the bulk of a normal sample."""
+    return 1.4826 * float(np.median(np.abs(values)))
+
+
+def _extract(
+    values: Float32, noise: Float32, hidden: Bool, settings: _Settings
+) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Objects of sep and the label (row + 1) of each pixel."""
+    import sep
+
+    stack, blends = sep.get_extract_pixstack(), sep.get_sub_object_limit()
+    contrast = settings.contrast
+    try:
+        # Once with the library's buffers, once with buffers for every pixel, last without splitting blends.
+        for attempt in range(3):
+            try:
+                objects, labels = sep.extract(
+                    np.ascontiguousarray(values),
+                    settings.threshold,
+                    err=np.ascontiguousarray(noise),
+                    mask=hidden,
+                    minarea=settings.min_area,
+                    filter_kernel=_KERNEL,
+                    filter_type="conv",
+                    deblend_nthresh=_DEBLEND_LEVELS,
+                    deblend_cont=contrast,
+                    segmentation_map=True,
+                )
+            except Exception as error:  # sep raises nothing narrower
+                if attempt == 2:
+                    raise AlgorithmError(
+                        f"source detection failed on {values.shape[1]} x {values.shape[0]} pixels ({error}); "
+                        f"use a detect_thresh above {settings.threshold:g}"
+                    ) from error
+                sep.set_extract_pixstack(max(stack, 2 * values.size))
+                sep.set_sub_object_limit(max(blends, 65536))
+                contrast = settings.contrast if attempt == 0 else 1.0
+            else:
+                return objects, np.asarray(labels, dtype=np.int32)
+    finally:
+        sep.set_extract_pixstack(stack)
+        sep.set_sub_object_limit(blends)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _cleaned(scene: Scene, objects: NDArray[Any], analysis_thresh: float, min_area: int) -> tuple[Scene, NDArray[Any]]:
+    """Leave out what is too small, too sharp or too thin to be a source."""
+    if not len(objects):
+        return scene, objects
+    number = len(objects) + 1
+    counted = (scene.labels > 0) & (scene.data > analysis_thresh * np.sqrt(scene.variance))
+    area = np.bincount(scene.labels[counted], minlength=number)[1:]
+    lost = np.bincount(scene.labels[scene.hidden], minlength=number)[1:]
+    with_shape = objects["a"] <= _MAX_AXIS_RATIO * objects["b"]
+    chosen = (area >= min_area) & (objects["b"] >= _MIN_SEMI_MINOR) & with_shape & (lost <= _MAX_UNUSABLE * area)
+    renumbered = np.zeros(number, np.int32)
+    renumbered[1:][chosen] = np.arange(1, chosen.sum() + 1)
+    return scene._replace(labels=renumbered[scene.labels], areas=area[chosen]), objects[chosen]
+
+
+def _grown(region: Bool, pixels: int) -> Bool:
+    """A region with a square margin."""
+    grown = region.copy()
+    for axis in (0, 1):
+        source = grown.copy()
+        for step in range(1, pixels + 1):
+            low, high = (slice(None, -step), slice(step, None))
+            if axis == 0:
+                grown[low] |= source[high]
+                grown[high] |= source[low]
+            else:
+                grown[:, low] |= source[:, high]
+                grown[:, high] |= source[:, low]
+    return grown

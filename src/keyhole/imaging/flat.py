@@ -55,9 +55,7 @@ def lamp_difference(on: Planes, off: Planes) -> Planes:
         Different shapes.
     """
     if on.data.shape != off.data.shape:
-        raise AlgorithmError(
-            f"Lamp-on {on.data.shape} and lamp-off {off.data.shape} images have different shapes."
-        )
+        raise AlgorithmError(f"Lamp-on {on.data.shape} and lamp-off {off.data.shape} images have different shapes.")
     return Planes(on.data - off.data, on.variance + off.variance, on.mask | off.mask)
 
 

@@ -122,9 +122,7 @@ class TangentPlane:
         cosine = math.sin(dec0) * np.sin(decl) + math.cos(dec0) * np.cos(decl) * np.cos(delta)
         depth = np.where(cosine > 0, cosine, np.nan)
         xi = np.degrees(np.cos(decl) * np.sin(delta) / depth)
-        eta = np.degrees(
-            (math.cos(dec0) * np.sin(decl) - math.sin(dec0) * np.cos(decl) * np.cos(delta)) / depth
-        )
+        eta = np.degrees((math.cos(dec0) * np.sin(decl) - math.sin(dec0) * np.cos(decl) * np.cos(delta)) / depth)
         (a, b), (c, d) = self.cd
         determinant = a * d - b * c
         x = (d * xi - b * eta) / determinant + self.crpix[0] - 1.0
@@ -158,9 +156,7 @@ def square_cd(cd: ArrayLike, pixel_scale: float) -> Float64:
     """
     matrix = _checked_matrix(cd)
     if not (math.isfinite(pixel_scale) and pixel_scale > 0):
-        raise AlgorithmError(
-            f"pixel scale {pixel_scale} arcsec is not positive; check the camera's table entry"
-        )
+        raise AlgorithmError(f"pixel scale {pixel_scale} arcsec is not positive; check the camera's table entry")
     scale = pixel_scale / 3600.0
     parity = math.copysign(1.0, float(np.linalg.det(matrix)))
     lengths = np.hypot(matrix[0], matrix[1])

@@ -96,9 +96,7 @@ def fit_illumination(
         raise AlgorithmError(msg)
     pool = make_pool(frames, None, usables, objects, scale=given is None, zero=False)
     if pool.notes or (given is not None and (given <= 0).any()):
-        raise AlgorithmError(
-            "illumination: a frame has no positive sky level, so it shows no pattern of the sky"
-        )
+        raise AlgorithmError("illumination: a frame has no positive sky level, so it shows no pattern of the sky")
     scales = np.full(n, pool.level) if given is None else given
     planes = pool.planes / np.asarray(scales, dtype=np.float32)[:, None]
     count = np.isfinite(planes).sum(axis=0)

@@ -150,9 +150,7 @@ def sky_level(
     return Level(value, sigma, n)
 
 
-def _truncated_normal(
-    values: NDArray[np.float32], centre: float, sigma: float, upper: float
-) -> tuple[float, float]:
+def _truncated_normal(values: NDArray[np.float32], centre: float, sigma: float, upper: float) -> tuple[float, float]:
     """Level and sigma from the sorted values between -3 and ``upper`` sigma."""
     shift, variance = _truncated_moments(_LOWER, upper)
     # Sums of differences from the centre keep their digits where sums of the values would not.

@@ -231,9 +231,7 @@ def _checked_shifts(number: int, expected: ArrayLike, reference: int, radii: tup
     if not np.isfinite(shifts).all():
         raise AlgorithmError("a commanded shift is not finite; check the offset keywords of the headers")
     if not all(radius > 0 for radius in radii):
-        raise AlgorithmError(
-            f"search and match radius must be positive, got {radii[0]} and {radii[1]} pixels"
-        )
+        raise AlgorithmError(f"search and match radius must be positive, got {radii[0]} and {radii[1]} pixels")
     return np.asarray(shifts - shifts[reference])
 
 
@@ -245,8 +243,7 @@ def _catalogue(sources: SourceList) -> Catalogue:
     error = unknown if sources.error is None else np.atleast_1d(np.asarray(sources.error, dtype=np.float64))
     if not x.shape == y.shape == flux.shape == error.shape:
         raise AlgorithmError(
-            "the columns of a source list differ in length: "
-            f"{x.shape}, {y.shape}, {flux.shape}, {error.shape}"
+            f"the columns of a source list differ in length: {x.shape}, {y.shape}, {flux.shape}, {error.shape}"
         )
     flux = np.where(flux > 0, flux, np.nan)
     faintness = np.nanmedian(flux) / flux if np.isfinite(flux).any() else np.ones(x.shape)

@@ -133,21 +133,14 @@ def deep_object_masks(
     n = len(subtracted)
     moves = np.rint(np.asarray(shifts, dtype=np.float64).reshape(-1, 2)).astype(int)
     if len(usables) != n or len(moves) != n or (variances is not None and len(variances) != n):
-        msg = (
-            f"object masks: {n} frames, {len(usables)} masks, {len(moves)} shifts; give one of each per frame"
-        )
+        msg = f"object masks: {n} frames, {len(usables)} masks, {len(moves)} shifts; give one of each per frame"
         raise ParameterError(msg)
     placed = [_place(usable, move.tolist()) for usable, move in zip(usables, moves, strict=True)]
     masks = [np.zeros(frame.shape, dtype=bool) for frame in subtracted]
     for members in _connected(placed):
-        sigmas = [
-            _frame_sigma(subtracted[i], usables[i], None if variances is None else variances[i])
-            for i in members
-        ]
+        sigmas = [_frame_sigma(subtracted[i], usables[i], None if variances is None else variances[i]) for i in members]
         y0, x0, y1, x1 = _hull([placed[i].corners for i in members])
-        mean, weight = _clipped_sum(
-            [(subtracted[i], usables[i], placed[i]) for i in members], sigmas, (y0, x0, y1, x1)
-        )
+        mean, weight = _clipped_sum([(subtracted[i], usables[i], placed[i]) for i in members], sigmas, (y0, x0, y1, x1))
         wing_limit = wing_sigma * float(np.median(sigmas))
         limits = _Limits(threshold, threshold + 1.0, min_pixels, grow, wing_limit, fwhm)
         found = _detect(mean, weight, limits)
@@ -207,9 +200,7 @@ def _mad_sigma(values: NDArray[np.float32]) -> float:
     return 1.4826022 * float(np.median(np.abs(values - np.median(values))))
 
 
-def _frame_sigma(
-    data: NDArray[np.float32], usable: NDArray[np.bool_], variance: NDArray[np.float32] | None
-) -> float:
+def _frame_sigma(data: NDArray[np.float32], usable: NDArray[np.bool_], variance: NDArray[np.float32] | None) -> float:
     box = lit_box(usable)
     if variance is not None:
         sigma = float(np.median(variance[box][usable[box]])) ** 0.5
@@ -276,12 +267,8 @@ def _detect(image: NDArray[np.float32], weight: NDArray[np.float32], limits: _Li
 
     good = weight > 0
     # g**2 of a Gaussian g is a narrower Gaussian, which gives the noise after smoothing.
-    squared = ndimage.gaussian_filter(weight, _SMOOTHING / 2**0.5, mode="constant") / (
-        4 * np.pi * _SMOOTHING**2
-    )
-    inverse = np.divide(
-        1, np.sqrt(np.maximum(squared, 0)), out=np.zeros_like(weight), where=good & (squared > 0)
-    )
+    squared = ndimage.gaussian_filter(weight, _SMOOTHING / 2**0.5, mode="constant") / (4 * np.pi * _SMOOTHING**2)
+    inverse = np.divide(1, np.sqrt(np.maximum(squared, 0)), out=np.zeros_like(weight), where=good & (squared > 0))
     rough = np.zeros(image.shape, dtype=bool)
     for last in (False, True):
         background = _running_background(image, good, rough)

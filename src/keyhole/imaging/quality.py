@@ -32,9 +32,7 @@ _GLOW_SIGMA: Final = 5.0
 _FEWEST_NEIGHBOURS: Final = 3
 
 
-def flag_saturation(
-    raw: NDArray[np.float32], *, saturation_level: float, nonlinear_level: float
-) -> NDArray[np.uint16]:
+def flag_saturation(raw: NDArray[np.float32], *, saturation_level: float, nonlinear_level: float) -> NDArray[np.uint16]:
     """Flag saturated and non-linear pixels of a raw exposure.
 
     A pixel driven far beyond saturation reads low again, because both of its reads are saturated. Such pixels
@@ -317,9 +315,7 @@ def apply_dq(
         return filled
     good = ~flagged & np.isfinite(data)
     if not good.any():
-        raise AlgorithmError(
-            f"All {data.size} pixels have bits of {replace_flags}: nothing to replace them with."
-        )
+        raise AlgorithmError(f"All {data.size} pixels have bits of {replace_flags}: nothing to replace them with.")
     if inner is None or outer is None:
         level = np.median(data[good]) if replace_value == "median" else np.mean(data[good], dtype=np.float64)
         filled[flagged] = level

@@ -128,9 +128,7 @@ def resample(
 
     out = Resampled(
         data=_copy_nearest(frame.data, where) * np.float32(scale),
-        variance=None
-        if frame.variance is None
-        else _copy_nearest(frame.variance, where) * np.float32(scale**2),
+        variance=None if frame.variance is None else _copy_nearest(frame.variance, where) * np.float32(scale**2),
         mask=_copy_nearest(frame.bits, where, outside=NO_DATA),
         planes={name: _copy_nearest(plane, where) for name, plane in frame.planes.items()},
         weight=np.zeros(shape, dtype=np.float32),

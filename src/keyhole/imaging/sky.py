@@ -99,9 +99,9 @@ def make_skies(
     scale, zero : bool
         Bring frames to the common level by factors, or (``zero``, which wins) by offsets, or not at all.
     rule : CombineRule
-        Operation and rejection. ``mean`` with ``varclip`` clips in one pass about the median, and with two
-        values keeps the lower one if they disagree. ``minmax`` that would drop everything gives way to
-        ``varclip``.
+        Operation and rejection. ``mean`` with ``varclip`` clips in one pass about the median with limits that
+        allow for its noise, and keeps the lower ones if the middle values disagree. ``minmax`` that would
+        drop everything gives way to ``varclip``.
 
     Returns
     -------
@@ -161,6 +161,8 @@ def _one_sky(pool: SkyPool, members: list[int], wider: list[int], rule: CombineR
     data, variance, count = combined.data.copy(), combined.variance.copy(), combined.count
     covered = count > 0
     missing = np.flatnonzero(~covered)
+    if not covered.any() and wider:
+        notes.append("the associated frames have no usable pixel: other frames of the sequence were used")
     if missing.size and wider:
         more = combine_members(pool, wider, CombineRule(), missing)
         found = more.count > 0
@@ -195,9 +197,7 @@ def _on_frame(pool: SkyPool, combined: Column, covered: NDArray[np.bool_], notes
     return whole
 
 
-def _own_background(
-    frame: NDArray[np.float32], usable: NDArray[np.bool_], objects: NDArray[np.bool_] | None
-) -> Sky:
+def _own_background(frame: NDArray[np.float32], usable: NDArray[np.bool_], objects: NDArray[np.bool_] | None) -> Sky:
     note = "no other frame serves as sky: the frame's own smooth background was subtracted"
     if not usable.any():
         nothing = np.zeros(frame.shape, dtype=np.float32)

@@ -254,9 +254,7 @@ def _groups(lit: NDArray[np.bool_], positions: NDArray[np.float64], frac_fov: fl
     return np.asarray(order[numbers], dtype=np.int_)
 
 
-def _extend(
-    forced: Sequence[bool], groups: NDArray[np.int_], name: str, reasons: list[str]
-) -> NDArray[np.bool_]:
+def _extend(forced: Sequence[bool], groups: NDArray[np.int_], name: str, reasons: list[str]) -> NDArray[np.bool_]:
     """A class forced on one frame holds for its whole group."""
     given = np.asarray(forced, dtype=bool)
     extended = np.isin(groups, groups[given])
@@ -286,9 +284,7 @@ def _classify_by_target(
 ) -> None:
     """Make the groups nearest to the target objects until these are half of the frames (in place)."""
     n_groups = int(groups.max()) + 1 if groups.size else 0
-    centres = np.array([from_target[groups == group].mean(axis=0) for group in range(n_groups)]).reshape(
-        -1, 2
-    )
+    centres = np.array([from_target[groups == group].mean(axis=0) for group in range(n_groups)]).reshape(-1, 2)
     order = np.argsort(np.hypot(centres[:, 0], centres[:, 1]), kind="stable")
     for group in order.tolist():
         # Of two groups exactly the nearer one is the target, however few its frames.
@@ -299,9 +295,7 @@ def _classify_by_target(
     alone = n_groups == 1
     for frame in range(groups.size):
         if is_object[frame] and is_sky[frame]:
-            reasons[frame] = "object and sky: " + (
-                "one field only" if alone else "no frame is left for the sky"
-            )
+            reasons[frame] = "object and sky: " + ("one field only" if alone else "no frame is left for the sky")
         else:
             reasons[frame] = "object: near the target" if is_object[frame] else "sky: away from the target"
 

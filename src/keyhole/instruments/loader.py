@@ -266,9 +266,7 @@ def _keyhole(table: CheckedTable) -> KeyholeGeometry:
         "red_camera_shift_px": table.numbers("red_camera_shift_px", 2),
         "detect_box_px": table.integer("detect_box_px"),
     }
-    plain = {
-        item.name: table.number(item.name) for item in fields(KeyholeGeometry) if item.name not in special
-    }
+    plain = {item.name: table.number(item.name) for item in fields(KeyholeGeometry) if item.name not in special}
     table.close()
     return KeyholeGeometry(**{**plain, **special})  # type: ignore[arg-type]  # built from the field list
 

@@ -171,9 +171,7 @@ class Instrument:
                 return depth
         return "Unknown"
 
-    def detector(
-        self, array_name: str | None, read_mode: str | None, well_depth: str | None
-    ) -> Detector | None:
+    def detector(self, array_name: str | None, read_mode: str | None, well_depth: str | None) -> Detector | None:
         """Detector properties, None when the array, the mode or the depth is not listed."""
         return self.detectors.get((array_name or "", read_mode or "", well_depth or ""))
 

@@ -27,6 +27,10 @@ __all__ = [
 ]
 
 
+# Degrees; below this a change of the header's position angle is the noise of its recording.
+_SAME_ANGLE = 0.05
+
+
 class AdjustParams(Params):
     """Parameters of adjustWCSToReference."""
 
@@ -35,13 +39,13 @@ class AdjustParams(Params):
     fallback: Literal["offsets"] | None = Field(
         "offsets", description="What to use where alignment on sources is impossible"
     )
-    first_pass: Arcsec = Field(
-        2.0, gt=0, description="Half-width (arcsec) of the search round the commanded offset"
-    )
+    first_pass: Arcsec = Field(2.0, gt=0, description="Half-width (arcsec) of the search round the commanded offset")
     match_radius: Arcsec = Field(0.5, gt=0, description="Radius (arcsec) for pairing sources")
     min_sources: Positive = Field(1, description="Fewest paired sources for a solution to be accepted")
     cull_sources: bool = Field(False, description="Use only sources that look like stars")
-    rotate: bool = Field(True, description="Allow a rotation where the sources prove one")
+    rotate: bool = Field(
+        False, description="Fit a rotation too; frames of another position angle are rotated in any case"
+    )
     scale: bool = Field(False, description="Accepted for compatibility; the scale is the camera's")
     debug_ignore_wcs: bool = Field(False, description="Accepted for compatibility")
 
@@ -92,7 +96,7 @@ def adjust_wcs(frames: list[Frame], params: AdjustParams, context: Context) -> l
             search_radius=params.first_pass / scale,
             match_radius=params.match_radius / scale,
             min_sources=params.min_sources,
-            rotate=params.rotate,
+            rotate=params.rotate or _turned(frames),
         )
         maps = [(f.matrix, np.array([f.dx, f.dy])) for f in solution.frames]
         _tell(frames, solution, expected, scale, context)
@@ -106,6 +110,13 @@ def adjust_wcs(frames: list[Frame], params: AdjustParams, context: Context) -> l
         set_plane(frame, TangentPlane(crval=reference.crval, crpix=(float(x), float(y)), cd=cd))
         _update_world(frame)
     return frames
+
+
+def _turned(frames: list[Frame]) -> bool:
+    """Whether the position angle was changed within the sequence."""
+    angles = [frame.primary.get("PA") for frame in frames]
+    known = [float(angle) for angle in angles if isinstance(angle, (int, float))]
+    return bool(known) and max(known) - min(known) > _SAME_ANGLE
 
 
 def source_list(frame: Frame, *, stars_only: bool) -> NDArray[np.float64]:
@@ -228,9 +239,7 @@ def _pixel_map(
     x = np.array([0.0, shape[1] - 1.0, 0.0])
     y = np.array([0.0, 0.0, shape[0] - 1.0])
     u, v = plane.sky_to_pixel(*reference.pixel_to_sky(x, y))
-    matrix = np.array(
-        [[(u[1] - u[0]) / x[1], (u[2] - u[0]) / y[2]], [(v[1] - v[0]) / x[1], (v[2] - v[0]) / y[2]]]
-    )
+    matrix = np.array([[(u[1] - u[0]) / x[1], (u[2] - u[0]) / y[2]], [(v[1] - v[0]) / x[1], (v[2] - v[0]) / y[2]]])
     offset = np.array([u[0], v[0]])
     # A hundredth of a pixel over the whole array is no rotation.
     if np.abs(matrix - np.eye(2)).max() * max(shape) < 0.01:
@@ -238,9 +247,7 @@ def _pixel_map(
     return matrix, offset
 
 
-def _place(
-    frame: Frame, out: Resampled, grid: Grid, reference: TangentPlane, offset: NDArray[np.float64]
-) -> None:
+def _place(frame: Frame, out: Resampled, grid: Grid, reference: TangentPlane, offset: NDArray[np.float64]) -> None:
     ny, nx = frame.data.shape
     frame.data, frame.variance, frame.mask = out.data, out.variance, out.mask
     frame.planes.update(out.planes)

@@ -158,9 +158,7 @@ def primitive(
     stamp: str = "",
     calibrations: tuple[str, ...] = (),
     writes: bool = False,
-) -> Callable[
-    [Callable[[list[Frame], P, Context], list[Frame]]], Callable[[list[Frame], P, Context], list[Frame]]
-]:
+) -> Callable[[Callable[[list[Frame], P, Context], list[Frame]]], Callable[[list[Frame], P, Context], list[Frame]]]:
     """Register a function as the step `name`."""
 
     def register(

@@ -10,8 +10,10 @@ from pydantic import Field
 from keyhole.frames import Frame
 from keyhole.imaging import bits
 from keyhole.imaging.noise import pedestal, variance_model
-from keyhole.imaging.quality import nonlinearity_correct
+from keyhole.imaging.quality import linearised_level, nonlinearity_correct
+from keyhole.instruments import NonLinearity
 from keyhole.primitives.base import Context, Params, primitive
+from keyhole.primitives.keyhole import expected_keyhole
 
 __all__ = [
     "ADUToElectronsParams",
@@ -21,6 +23,8 @@ __all__ = [
     "adu_to_electrons",
     "correct_nonlinearity",
 ]
+
+_FEWEST_UNLIT = 1000
 
 
 class ADUToElectronsParams(Params):
@@ -61,13 +65,10 @@ def add_var(frames: list[Frame], params: AddVARParams, context: Context) -> list
     for frame in frames:
         electrons = str(frame.header.get("BUNIT", "adu")).lower() == "electron"
         gain = 1.0 if electrons else float(frame.describe("gain"))
-        unlit = None
-        if frame.mask is not None and np.any(frame.mask & bits.UNILLUMINATED):
-            unlit = (frame.mask & bits.UNILLUMINATED) != 0
         added = variance_model(
             frame.data,
-            read_noise=float(frame.describe("read_noise")) / gain,
-            pedestal=pedestal(frame.data, unlit, frame.mask),
+            read_noise=float(frame.describe("read_noise")),
+            pedestal=_offset(frame, context),
             gain=gain,
             read=params.read_noise,
             poisson=params.poisson_noise,
@@ -76,6 +77,18 @@ def add_var(frames: list[Frame], params: AddVARParams, context: Context) -> list
         words = [w for w, on in (("read", params.read_noise), ("Poisson", params.poisson_noise)) if on]
         frame.header["VARNOISE"] = (", ".join(words), "Noise terms in the variance")
     return frames
+
+
+def _offset(frame: Frame, context: Context) -> float:
+    """Electronic offset of a frame; 0 where no pixel is known to be dark, which counts everything as light."""
+    unlit = None
+    if frame.mask is not None:
+        unlit = (frame.mask & bits.UNILLUMINATED) != 0
+    if unlit is not None and np.count_nonzero(unlit) >= _FEWEST_UNLIT:
+        return pedestal(frame.data, unlit, frame.mask)
+    # Darks see no light at all, and most pixels of a flat through a known keyhole see none either.
+    mostly_dark = "DARK" in frame.tags or ("FLAT" in frame.tags and expected_keyhole(frame, context) is not None)
+    return pedestal(frame.data, None, frame.mask) if mostly_dark else 0.0
 
 
 class NonlinearityParams(Params):
@@ -96,10 +109,7 @@ def correct_nonlinearity(frames: list[Frame], params: NonlinearityParams, contex
             continue
         if known is None:
             limit = float(frame.header["NONLINEA"])
-            context.note(
-                f"array {array}, {mode}, {well}: no non-linearity polynomial is known; "
-                f"pixels above {limit:.0f} e- are flagged"
-            )
+            context.note(f"no polynomial is known for array {array}; flagged above {limit:.0f} e-")
             continue
         coadds = int(frame.describe("coadds") or 1)
         exposure = float(frame.describe("exposure_time")) / coadds
@@ -116,8 +126,7 @@ def correct_nonlinearity(frames: list[Frame], params: NonlinearityParams, contex
     return frames
 
 
-def _move_levels(frame: Frame, known: object, coadds: int) -> None:
-    gamma, eta = known.even  # type: ignore[attr-defined]
+def _move_levels(frame: Frame, known: NonLinearity, coadds: int) -> None:
     for key in ("SATLEVEL", "NONLINEA"):
-        level = float(frame.header[key]) / coadds
-        frame.header[key] = round(level * (1 + level * (gamma + level * eta)) * coadds, 3)
+        level = linearised_level(float(frame.header[key]), coadds=coadds, even=known.even)
+        frame.header[key] = (round(level, 3), "electron")

@@ -18,9 +18,7 @@ class NormalizeFlatParams(Params):
     """Parameters of normalizeFlat."""
 
     suffix: str | None = Field("_normalized", description="Ending of the output name")
-    scale: Literal["median", "mean"] = Field(
-        "median", description="What becomes 1: median or mean of the lit pixels"
-    )
+    scale: Literal["median", "mean"] = Field("median", description="What becomes 1: median or mean of the lit pixels")
     separate_ext: bool = Field(False, description="Accepted for compatibility; there is a single extension")
 
 

@@ -37,9 +37,7 @@ def illumination_correct(frames: list[Frame], params: IlluminationParams, contex
         )
         return frames
     usables = [bits.usable(f.mask) if f.mask is not None else np.ones(f.data.shape, bool) for f in frames]
-    fit = fit_illumination(
-        [f.data for f in frames], usables, degree_x=params.degree_x, degree_y=params.degree_y
-    )
+    fit = fit_illumination([f.data for f in frames], usables, degree_x=params.degree_x, degree_y=params.degree_y)
     percent = 100 * fit.amplitude
     if fit.significance < params.min_significance:
         context.note(f"lamp and sky illumination agree within {percent:.1f} %; nothing to correct")

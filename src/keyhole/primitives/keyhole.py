@@ -27,9 +27,7 @@ def expected_keyhole(frame: Frame, context: Context) -> ExpectedKeyhole | None:
     return context.instrument(frame).keyhole_expected(str(camera), has_wings(frame))
 
 
-def place_keyhole(
-    frame: Frame, context: Context, *, xshift: int = 0, yshift: int = 0
-) -> NDArray[np.bool_] | None:
+def place_keyhole(frame: Frame, context: Context, *, xshift: int = 0, yshift: int = 0) -> NDArray[np.bool_] | None:
     """Draw the keyhole where the light of this frame shows it.
 
     Parameters

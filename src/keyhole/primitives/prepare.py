@@ -18,9 +18,7 @@ __all__ = ["PrepareParams", "prepare"]
 class PrepareParams(Params):
     """Parameters of prepare."""
 
-    suffix: str | None = Field(
-        "_prepared", description="Ending of the output name; replaces the previous one"
-    )
+    suffix: str | None = Field("_prepared", description="Ending of the output name; replaces the previous one")
     require_wcs: bool = Field(True, description="Refuse a science frame that has no usable WCS")
     bad_wcs: Literal["exit", "fix", "new", "ignore"] = Field(
         "fix",
@@ -34,9 +32,7 @@ class PrepareParams(Params):
         60.0, ge=10, description="Accepted for compatibility; every frame is checked by itself"
     )
     mdf: str | None = Field(None, description="Mask-definition file; has no effect on imaging")
-    attach_mdf: bool = Field(
-        True, description="Attach a mask definition to slit spectra; no effect on imaging"
-    )
+    attach_mdf: bool = Field(True, description="Attach a mask definition to slit spectra; no effect on imaging")
 
 
 @primitive("prepare", PrepareParams, scope="frame", stamp="PREPARE")
@@ -69,9 +65,7 @@ def _validate(frame: Frame, params: PrepareParams, context: Context) -> None:
     science = not frame.tags & {"DARK", "FLAT", "ARC", "BIAS", "PINHOLE"}
     complete = all(f"CRVAL{i}" in frame.primary or f"CRVAL{i}" in frame.header for i in (1, 2))
     if science and params.require_wcs and params.bad_wcs != "new" and not complete:
-        raise DataError(
-            f"{frame.name}: no WCS in the header; rebuild it from the target with -p prepare:bad_wcs=new"
-        )
+        raise DataError(f"{frame.name}: no WCS in the header; rebuild it from the target with -p prepare:bad_wcs=new")
     stamp = context.timestamp()
     frame.primary["VALDATA"] = (stamp, "UT time stamp for validateData")
     frame.primary["SDZSTRUC"] = (stamp, "UT of standardizeStructure")

@@ -31,9 +31,7 @@ class AddIllumMaskParams(Params):
     """Parameters of addIllumMaskToDQ."""
 
     suffix: str | None = Field("_illumMaskAdded", description="Ending of the output name")
-    illum_mask: str | None = Field(
-        None, description="Accepted, has no effect: the keyhole is drawn from geometry"
-    )
+    illum_mask: str | None = Field(None, description="Accepted, has no effect: the keyhole is drawn from geometry")
     xshift: Shift = Field(0, description="Extra shift (pixels) of the keyhole mask in x, after placement")
     yshift: Shift = Field(0, description="Extra shift (pixels) of the keyhole mask in y, after placement")
 
@@ -46,9 +44,7 @@ class AddDQParams(AddIllumMaskParams):
         "default", description="Bad-pixel mask: a file, 'default' = ask the databases, None = none"
     )
     user_bpm: str | None = Field(None, description="Additional bad-pixel mask, a file")
-    add_illum_mask: bool = Field(
-        True, description="Also flag pixels outside the keyhole (64); never for darks"
-    )
+    add_illum_mask: bool = Field(True, description="Also flag pixels outside the keyhole (64); never for darks")
 
 
 @primitive("addDQ", AddDQParams, scope="frame", stamp="ADDDQ", calibrations=("processed_bpm",))
@@ -120,9 +116,7 @@ class ApplyDQParams(Params):
     replace_value: Literal["median", "mean"] | float = Field(
         "median", description="median or mean of the good pixels, or a number"
     )
-    inner: PixelRadius | None = Field(
-        None, ge=1, description="Inner radius (pixels) of a ring for local values"
-    )
+    inner: PixelRadius | None = Field(None, ge=1, description="Inner radius (pixels) of a ring for local values")
     outer: PixelRadius | None = Field(None, ge=1, description="Outer radius (pixels) of that ring")
     max_iters: Positive = Field(1, description="Repeats of the ring filter, so that larger holes fill in")
 

@@ -67,9 +67,7 @@ class AssociateSkyParams(Params):
     suffix: str | None = Field("_skyAssociated", description="Ending of the output name")
     time: Seconds = Field(600.0, description="Largest time difference (s) between science and sky frame")
     distance: Arcsec = Field(1.0, description="Smallest separation (arcsec) of a frame that serves as sky")
-    min_skies: NonNegative | None = Field(
-        3, description="At least so many skies, beyond the time limit if need be"
-    )
+    min_skies: NonNegative | None = Field(3, description="At least so many skies, beyond the time limit if need be")
     max_skies: Positive | None = Field(None, description="At most so many skies, the nearest in time")
     use_all: bool = Field(False, description="Use every frame further away than distance, whatever its time")
     sky: CommaList = Field(None, description="Names of frames to serve as sky, instead of those found")
@@ -79,9 +77,7 @@ class SkyCorrectParams(StackParams):
     """Parameters of skyCorrect."""
 
     suffix: str | None = Field("_skyCorrected", description="Ending of the output name")
-    operation: Operation = Field(
-        "mean", description="Estimator of the sky; objects are masked, so a mean is best"
-    )
+    operation: Operation = Field("mean", description="Estimator of the sky; objects are masked, so a mean is best")
     reject_method: RejectMethod = Field("varclip", description="Outlier rejection before combining")
     reset_sky: bool = Field(False, description="Add the level of the removed sky back as a constant")
     scale_sky: bool = Field(True, description="Multiply the sky to match the level of the frame")
@@ -91,9 +87,7 @@ class SkyCorrectParams(StackParams):
     debug_threshold: float = Field(0.001, description="Accepted for compatibility")
     scale: bool = Field(True, description="Scale the sky frames to a common level first")
     zero: bool = Field(False, description="Offset the sky frames to a common level first")
-    mask_objects: bool = Field(
-        True, description="Mask the objects, found on the sum of all frames, in a second pass"
-    )
+    mask_objects: bool = Field(True, description="Mask the objects, found on the sum of all frames, in a second pass")
     dilation: PixelRadius = Field(4.0, description="Radius (pixels) by which object masks grow")
 
 
@@ -172,16 +166,12 @@ def associate_sky(frames: list[Frame], params: AssociateSkyParams, context: Cont
         use_all=params.use_all,
     )
     for frame, indices in zip(everything, found.skies, strict=True):
-        names = np.array([everything[i].name for i in indices], dtype=np.str_)
+        names = np.array([everything[i].root for i in indices], dtype=np.str_)
         frame.tables[_SKY_TABLE] = Table({"SKYNAME": names})
     if found.beyond_time:
         late = [everything[i] for i in found.beyond_time]
-        context.caveat(
-            f"fewer than {params.min_skies} skies within {params.time:g} s; later ones are used", late
-        )
-    counts = sorted(
-        len(s) for s, f in zip(found.skies, everything, strict=True) if any(f is x for x in frames)
-    )
+        context.caveat(f"fewer than {params.min_skies} skies within {params.time:g} s; later ones are used", late)
+    counts = sorted(len(s) for s, f in zip(found.skies, everything, strict=True) if any(f is x for x in frames))
     if counts and counts[-1]:
         context.note(f"{counts[0]} to {counts[-1]} skies per frame within {params.time:g} s")
     return frames
@@ -210,7 +200,7 @@ def sky_correct(frames: list[Frame], params: SkyCorrectParams, context: Context)
     everything = _union(frames, skies)
     if not everything:
         return frames
-    positions = {frame.name: i for i, frame in enumerate(everything)}
+    positions = {frame.root: i for i, frame in enumerate(everything)}
     associations = [
         [positions[str(name)] for name in _sky_names(frame) if str(name) in positions] for frame in everything
     ]

@@ -22,16 +22,12 @@ class DetectParams(Params):
     suffix: str | None = Field("_sourcesDetected", description="Ending of the output name")
     mask: bool = Field(True, description="Leave flagged pixels out of the detection")
     replace_flags: NonNegative = Field(249, description="Bits that count as flagged (249 = 1,8,16,32,64,128)")
-    set_saturation: bool = Field(
-        False, description="Accepted for compatibility; saturation is flagged always"
-    )
+    set_saturation: bool = Field(False, description="Accepted for compatibility; saturation is flagged always")
     detect_minarea: Positive = Field(10, description="Fewest connected pixels above the threshold")
     detect_thresh: float = Field(3.0, ge=0.1, description="Detection threshold in sigma of the background")
     analysis_thresh: float = Field(2.0, ge=0.1, description="Threshold for isophotal measures, in sigma")
     deblend_mincont: float = Field(0.001, ge=0, description="Smallest flux contrast for splitting blends")
-    phot_min_radius: float = Field(
-        3.5, ge=1, description="Smallest Kron aperture, in units of the source size"
-    )
+    phot_min_radius: float = Field(3.5, ge=1, description="Smallest Kron aperture, in units of the source size")
     back_size: Positive = Field(32, description="Mesh size of the background (pixels)")
     back_filtersize: Positive = Field(3, description="Width of the median filter over the mesh (cells)")
 

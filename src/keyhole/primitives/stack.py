@@ -59,9 +59,7 @@ def stack_darks(frames: list[Frame], params: StackDarksParams, context: Context)
     masks = [frame.mask for frame in frames if frame.mask is not None]
     models = [float(np.median(frame.variance)) for frame in frames if frame.variance is not None]
     model = float(np.median(models)) if models else 0.0
-    floor = measured_floor(
-        planes, masks if len(masks) == len(frames) else None, combined.data, fallback=model
-    )
+    floor = measured_floor(planes, masks if len(masks) == len(frames) else None, combined.data, fallback=model)
     if floor.variance > 0:
         out.variance = dark_variance(
             combined.data, floor=floor.variance, used=len(frames) - combined.unused, mask=combined.mask

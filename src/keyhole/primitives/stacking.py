@@ -30,9 +30,7 @@ class StackParams(Params):
     reject_method: Rejection = Field("sigclip", description="Outlier rejection before combining")
     hsigma: Sigma = Field(3.0, description="Upper clipping limit in sigma (sigclip, varclip)")
     lsigma: Sigma = Field(3.0, description="Lower clipping limit in sigma (sigclip, varclip)")
-    mclip: bool = Field(
-        True, description="Clip about the median on every pass; False = mean from the second on"
-    )
+    mclip: bool = Field(True, description="Clip about the median on every pass; False = mean from the second on")
     max_iters: Positive | None = Field(None, description="Most clipping passes; None = to convergence")
     nlow: NonNegative = Field(0, description="Number of lowest pixels dropped by minmax")
     nhigh: NonNegative = Field(0, description="Number of highest pixels dropped by minmax")
@@ -43,9 +41,7 @@ class StackParams(Params):
     separate_ext: bool = Field(True, description="Treat extensions one by one; there is a single one")
 
 
-def combine_frames(
-    frames: list[Frame], params: StackParams, weights: NDArray[np.float64] | None = None
-) -> Combined:
+def combine_frames(frames: list[Frame], params: StackParams, weights: NDArray[np.float64] | None = None) -> Combined:
     """Combine the planes of frames of one shape as the parameters say.
 
     Raises
@@ -55,9 +51,7 @@ def combine_frames(
     """
     shapes = {frame.data.shape for frame in frames}
     if len(shapes) > 1:
-        raise DataError(
-            f"the frames to combine have shapes {sorted(shapes)}; resample them to one grid first"
-        )
+        raise DataError(f"the frames to combine have shapes {sorted(shapes)}; resample them to one grid first")
     masks = [frame.mask for frame in frames] if params.apply_dq else []
     variances = [frame.variance for frame in frames]
     return combine(

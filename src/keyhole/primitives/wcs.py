@@ -67,9 +67,7 @@ def plane_of(frame: Frame) -> TangentPlane:
         return plane(
             crval=(float(header["CRVAL1"]), float(header["CRVAL2"])),
             crpix=(float(header["CRPIX1"]), float(header["CRPIX2"])),
-            cd=np.array(
-                [[header["CD1_1"], header["CD1_2"]], [header["CD2_1"], header["CD2_2"]]], dtype=float
-            ),
+            cd=np.array([[header["CD1_1"], header["CD1_2"]], [header["CD2_1"], header["CD2_2"]]], dtype=float),
         )
     except KeyError as err:
         raise DataError(f"{frame.name}: the WCS lacks card {err}; reduce the raw frame again") from err
@@ -92,7 +90,8 @@ def set_plane(frame: Frame, wcs: TangentPlane) -> None:
 def square_wcs(frame: Frame, context: Context) -> bool:
     """Give the WCS the camera's scale on both axes; False when its matrix is nonsense. Changes `frame`.
 
-    The sky position of the keyhole's centre stays: that is the place the telescope was pointed with.
+    The sky position of the pixel stays on which an undithered target would land: with that the telescope is
+    pointed, and a wrong scale does not move it.
     """
     scale = frame.describe("pixel_scale")
     given = plane_of(frame)
@@ -102,9 +101,10 @@ def square_wcs(frame: Frame, context: Context) -> bool:
     error = np.abs(lengths / scale - 1)
     if not np.all(np.isfinite(error)) or np.max(error) > _WORST_SCALE_ERROR:
         return False
-    anchor = _keyhole_centre(frame, context)
+    cd = square_cd(given.cd, scale)
+    anchor = _pointing_pixel(frame, given, cd, context)
     position = given.pixel_to_sky(np.array([anchor[0]]), np.array([anchor[1]]))
-    mended = plane(crval=given.crval, crpix=given.crpix, cd=square_cd(given.cd, scale))
+    mended = plane(crval=given.crval, crpix=given.crpix, cd=cd)
     moved = mended.pixel_to_sky(np.array([anchor[0]]), np.array([anchor[1]]))
     crval = (
         given.crval[0] + float(position[0][0] - moved[0][0]),
@@ -112,10 +112,24 @@ def square_wcs(frame: Frame, context: Context) -> bool:
     )
     set_plane(frame, TangentPlane(crval=crval, crpix=mended.crpix, cd=mended.cd))
     if np.max(error) > 0.01:
-        context.note(
-            f"header pixel scales {lengths[0]:.4f} x {lengths[1]:.4f} arcsec mended to the camera's {scale}"
-        )
+        context.note(f"header pixel scales {lengths[0]:.4f} x {lengths[1]:.4f} arcsec mended to the camera's {scale}")
     return True
+
+
+def _pointing_pixel(
+    frame: Frame, header_wcs: TangentPlane, cd: NDArray[np.float64], context: Context
+) -> tuple[float, float]:
+    """Where the header puts the point on the sky at which the telescope looked: target plus commanded offset."""
+    centre = _keyhole_centre(frame, context)
+    target, offset = _target(frame), detector_offset(frame)
+    if target is None or offset is None:
+        return centre
+    # Stars move with the offset, the pointing against it.
+    east, north = -np.asarray(cd) @ np.array(offset)
+    ra = target[0] + east / np.cos(np.radians(target[1]))
+    x, y = header_wcs.sky_to_pixel(np.array([ra]), np.array([target[1] + north]))
+    near = np.hypot(x[0] - centre[0], y[0] - centre[1]) < max(frame.data.shape) / 4
+    return (float(x[0]), float(y[0])) if near else centre
 
 
 def _keyhole_centre(frame: Frame, context: Context) -> tuple[float, float]:
@@ -200,9 +214,7 @@ def check_pointing(frame: Frame, policy: str, limit: float, context: Context, *,
         return
     set_plane(frame, _rebuilt(frame, target, context))
     if policy == "fix":
-        context.caveat(
-            "the WCS of the header is unusable; rebuilt from target, offsets and position angle", [frame]
-        )
+        context.caveat("the WCS of the header is unusable; rebuilt from target, offsets and position angle", [frame])
 
 
 def _target(frame: Frame) -> tuple[float, float] | None:

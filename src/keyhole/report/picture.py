@@ -48,9 +48,7 @@ class Picture(NamedTuple):
     bar_arcsec: float
 
 
-def picture_of(
-    data: NDArray[np.float32], usable: NDArray[np.bool_], *, pixel_scale: float, zoom: int = 2
-) -> Picture:
+def picture_of(data: NDArray[np.float32], usable: NDArray[np.bool_], *, pixel_scale: float, zoom: int = 2) -> Picture:
     """Draw the smallest box that holds all usable pixels.
 
     Parameters

@@ -107,9 +107,7 @@ def _matched(value: Any, text: str, name: str | None, words: str) -> tuple[Any, 
         if _is_number(value):
             return (str(value), text) if name in _FREE_TEXT or words in _FREE_TEXT else (value, float(text))
     except ValueError as error:
-        raise ParameterError(
-            f"{words}: {value} and '{text}' cannot be compared; {_form_of(value)}"
-        ) from error
+        raise ParameterError(f"{words}: {value} and '{text}' cannot be compared; {_form_of(value)}") from error
     return value, text
 
 

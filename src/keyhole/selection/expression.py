@@ -279,9 +279,5 @@ def _unknown(name: str) -> str:
     known = sorted(TAG_NAMES if _TAG_WORD.match(name) else DESCRIPTORS)
     near = difflib.get_close_matches(name, known, n=3) or difflib.get_close_matches(name.lower(), known, n=3)
     kind = "tag" if _TAG_WORD.match(name) else "descriptor"
-    hint = (
-        f"did you mean {' or '.join(near)}?"
-        if near
-        else f"text must be in quotes, and a name must be a {kind}"
-    )
+    hint = f"did you mean {' or '.join(near)}?" if near else f"text must be in quotes, and a name must be a {kind}"
     return f"unknown name '{name}'; {hint}"

@@ -71,9 +71,7 @@ def gather(words: Iterable[str], *, cwd: Path | None = None) -> Selection:
     files: list[str] = []
     for word in _expanded(words, folder):
         if (folder / word).is_dir():
-            raise InputError(
-                f"{word} is a folder; give the files in it, for example '{word.rstrip('/')}/*.fits'"
-            )
+            raise InputError(f"{word} is a folder; give the files in it, for example '{word.rstrip('/')}/*.fits'")
         if (folder / word).exists():
             files.append(word)
         elif _WILDCARDS.isdisjoint(word):

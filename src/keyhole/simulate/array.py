@@ -126,7 +126,8 @@ def _flaws(shape: tuple[int, int], seed: int) -> NDArray[np.uint8]:
     flaws[rng.random(shape) < _WARM_FRACTION] = Flaw.WARM
     area = shape[0] * shape[1] / (1022 * 1024)
     for size, count in _FLAW_GROUPS.items():
-        for _ in range(rng.poisson(count * area)):
+        # The whole array has exactly the groups of the real one, a part of it its share.
+        for _ in range(int(count * area + rng.random())):
             kind = rng.choice([Flaw.HOT, Flaw.DEAD, Flaw.COLD], p=_FLAW_SHARES)
             for y, x in _grow_group(shape, size, rng):
                 flaws[y, x] = kind

@@ -12,6 +12,7 @@ from keyhole.errors import AlgorithmError, DataError
 from keyhole.simulate.measure import (
     aperture_fluxes,
     centroids,
+    circle_sum,
     common_shift,
     detect,
     empty_aperture_noise,
@@ -205,9 +206,7 @@ def photometry(scene: Scene) -> Photometry:
     data, usable = scene.product.data, scene.product.usable
     centres = centroids(data, usable, scene.places, fwhm=fwhm)
     # Faint stars are measured where they should be; their own centroid would follow the noise upwards.
-    sums = aperture_fluxes(
-        data, scene.variance, usable, scene.places, radius=radius, fwhm=fwhm, model=scene.model
-    )
+    sums = aperture_fluxes(data, scene.variance, usable, scene.places, radius=radius, fwhm=fwhm, model=scene.model)
     inside = np.array([enclosed_fraction(radius, width) for width in stars.fwhm])
     foreign = contamination(scene.places, stars.electrons, radius=radius, fwhm=fwhm)
     flux, error = (sums.flux - foreign) / inside, sums.error / inside
@@ -218,7 +217,8 @@ def photometry(scene: Scene) -> Photometry:
     core = aperture_fluxes(
         data, scene.variance, usable, centres, radius=_CORE_FWHM * fwhm, fwhm=fwhm, model=scene.model
     )
-    width = _width_ratio((core.flux / sums.flux)[very_bright], stars.fwhm[very_bright], fwhm)
+    shares = (core.flux / sums.flux)[very_bright]
+    width = _width_ratio(shares, stars.fwhm[very_bright], fwhm=fwhm, scale=stars.pixel_scale)
     return Photometry(
         expected=stars.electrons,
         flux=flux,
@@ -323,9 +323,7 @@ def _places(product: Product, stars: TrueStars, sources: _FLOATS) -> _FLOATS:
         usable = int(_on(product.usable, places[voters] + shift).sum())
         if votes >= max(min(3, len(stars.numbers)), 0.25 * usable):
             return places + shift
-    raise DataError(
-        f"{product.name} does not show the stars of the truth; give the truth.ecsv of its own night."
-    )
+    raise DataError(f"{product.name} does not show the stars of the truth; give the truth.ecsv of its own night.")
 
 
 def _on(good: _BOOLS, places: _FLOATS) -> _BOOLS:
@@ -348,15 +346,26 @@ def _spread(errors: _FLOATS) -> float:
     return float(np.sqrt(np.square(errors - errors.mean(axis=0)).sum(axis=1).mean()))
 
 
-def _width_ratio(shares: _FLOATS, widths: _FLOATS, fwhm: float) -> float:
+def _width_ratio(shares: _FLOATS, widths: _FLOATS, *, fwhm: float, scale: float) -> float:
     """Give the stars' width over the true one from the share of light in a small circle."""
     if not len(shares):
         return math.nan
     trial = np.linspace(0.5, 2.5, 401)
     small, large = _CORE_FWHM * fwhm, APERTURE_FWHM * fwhm
+    pixels = _pixel_effect(small, large, fwhm=fwhm, scale=scale)
     ratios = []
     for share, width in zip(shares, widths, strict=True):
-        # In units of its own width a star of width t looks like one of width 1 in a circle 1 / t as large.
+        # In a circle 1 / t as large a star looks like one t times as wide.
         curve = enclosed_fraction(small / trial, width) / enclosed_fraction(large / trial, width)
-        ratios.append(np.interp(share, curve[::-1], trial[::-1]))
+        ratios.append(np.interp(share / pixels, curve[::-1], trial[::-1]))
     return float(np.median(ratios))
+
+
+def _pixel_effect(small: float, large: float, *, fwhm: float, scale: float) -> float:
+    """Give the factor by which integration over pixels changes the share of light in a small circle."""
+    half = math.ceil(large) + 2
+    box = (slice(0, 2 * half + 1),) * 2
+    centre = np.array([[half, half]], np.float64)
+    star = paint_stars(centre, np.ones(1), fwhm=fwhm * scale, pixel_scale=scale, box=box)
+    share = circle_sum(star, centre, small) / circle_sum(star, centre, large)
+    return float(share[0] * enclosed_fraction(large, fwhm) / enclosed_fraction(small, fwhm))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ __all__ = [
     "Apertures",
     "aperture_fluxes",
     "centroids",
+    "circle_sum",
     "common_shift",
     "detect",
     "empty_aperture_noise",
@@ -26,8 +28,8 @@ _BOOLS = NDArray[np.bool_]
 
 _ANNULUS = (4.5, 7.5)  # local background: radii in units of the seeing
 _LEAST_ANNULUS = 50  # pixels
-_DETECTION = 2.5  # sigma, per pixel of the smoothed image
-_LEAST_AREA = 5  # pixels
+_DETECTION = 4.0  # S/N of the image under the kernel
+_LEAST_AREA = 3  # pixels
 _EMPTY_APERTURES = 400
 
 
@@ -91,7 +93,7 @@ def detect(data: NDArray[np.float32], sigma: NDArray[np.float32], usable: _BOOLS
             mask=~usable,
             minarea=_LEAST_AREA,
             filter_kernel=kernel,
-            deblend_cont=0.001,
+               deblend_nthresh=64, deblend_cont=0,
         )
     except Exception as error:  # sep raises nothing more special
         raise AlgorithmError("sources cannot be told from the background") from error
@@ -99,9 +101,7 @@ def detect(data: NDArray[np.float32], sigma: NDArray[np.float32], usable: _BOOLS
     return np.column_stack([found["x"], found["y"], found["flux"]])[order]
 
 
-def common_shift(
-    expected: _FLOATS, found: _FLOATS, *, search: float, tolerance: float
-) -> tuple[_FLOATS, int]:
+def common_shift(expected: _FLOATS, found: _FLOATS, *, search: float, tolerance: float) -> tuple[_FLOATS, int]:
     """Find the shift that brings most expected places onto found ones.
 
     Parameters
@@ -161,6 +161,12 @@ def centroids(data: NDArray[np.float32], usable: _BOOLS, places: _FLOATS, *, fwh
     return centres
 
 
+def circle_sum(image: NDArray[np.float32], places: _FLOATS, radius: float) -> _FLOATS:
+    """Sum an image in circles with exact overlap; places (n, 2) in pixels."""
+    total, _, _ = sep.sum_circle(image, places[:, 0].copy(), places[:, 1].copy(), radius, subpix=0)
+    return np.asarray(total, np.float64)
+
+
 def aperture_fluxes(
     data: NDArray[np.float32],
     variance: NDArray[np.float32],
@@ -199,9 +205,7 @@ def aperture_fluxes(
     area = np.pi * radius**2
     level, level_error = _ring_levels(data - model, variance, usable, places, known=known, fwhm=fwhm)
     complete = known & (missing == 0) & ((flag & sep.APER_TRUNC) == 0) & np.isfinite(level)
-    return Apertures(
-        np.where(known, total - level * area, np.nan), np.hypot(error, area * level_error), complete
-    )
+    return Apertures(np.where(known, total - level * area, np.nan), np.hypot(error, area * level_error), complete)
 
 
 def empty_aperture_noise(
@@ -266,8 +270,8 @@ def _ring_levels(
     ny, nx = residual.shape
     for number in np.flatnonzero(known):
         x, y = places[number]
-        rows = slice(max(0, int(y - outer)), min(ny, int(y + outer) + 2))
-        columns = slice(max(0, int(x - outer)), min(nx, int(x + outer) + 2))
+        rows = _around(y, outer, ny)
+        columns = _around(x, outer, nx)
         grid_y, grid_x = np.ogrid[rows, columns]
         distance = np.hypot(grid_x - x, grid_y - y)
         ring = (distance >= inner) & (distance <= outer) & usable[rows, columns]
@@ -277,3 +281,9 @@ def _ring_levels(
             # Error of a median: that of a mean times sqrt(pi / 2).
             errors[number] = np.sqrt(np.pi / 2 * variance[rows, columns][ring].mean() / ring.sum())
     return levels, errors
+
+
+def _around(centre: float, reach: float, size: int) -> slice:
+    """Give the pixels of an axis within a reach of a place; none if the place is far outside."""
+    low, high = math.floor(centre - reach), math.ceil(centre + reach) + 1
+    return slice(min(max(low, 0), size), min(max(high, 0), size))

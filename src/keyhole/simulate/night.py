@@ -186,9 +186,7 @@ def render_frames(night: Night) -> Iterator[tuple[FramePlan, _FLOAT, _FLOAT]]:
         impacts = None
         if options.has("cosmic-rays"):
             impacts = cosmic_rays(shape, plan.total_exptime, stream(night.seed, "cosmic rays", plan.serial))
-        adu = expose(
-            seen, settings, night.array, seed=night.seed, serial=plan.serial, options=options, impacts=impacts
-        )
+        adu = expose(seen, settings, night.array, seed=night.seed, serial=plan.serial, options=options, impacts=impacts)
         yield plan, light, adu
 
 

@@ -125,9 +125,7 @@ class NightOptions:
         if self.dither is not None:
             _check_range("dither", self.dither, 0.0, 20.0)
         if self.frames + self.darks + self.flats == 0:
-            raise ParameterError(
-                "A night without frames, darks and flats is empty; ask for at least one frame."
-            )
+            raise ParameterError("A night without frames, darks and flats is empty; ask for at least one frame.")
 
     def has(self, effect: str) -> bool:
         """Say whether an effect is simulated.

@@ -115,6 +115,9 @@ def _read(path: Path, units: fits.HDUList) -> Product:
     quality = _plane(units, "DQ", data.shape)
     mask = np.zeros(data.shape, np.uint16) if quality is None else quality.astype(np.uint16)
     usable = np.isfinite(data) & ((mask & _UNUSABLE) == 0)
+    if quality is None:
+        # Without quality bits, exact zeros are the only sign of pixels that hold nothing.
+        usable &= data != 0
     if variance is not None:
         variance = np.ascontiguousarray(variance, dtype=np.float32)
         usable &= np.isfinite(variance) & (variance > 0)

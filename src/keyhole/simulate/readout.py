@@ -109,9 +109,7 @@ def response_curve(
         return Response(true, (bent, bent), well)
     read = np.arange(0.0, 1.3 * well, _CURVE_STEP)
     stretch = exptime / (exptime + polynomial.time_delta)
-    even, odd = (
-        read * (1 + read * (gamma + read * eta)) * stretch for gamma, eta in (polynomial.even, polynomial.odd)
-    )
+    even, odd = (read * (1 + read * (gamma + read * eta)) * stretch for gamma, eta in (polynomial.even, polynomial.odd))
     return Response(even, (read, np.interp(even, odd, read)), well)
 
 
@@ -154,9 +152,7 @@ def expose(
     if impacts is not None:
         electrons += impacts
     # The noise is drawn for the sum; every coadd gets its equal part of it through the response.
-    signal = settings.response.apply(
-        np.asarray(electrons / coadds, np.float32), array.well_factor
-    ) * np.float32(coadds)
+    signal = settings.response.apply(np.asarray(electrons / coadds, np.float32), array.well_factor) * np.float32(coadds)
     signal += array.offset * np.float32(coadds)
     root = float(np.sqrt(coadds))
     if options.has("pattern"):

@@ -179,9 +179,7 @@ class _Conditions:
 
     def flexure(self, seconds: float, *, flat: bool) -> tuple[float, float]:
         wander = _FLEXURE_WANDER * np.sin(2 * np.pi * seconds / 1500.0 + self._flexure_phase)
-        moved = (
-            self._flexure_start + self._flexure_rate * seconds + wander + (self._flat_step if flat else 0.0)
-        )
+        moved = self._flexure_start + self._flexure_rate * seconds + wander + (self._flat_step if flat else 0.0)
         x, y = moved * self._options.has("flexure")
         return float(x), float(y)
 

@@ -121,9 +121,7 @@ def slot(instrument: Instrument, camera: str, *, wings: bool) -> Slot:
     scale = instrument.pixel_scale(camera.split("_G", maxsplit=1)[0])
     if expected is None or scale is None:
         kind = "with" if wings else "without"
-        raise ParameterError(
-            f"The keyhole of {camera} {kind} wings is not known; choose another camera or filter."
-        )
+        raise ParameterError(f"The keyhole of {camera} {kind} wings is not known; choose another camera or filter.")
     numbers = instrument.keyhole
     cx, cy = expected.centroid
     red_x, red_y = numbers.red_camera_shift_px if "Red" in camera else (0.0, 0.0)

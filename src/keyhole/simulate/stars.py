@@ -91,9 +91,7 @@ def make_stars(
     scale = geometry.pixel_scale
     # A long camera sees less sky; there the second target stands closer.
     shrink = min(1.0, scale / 0.1517 * 2.0)
-    places = [
-        geometry.target_pixel + np.array([along, across]) * shrink / scale for _, along, across in _TARGETS
-    ]
+    places = [geometry.target_pixel + np.array([along, across]) * shrink / scale for _, along, across in _TARGETS]
     mags = [mag for mag, _, _ in _TARGETS]
     separation = _SEPARATION / scale * min(1.0, scale / 0.1517 * 1.5)
     for number in range(count):
@@ -151,9 +149,7 @@ def paint_stars(
             near_x = _overlap(x, reach / pixel_scale, columns)
             if near_y.stop <= near_y.start or near_x.stop <= near_x.start:
                 continue
-            patch = sample(
-                np.arange(near_x.start, near_x.stop) - x, np.arange(near_y.start, near_y.stop) - y, alpha
-            )
+            patch = sample(np.arange(near_x.start, near_x.stop) - x, np.arange(near_y.start, near_y.stop) - y, alpha)
             part = (
                 slice(near_y.start - rows.start, near_y.stop - rows.start),
                 slice(near_x.start - columns.start, near_x.stop - columns.start),

@@ -85,9 +85,7 @@ def read_ecsv(path: Path) -> TruthTable:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; give the truth.ecsv of a simulated night.") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path} cannot be read as a table; give the truth.ecsv of a simulated night."
-        ) from error
+        raise DataError(f"{path} cannot be read as a table; give the truth.ecsv of a simulated night.") from error
     header = [line[1:].strip() for line in lines if line.startswith("#")]
     body = [line for line in lines if line.strip() and not line.startswith("#")]
     if not header or not header[0].startswith("%ECSV") or not body:

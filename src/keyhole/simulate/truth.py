@@ -92,9 +92,7 @@ def contamination(
     alpha = moffat_alpha(fwhm)
     foreign = np.zeros(len(pixels))
     for number, (x, y) in enumerate(pixels):
-        base = (
-            1.0 + ((x + dx[:, None] - pixels[:, 0]) ** 2 + (y + dy[:, None] - pixels[:, 1]) ** 2) / alpha**2
-        )
+        base = 1.0 + ((x + dx[:, None] - pixels[:, 0]) ** 2 + (y + dy[:, None] - pixels[:, 1]) ** 2) / alpha**2
         surface = (MOFFAT_BETA - 1.0) / (np.pi * alpha**2) * base**-MOFFAT_BETA
         share = surface.mean(axis=0) * np.pi * radius**2
         share[number] = 0.0
@@ -144,21 +142,15 @@ def _star_columns(night: Night, peaks: NDArray[np.float64]) -> list[Column]:
         Column("id", "", "number of the star; 1 and 2 are the targets", list(numbers)),
         Column("ra", "deg", "right ascension", [star.ra for star in stars]),
         Column("dec", "deg", "declination", [star.dec for star in stars]),
-        Column(
-            "x", "pix", "x in the first science frame, first pixel is 0", (zero[:, 0] + first[0]).tolist()
-        ),
-        Column(
-            "y", "pix", "y in the first science frame, first pixel is 0", (zero[:, 1] + first[1]).tolist()
-        ),
+        Column("x", "pix", "x in the first science frame, first pixel is 0", (zero[:, 0] + first[0]).tolist()),
+        Column("y", "pix", "y in the first science frame, first pixel is 0", (zero[:, 1] + first[1]).tolist()),
         Column("mag", "mag", "magnitude", [star.mag for star in stars]),
         Column("electrons", "electron", "light in one exposure of transparency 1", electrons.tolist()),
         Column("peak", "electron", "highest pixel in any frame, one coadd", peaks.tolist()),
         Column("isolated", "", "less than 0.5 % foreign light in the aperture", alone.tolist()),
         Column("saturated", "", "peak reaches the well in some frame", (peaks >= limits[0]).tolist()),
         Column("nonlinear", "", "peak exceeds the linear limit in some frame", (peaks >= limits[1]).tolist()),
-        Column(
-            "touches_edge", "", "edge of the keyhole cuts the star in some frame", coverage.touches.tolist()
-        ),
+        Column("touches_edge", "", "edge of the keyhole cuts the star in some frame", coverage.touches.tolist()),
         Column("frames_inside", "", "frames in which the whole star is seen", coverage.inside.tolist()),
         Column("transparency", "", "mean of the frames that see it", coverage.transparency.tolist()),
         Column("seeing", "arcsec", "mean of the frames that see it", coverage.seeing.tolist()),
@@ -211,12 +203,8 @@ def _frame_columns(night: Night) -> list[Column]:
         Column("ut", "", "start of the exposure", [plan.start.isoformat() for plan in plans]),
         Column("exptime", "s", "exposure time of one coadd", [float(plan.exptime) for plan in plans]),
         Column("coadds", "", "number of coadds", [plan.coadds for plan in plans]),
-        Column(
-            "dither_x", "pix", "true shift of the stars against the first frame", [float(t[0]) for t in true]
-        ),
-        Column(
-            "dither_y", "pix", "true shift of the stars against the first frame", [float(t[1]) for t in true]
-        ),
+        Column("dither_x", "pix", "true shift of the stars against the first frame", [float(t[0]) for t in true]),
+        Column("dither_y", "pix", "true shift of the stars against the first frame", [float(t[1]) for t in true]),
         Column("commanded_x", "pix", "shift that the header states", [float(h[0]) for h in header]),
         Column("commanded_y", "pix", "shift that the header states", [float(h[1]) for h in header]),
         Column("pointing_x", "pix", "pointing error", [plan.pointing[0] for plan in plans]),
@@ -225,9 +213,7 @@ def _frame_columns(night: Night) -> list[Column]:
         Column("keyhole_y", "pix", "displacement of keyhole and stars", [plan.flexure[1] for plan in plans]),
         Column("seeing", "arcsec", "full width at half maximum", [plan.seeing for plan in plans]),
         Column("transparency", "", "transparency", [plan.transparency for plan in plans]),
-        Column(
-            "sky", "electron", "sky in the keyhole's centre", [night.sky_electrons(plan) for plan in plans]
-        ),
+        Column("sky", "electron", "sky in the keyhole's centre", [night.sky_electrons(plan) for plan in plans]),
         Column("lamp", "", "brightness of the lamp", [plan.lamp for plan in plans]),
     ]
 

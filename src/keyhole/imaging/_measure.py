@@ -1,0 +1,357 @@
+"""Measuring detected sources: position, flux, width, and what is doubtful about them."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.imaging._neighbours import local_median
+from keyhole.imaging.bits import SATURATED
+from keyhole.imaging.catalogue import (
+    UNDEFINED,
+    Catalogue,
+    PixelToSky,
+    empty_catalogue,
+    seeing,
+    stellarity,
+    world_columns,
+)
+
+__all__ = ["Scene", "measure"]
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Index = NDArray[np.intp]
+Bool = NDArray[np.bool_]
+
+_KRON_FACTOR: Final = 2.5
+_KRON_REACH: Final = 6.0
+"""Ellipse, in units of the axes, over which the Kron radius is averaged."""
+_MAX_KRON: Final = 10.0
+"""Largest aperture, in units of the axes: noise and neighbours can drive the average without limit."""
+_MIN_NEIGHBOURS: Final = 4
+"""Usable neighbours, of eight, that a pixel needs to be filled from them."""
+_MIN_AXIS: Final = 0.5
+"""Pixels; smaller axes are sampling."""
+_MIN_CORE: Final = 1.2
+"""Smallest radius, pixels, of the circle in which the width of a core is measured."""
+_MAX_STAMP: Final = 60
+"""Largest half side of a stamp, pixels."""
+_DEFAULT_SEEING: Final = 1.2
+"""Arcsec, for the size of stamps when there is no better figure."""
+_NEIGHBOUR, _BLENDED, _SATURATED, _CUT, _INCOMPLETE = 1, 2, 4, 8, 16
+
+
+class Scene(NamedTuple):
+    """The part of a frame that holds usable pixels, without its background.
+
+    ``data`` and ``variance`` are 0 where ``hidden``; ``labels`` are 0 between sources and row + 1 on them;
+    ``areas`` are their isophotal areas; ``origin`` is the ``(x, y)`` of the first pixel in the frame.
+    """
+
+    data: Float32
+    variance: Float32
+    background: Float32
+    bits: NDArray[np.uint16]
+    hidden: Bool
+    labels: NDArray[np.int32]
+    origin: tuple[int, int]
+    frame_shape: tuple[int, int]
+    areas: Index = np.empty(0, np.intp)
+
+
+class _Ellipses(NamedTuple):
+    """Where sources are (pixels of the scene), their axes (pixels) and angles (radians)."""
+
+    x: Float64
+    y: Float64
+    a: Float64
+    b: Float64
+    theta: Float64
+
+
+def measure(
+    scene: Scene,
+    objects: NDArray[Any],
+    *,
+    pixel_scale: float,
+    phot_min_radius: float,
+    noise_correlation: float,
+    min_area: int,
+    pixel_to_sky: PixelToSky | None,
+) -> tuple[Catalogue, float | None]:
+    """Catalogue of the objects of sep, and the width of the stars among them in pixels."""
+    table = empty_catalogue(len(objects))
+    if not len(objects):
+        return table, None
+    scene = _mended(scene)
+    ellipses = _Ellipses(
+        objects["x"],
+        objects["y"],
+        np.maximum(objects["a"], _MIN_AXIS),
+        np.maximum(objects["b"], _MIN_AXIS),
+        np.clip(objects["theta"], -np.pi / 2, np.pi / 2),
+    )
+    columns, cut_aperture, neighbours = _photometry(scene, objects, ellipses, phot_min_radius)
+    columns["FLUXERR_AUTO"] *= noise_correlation
+    columns["MAGERR_AUTO"] = 2.5 / np.log(10) * columns["FLUXERR_AUTO"] / 10 ** (-0.4 * columns["MAG_AUTO"])
+    centre, window = _centres(scene, objects, columns["FLUX_RADIUS"])
+    columns |= _positions(scene, centre, window)
+    columns["FWHM_IMAGE"] = _core_fwhm(scene, centre, columns["FLUX_RADIUS"])
+    columns |= _shapes(ellipses) | _error_ellipses(columns) | _flags(scene, objects)
+    columns["FLAGS"] += _INCOMPLETE * cut_aperture + _NEIGHBOUR * neighbours
+    columns["BACKGROUND"] = scene.background[_nearest(scene, centre)]
+    columns["ISOAREA_IMAGE"] = scene.areas
+    columns["NUMBER"] = np.arange(1, len(objects) + 1)
+    _enter(table, columns)
+
+    fwhm = seeing(table, min_area=min_area)
+    if fwhm is not None:
+        snr = columns["FLUX_AUTO"] / np.maximum(columns["FLUXERR_AUTO"], 1e-30)
+        _enter(table, {"CLASS_STAR": stellarity(columns["FWHM_IMAGE"], snr, fwhm)})
+    half = max(10, int(1.2 * (_DEFAULT_SEEING / pixel_scale if fwhm is None else fwhm)))
+    _enter(table, _profile(scene, centre, columns["FLUX_AUTO"], half))
+    _enter(table, world_columns(table, pixel_scale, pixel_to_sky))
+    return table, fwhm
+
+
+def _enter(table: Catalogue, columns: dict[str, NDArray[Any]]) -> None:
+    """Write columns into a catalogue, undefined where not finite. Changes ``table``."""
+    for name, values in columns.items():
+        table[name][:] = np.where(np.isfinite(values), values, UNDEFINED)
+
+
+def _mended(scene: Scene) -> Scene:
+    """Fill lone unusable pixels from their neighbours, so that a star around one keeps its shape."""
+    usable = ~scene.hidden
+    data, count = local_median(scene.data, usable, radius=1)
+    variance, _ = local_median(scene.variance, usable, radius=1)
+    filled = scene.hidden & (count >= _MIN_NEIGHBOURS)
+    return scene._replace(
+        data=np.where(filled, data, scene.data),
+        variance=np.where(filled, variance, scene.variance),
+        hidden=scene.hidden & ~filled,
+    )
+
+
+def _photometry(
+    scene: Scene, objects: NDArray[Any], ellipses: _Ellipses, min_radius: float
+) -> tuple[dict[str, NDArray[Any]], Bool, Bool]:
+    """Kron fluxes; which apertures leave the frame, and which hold more than a tenth of foreign pixels."""
+    import sep
+
+    own = {"seg_id": np.arange(1, len(objects) + 1, dtype=np.int32), "segmap": scene.labels}
+    kron, _ = sep.kron_radius(scene.data, *ellipses, _KRON_REACH, mask=scene.hidden, **own)
+    radius = _KRON_FACTOR * np.where(np.isfinite(kron), kron, 0.0)
+    radius = np.clip(radius, min_radius, max(min_radius, _MAX_KRON))
+    flux, error, flag = sep.sum_ellipse(scene.data, *ellipses, radius, var=scene.variance, mask=scene.hidden, **own)
+    foreign = (scene.hidden | (scene.labels > 0)).astype(np.float32)
+    covered, _, _ = sep.sum_ellipse(foreign, *ellipses, radius)
+    area = np.pi * ellipses.a * ellipses.b * radius**2
+    positive = flux > 0
+    half_light = np.full(len(objects), np.nan)
+    if positive.any():
+        half_light[positive], _ = sep.flux_radius(
+            scene.data,
+            ellipses.x[positive],
+            ellipses.y[positive],
+            _KRON_REACH * ellipses.a[positive],
+            0.5,
+            normflux=flux[positive],
+            mask=scene.hidden,
+            segmap=scene.labels,
+            seg_id=own["seg_id"][positive],
+        )
+    half_light[~(half_light > 0)] = np.nan
+    magnitude = -2.5 * np.log10(np.where(positive, flux, np.nan))
+    columns = {
+        "FLUX_AUTO": flux,
+        "FLUXERR_AUTO": error,
+        "MAG_AUTO": magnitude,
+        "FLUX_RADIUS": half_light,
+    }
+    return columns, (flag & sep.APER_TRUNC) != 0, covered - objects["npix"] > 0.1 * area
+
+
+class _Centres(NamedTuple):
+    """Positions of sources, pixels of the scene."""
+
+    x: Float64
+    y: Float64
+
+
+def _centres(scene: Scene, objects: NDArray[Any], half_light: Float64) -> tuple[_Centres, Float64]:
+    """Windowed positions, and the sigma of the window of each source.
+
+    The window is that of the stars for all sources: a star whose blends make it look wide in one frame but
+    not in the next would move.
+    """
+    import sep
+
+    sigma = half_light * 2 / 2.3548
+    clean = np.isfinite(sigma) & (objects["flag"] == 0)
+    typical = float(np.median(sigma[clean])) if clean.any() else 2.0
+    window = np.clip(np.where(np.isfinite(sigma), sigma, typical), 0.7 * typical, 1.3 * typical)
+    x, y, _ = sep.winpos(scene.data, objects["x"], objects["y"], window)
+    # Near a brighter neighbour the iteration walks off.
+    astray = ~(np.hypot(x - objects["x"], y - objects["y"]) <= np.maximum(1.0, 0.5 * window))
+    return _Centres(np.where(astray, objects["x"], x), np.where(astray, objects["y"], y)), window
+
+
+def _positions(scene: Scene, centre: _Centres, window: Float64) -> dict[str, NDArray[Any]]:
+    """1-based positions in the frame with the variances of windowed centroids (SExtractor manual, ERRX2WIN)."""
+    half = int(np.ceil(4 * window.max()))
+    stamps = _Stamps(scene, centre, half)
+    r2 = stamps.dx**2 + stamps.dy**2
+    sigma2 = window[:, np.newaxis, np.newaxis] ** 2
+    weight = np.where(r2 <= 16 * sigma2, np.exp(-r2 / (2 * sigma2)), 0.0)
+    total = (weight * stamps.cut(scene.data)).sum(axis=(1, 2))
+    noise = 4 * weight**2 * stamps.cut(scene.variance) / np.where(total > 0, total, np.nan)[:, None, None] ** 2
+    return {
+        "X_IMAGE": centre.x + scene.origin[0] + 1.0,
+        "Y_IMAGE": centre.y + scene.origin[1] + 1.0,
+        "ERRX2_IMAGE": (noise * stamps.dx**2).sum(axis=(1, 2)),
+        "ERRY2_IMAGE": (noise * stamps.dy**2).sum(axis=(1, 2)),
+        "ERRXY_IMAGE": (noise * stamps.dx * stamps.dy).sum(axis=(1, 2)),
+    }
+
+
+def _core_fwhm(scene: Scene, centre: _Centres, half_light: Float64) -> Float64:
+    """Full width at half maximum of the core: a Gaussian through the pixels above about a third of the peak.
+
+    ln I = ln P - r² / (2 sigma²) is fitted with weights I² to the pixels nearer than 0.6 FWHM, until the
+    width stays. Wings do not enter, whatever the profile; the pixels themselves broaden the result.
+    """
+    start = np.where(np.isfinite(half_light), 2 * half_light, 4.0)
+    half = int(np.clip(np.ceil(1.2 * start.max()), 4, _MAX_STAMP))
+    stamps = _Stamps(scene, centre, half)
+    values = np.where(stamps.own(scene), stamps.cut(scene.data), 0.0).astype(np.float64)
+    r2 = stamps.dx**2 + stamps.dy**2
+    log = np.log(np.where(values > 0, values, 1.0))
+    fwhm = start
+    for _ in range(8):
+        reach = np.maximum(0.6 * fwhm, _MIN_CORE)[:, np.newaxis, np.newaxis]
+        w = np.where((r2 <= reach**2) & (values > 0), values**2, 0.0)
+        norm, wr, wl = (v.sum(axis=(1, 2)) for v in (w, w * r2, w * log))
+        wrr, wrl = (w * r2**2).sum(axis=(1, 2)), (w * r2 * log).sum(axis=(1, 2))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope = (wr * wl - norm * wrl) / (norm * wrr - wr**2)
+            width = 2 * np.sqrt(np.log(2) / np.where(slope > 0, slope, np.nan))
+        fwhm = np.where(np.isfinite(width), np.minimum(width, 2.0 * half), fwhm)
+    return np.where(np.isfinite(width), fwhm, np.nan)
+
+
+def _shapes(ellipses: _Ellipses) -> dict[str, NDArray[Any]]:
+    return {
+        "A_IMAGE": ellipses.a,
+        "B_IMAGE": ellipses.b,
+        "THETA_IMAGE": np.degrees(ellipses.theta),
+        "ELLIPTICITY": 1.0 - ellipses.b / ellipses.a,
+    }
+
+
+def _error_ellipses(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Axes and angle of the position errors."""
+    xx, yy, xy = (columns[name] for name in ("ERRX2_IMAGE", "ERRY2_IMAGE", "ERRXY_IMAGE"))
+    mean, spread = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    return {
+        "ERRA_IMAGE": np.sqrt(mean + spread),
+        "ERRB_IMAGE": np.sqrt(np.maximum(mean - spread, 0.0)),
+        "ERRTHETA_IMAGE": np.degrees(0.5 * np.arctan2(2 * xy, xx - yy)),
+    }
+
+
+def _flags(scene: Scene, objects: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """What is doubtful about each source, from the quality bits on and right beside its pixels."""
+    import sep
+
+    number = len(objects) + 1
+    labels = _with_border(scene.labels)
+    image_flags = np.zeros(number, np.int64)
+    for k in range(16):
+        touched = np.bincount(labels[(scene.bits >> k & 1) != 0], minlength=number) > 0
+        image_flags |= touched.astype(np.int64) << k
+    flagged = np.bincount(labels[scene.bits != 0], minlength=number)
+    cut = np.bincount(labels[scene.hidden], minlength=number)[1:] > 0
+    cut |= (objects["flag"] & sep.OBJ_TRUNC) != 0
+    saturated = (image_flags[1:] & SATURATED) != 0
+    blended = (objects["flag"] & sep.OBJ_MERGED) != 0
+    return {
+        "FLAGS": _BLENDED * blended + _SATURATED * saturated + _CUT * cut,
+        "IMAFLAGS_ISO": image_flags[1:],
+        "NIMAFLAGS_ISO": flagged[1:],
+    }
+
+
+def _with_border(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Labels of the sources, each grown by one pixel into the space between them."""
+    padded = np.pad(labels, 1)
+    ny, nx = labels.shape
+    largest = np.max([padded[j : j + ny, i : i + nx] for j in range(3) for i in range(3)], axis=0)
+    return np.where(labels > 0, labels, largest)
+
+
+def _profile(scene: Scene, centre: _Centres, flux: Float64, half: int) -> dict[str, NDArray[Any]]:
+    """Peak, width of the area above half of it, and diameter that holds half of the flux."""
+    stamps = _Stamps(scene, centre, half)
+    values = stamps.cut(scene.data)
+    inner = values[:, half - 2 : half + 3, half - 2 : half + 3]
+    peak = inner.max(axis=(1, 2))
+    r2 = stamps.dx**2 + stamps.dy**2
+    above = values > peak[:, np.newaxis, np.newaxis] / 2
+    first = above.sum(axis=(1, 2))
+    # Neighbours above half of the peak lie outside the circle of one and a half times the area.
+    near = above & (r2 < 1.5 * first[:, np.newaxis, np.newaxis] / np.pi)
+    area = near.sum(axis=(1, 2))
+    order = np.argsort(r2.reshape(len(r2), -1), axis=1)
+    growth = np.cumsum(np.take_along_axis(values.reshape(len(values), -1), order, axis=1), axis=1)
+    reached = growth >= flux[:, np.newaxis] / 2
+    radius2 = np.take_along_axis(r2.reshape(len(r2), -1), order, axis=1)
+    half_light = np.sqrt(np.take_along_axis(radius2, reached.argmax(axis=1)[:, np.newaxis], axis=1)[:, 0])
+    (ny, nx), (x0, y0) = scene.frame_shape, scene.origin
+    x, y = np.rint(centre.x) + x0, np.rint(centre.y) + y0
+    whole = (x >= half) & (x < nx - half) & (y >= half) & (y < ny - half) & (peak > 0)
+    return {
+        "FLUX_MAX": np.where(peak > 0, peak, values[:, half, half]),
+        "PROFILE_FWHM": np.where(whole, 2 * np.sqrt(area / np.pi), np.nan),
+        "PROFILE_EE50": np.where(whole & reached.any(axis=1) & (flux > 0), 2 * half_light, np.nan),
+    }
+
+
+def _nearest(scene: Scene, centre: _Centres) -> tuple[Index, Index]:
+    ny, nx = scene.data.shape
+    return (
+        np.clip(np.rint(centre.y).astype(np.intp), 0, ny - 1),
+        np.clip(np.rint(centre.x).astype(np.intp), 0, nx - 1),
+    )
+
+
+class _Stamps:
+    """Square cut-outs around all sources, ``(n, 2 half + 1, 2 half + 1)``; 0 beyond the scene.
+
+    ``dx`` and ``dy`` are the distances of their pixels from the exact centres.
+    """
+
+    def __init__(self, scene: Scene, centre: _Centres, half: int) -> None:
+        offset = np.arange(-half, half + 1)
+        rows, columns = _nearest(scene, centre)
+        self._rows = rows[:, np.newaxis, np.newaxis] + offset[:, np.newaxis]
+        self._columns = columns[:, np.newaxis, np.newaxis] + offset
+        ny, nx = scene.data.shape
+        inside_y = (self._rows >= 0) & (self._rows < ny)
+        self._inside = inside_y & (self._columns >= 0) & (self._columns < nx)
+        self._rows, self._columns = self._rows.clip(0, ny - 1), self._columns.clip(0, nx - 1)
+        self.dx = offset + (columns - centre.x)[:, np.newaxis, np.newaxis]
+        self.dy = offset[:, np.newaxis] + (rows - centre.y)[:, np.newaxis, np.newaxis]
+
+    def cut(self, plane: NDArray[Any]) -> NDArray[Any]:
+        """The stamps of one plane."""
+        return np.where(self._inside, plane[self._rows, self._columns], 0)
+
+    def own(self, scene: Scene) -> Bool:
+        """Pixels that are usable and belong to no other source."""
+        labels = self.cut(scene.labels)
+        source = np.arange(1, len(labels) + 1)[:, np.newaxis, np.newaxis]
+        return np.asarray(~self.cut(scene.hidden).astype(bool) & ((labels == 0) | (labels == source)))
