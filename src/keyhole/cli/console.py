@@ -57,7 +57,7 @@ class Console:
         self._verbose = verbose
         self._live = not quiet and self._err.isatty()
         self._step = ""
-        self._written: list[str] = []
+        self._quiet_steps: list[StepFinished] = []
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
@@ -81,16 +81,18 @@ class Console:
             case Note():
                 self._say(event.text)
             case ProductWritten():
-                self._written.append(event.path)
                 self._say(f"wrote {event.path}")
             case RunFinished():
                 self._say(f"done in {event.seconds:.1f} s")
             case RunFailed():
                 self._clear()
+                if not self._quiet:
+                    self._tell_quiet_steps()
 
     def _say(self, text: str) -> None:
         if not self._quiet:
             self._clear()
+            self._tell_quiet_steps()
             print(_wrap(text), file=self._out, flush=True)
 
     def _calibration(self, event: CalibrationChosen) -> None:
@@ -107,6 +109,10 @@ class Console:
             return
         notes = list(event.notes)
         shown = notes if self._verbose or len(notes) <= _MOST_NOTES else []
+        if not shown and not event.skipped and not self._verbose:
+            self._quiet_steps.append(event)
+            return
+        self._tell_quiet_steps()
         head = f"{event.number:2d}/{event.total} {event.name:22s} {event.seconds:5.1f} s"
         if event.skipped:
             head += "  skipped"
@@ -116,6 +122,15 @@ class Console:
         print(head, file=self._out, flush=True)
         for note in shown:
             print(_wrap(f"      {note}", indent="        "), file=self._out, flush=True)
+
+    def _tell_quiet_steps(self) -> None:
+        """Steps with nothing to tell share a line."""
+        steps, self._quiet_steps = self._quiet_steps, []
+        if steps:
+            names = ", ".join(step.name for step in steps)
+            seconds = sum(step.seconds for step in steps)
+            text = f"{steps[0].number:2d}/{steps[0].total} {names}  {seconds:.1f} s"
+            print(_wrap(text, indent="      "), file=self._out, flush=True)
 
     def _bar(self, done: int, total: int) -> None:
         if self._live:

@@ -134,7 +134,10 @@ def write_frame(frame: Frame, path: Path | str) -> Path:
             raise DataError(f"{path.name}: plane {label} holds values that are not finite; not written")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        _to_hdus(frame).writeto(temporary, overwrite=True, output_verify="silentfix+ignore")
+        with warnings.catch_warnings():
+            # A comment that is cut because a value became longer loses nothing.
+            warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
+            _to_hdus(frame).writeto(temporary, overwrite=True, output_verify="silentfix+ignore")
         temporary.replace(path)
     except OSError as err:
         raise _write_error(path, err) from err

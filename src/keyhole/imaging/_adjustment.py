@@ -37,7 +37,7 @@ Index = NDArray[np.intp]
 
 
 class Solution(NamedTuple):
-    """Rotations (radians), offsets ``u`` (pixels), numbers of agreeing sources and their scatter per axis."""
+    """Rotations (radians), offsets ``u`` (pixels), numbers of agreeing sources and their weighted scatter per axis."""
 
     angle: Float64
     offset: Float64
@@ -98,9 +98,12 @@ def adjust(catalogues: Sequence[Catalogue], start: Float64, *, match_radius: flo
             offset[i] += move
         if step > 0 and not any(abs(turn) > 1e-7 for turn, _ in turned.values()):
             break
-    squares = np.bincount(observed.frame, (residual**2).mean(axis=1), minlength=len(catalogues))
+    squares = observed.weight * (residual**2).mean(axis=1)
+    total, weight = (
+        np.bincount(observed.frame, values, minlength=len(catalogues)) for values in (squares, observed.weight)
+    )
     number = np.bincount(observed.frame, minlength=len(catalogues))
-    return Solution(angle, offset, number, np.sqrt(squares / np.maximum(number, 1)))
+    return Solution(angle, offset, number, np.sqrt(total / np.where(number > 0, weight, 1.0)))
 
 
 def _associate(catalogues: Sequence[Catalogue], angle: Float64, offset: Float64, radius: float) -> _Observations:

@@ -60,7 +60,7 @@ class FrameRegistration(NamedTuple):
     n_matched : int
         Sources that agree with the solution.
     rms : float or None
-        Scatter of these sources per axis, pixels; None without any.
+        Scatter of these sources per axis, weighted as in the solution, pixels; None without any.
     method : 'sources' or 'offsets'
         'offsets' when the commanded shift had to be taken as it is.
     significance : float

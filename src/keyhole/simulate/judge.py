@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.errors import AlgorithmError, DataError
+from keyhole.errors import DataError
 from keyhole.simulate.measure import (
     aperture_fluxes,
     centroids,
@@ -70,7 +70,7 @@ class Scene(NamedTuple):
     inside : ndarray of bool, shape (n,)
         Stars on usable pixels.
     sources : ndarray of float64, shape (m, 3)
-        Own detection: x, y, light.
+        Own detection: x, y, height.
     model : ndarray of float32, shape (ny, nx)
         Light of the true stars.
     """
@@ -160,12 +160,8 @@ def locate(product: Product, stars: TrueStars) -> Scene:
     if variance is None:
         scatter = robust_width(product.data[product.usable].astype(np.float64))
         variance = np.full_like(product.data, max(np.nan_to_num(scatter), 1e-6) ** 2)
-    # Sources are found on VAR made even: steps of the coverage are no sources.
     sigma = np.sqrt(np.where(product.usable, variance, 1.0)).astype(np.float32)
-    try:
-        sources = detect(product.data, sigma, product.usable, fwhm=stars.mean_fwhm)
-    except AlgorithmError as error:
-        raise DataError(f"{product.name}: {error}; give a stack whose sky is subtracted.") from error
+    sources = detect(product.data, sigma, product.usable, fwhm=stars.mean_fwhm)
     places = _places(product, stars, sources)
     model = paint_stars(
         places,
