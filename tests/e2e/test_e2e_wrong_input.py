@@ -159,7 +159,7 @@ def test_unknown_recipe_step_and_parameter(here: Playground) -> None:
     [
         ("hsigma=-1", "[0"),
         ("operation=average", "median"),
-        ("nlow=many", "whole number"),
+        ("nlow=many", "[0, inf)"),
         ("addDQ:xshift=200", "100"),
     ],
 )

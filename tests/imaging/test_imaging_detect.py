@@ -184,7 +184,7 @@ def test_hot_pixels_and_dark_surroundings_are_not_sources():
     mask[bad] |= 1
     data[mask == 64] += 500.0
     found = detect_sources(data, variance, mask, pixel_scale=SCALE)
-    rows, distance = matched(found.catalogue, *isolated()[:2])
+    _, distance = matched(found.catalogue, *isolated()[:2])
     assert len(found.catalogue["NUMBER"]) == 12
     assert distance.max() < 0.3
     single = data.copy()
@@ -236,7 +236,7 @@ def test_frame_without_usable_pixels_is_empty():
 
 
 def test_a_handful_of_usable_pixels_is_enough_for_a_level():
-    data, variance, mask = expose(np.zeros(SHAPE), level=100.0)
+    data, variance, _ = expose(np.zeros(SHAPE), level=100.0)
     few = np.full(SHAPE, 64, np.uint16)
     few[60:66, 100:108] = 0
     found = detect_sources(data, variance, few, pixel_scale=SCALE)
@@ -297,6 +297,6 @@ def test_detection_registration_and_resampling_bring_frames_together():
     truth = draw(x, y, flux)
     for frame in aligned:
         good = frame.mask == 0
-        pull = ((frame.data - truth) / np.sqrt(frame.variance))[good]
+        pull = (frame.data - truth)[good] / np.sqrt(frame.variance[good])
         assert np.median(np.abs(pull)) * 1.4826 == pytest.approx(1.0, abs=0.05)
         assert frame.data[good].sum() == pytest.approx(truth[good].sum(), rel=0.02)

@@ -37,6 +37,7 @@ _MIN_AXIS: Final = 0.5
 """Pixels; smaller axes are sampling."""
 _MIN_CORE: Final = 1.2
 """Smallest radius, pixels, of the circle in which the width of a core is measured."""
+_CENTROID_STEPS: Final = 20
 _MAX_STAMP: Final = 60
 """Largest half side of a stamp, pixels."""
 _DEFAULT_SEEING: Final = 1.2
@@ -185,19 +186,53 @@ class _Centres(NamedTuple):
 def _centres(scene: Scene, objects: NDArray[Any], half_light: Float64) -> tuple[_Centres, Float64]:
     """Windowed positions, and the sigma of the window of each source.
 
-    The window is that of the stars for all sources: a star whose blends make it look wide in one frame but
-    not in the next would move.
+    The window is about that of the stars for all sources: a star whose blends make it look wide in one frame but not
+    in the next would move.
     """
-    import sep
-
     sigma = half_light * 2 / 2.3548
     clean = np.isfinite(sigma) & (objects["flag"] == 0)
-    typical = float(np.median(sigma[clean])) if clean.any() else 2.0
+    typical = float(np.median(sigma[clean])) if clean.any() else float(np.nanmin(np.append(sigma, 4.0)))
     window = np.clip(np.where(np.isfinite(sigma), sigma, typical), 0.7 * typical, 1.3 * typical)
-    x, y, _ = sep.winpos(scene.data, objects["x"], objects["y"], window)
+    start = _Centres(objects["x"], objects["y"])
+    x, y = _windowed_centroids(_Stamps(scene, start, int(np.ceil(4 * window.max())) + 1), scene, window)
     # Near a brighter neighbour the iteration walks off.
-    astray = ~(np.hypot(x - objects["x"], y - objects["y"]) <= np.maximum(1.0, 0.5 * window))
-    return _Centres(np.where(astray, objects["x"], x), np.where(astray, objects["y"], y)), window
+    astray = ~(np.hypot(x - start.x, y - start.y) <= np.maximum(1.0, 0.5 * window))
+    return _Centres(np.where(astray, start.x, x), np.where(astray, start.y, y)), window
+
+
+def _windowed_centroids(stamps: _Stamps, scene: Scene, window: Float64) -> tuple[Float64, Float64]:
+    """Centroids under a Gaussian window that follows them (SExtractor manual, XWIN_IMAGE).
+
+    A pixel that is hidden or belongs to a neighbour is left out together with the one opposite to it, or its absence
+    would move the centroid.
+    """
+    own, values = stamps.own(scene), stamps.cut(scene.data)
+    half = own.shape[1] // 2
+    index, source = np.arange(own.shape[1]), np.arange(len(own))[:, np.newaxis, np.newaxis]
+    sigma2 = window[:, np.newaxis, np.newaxis] ** 2
+    moved_x, moved_y = np.zeros(len(own)), np.zeros(len(own))
+    for _ in range(_CENTROID_STEPS):
+        dx = stamps.dx - moved_x[:, np.newaxis, np.newaxis]
+        dy = stamps.dy - moved_y[:, np.newaxis, np.newaxis]
+        # The centre in the stamp is where dx and dy vanish.
+        column = np.rint(2 * (half - dx[:, 0, half])).astype(np.intp)[:, np.newaxis] - index
+        row = np.rint(2 * (half - dy[:, half, 0])).astype(np.intp)[:, np.newaxis] - index
+        there = (row >= 0) & (row < len(index))
+        across = (column >= 0) & (column < len(index))
+        opposite = own[source, row.clip(0, len(index) - 1)[:, :, None], column.clip(0, len(index) - 1)[:, None, :]]
+        valid = own & opposite & there[:, :, np.newaxis] & across[:, np.newaxis, :]
+        r2 = dx**2 + dy**2
+        light = np.where(valid & (r2 <= 16 * sigma2), values * np.exp(-r2 / (2 * sigma2)), 0.0)
+        total = light.sum(axis=(1, 2))
+        norm = np.where(total > 0, total, np.nan)
+        # The window draws every step back by half.
+        step_x, step_y = 2 * (light * dx).sum(axis=(1, 2)) / norm, 2 * (light * dy).sum(axis=(1, 2)) / norm
+        lost = ~(np.hypot(moved_x + step_x, moved_y + step_y) < half)
+        step_x[lost] = step_y[lost] = 0.0
+        moved_x, moved_y = moved_x + step_x, moved_y + step_y
+        if max(np.abs(step_x).max(), np.abs(step_y).max()) < 1e-4:
+            break
+    return stamps.x + moved_x, stamps.y + moved_y
 
 
 def _positions(scene: Scene, centre: _Centres, window: Float64) -> dict[str, NDArray[Any]]:
@@ -343,6 +378,7 @@ class _Stamps:
         inside_y = (self._rows >= 0) & (self._rows < ny)
         self._inside = inside_y & (self._columns >= 0) & (self._columns < nx)
         self._rows, self._columns = self._rows.clip(0, ny - 1), self._columns.clip(0, nx - 1)
+        self.x, self.y = centre.x, centre.y
         self.dx = offset + (columns - centre.x)[:, np.newaxis, np.newaxis]
         self.dy = offset[:, np.newaxis] + (rows - centre.y)[:, np.newaxis, np.newaxis]
 

@@ -132,32 +132,10 @@ def detect_sources(
     objmask = np.zeros(data.shape, np.uint8)
     if not good.any():
         return Detection(empty_catalogue(), objmask, 0.0, 0.0, None)
-    box = bounding_box(good)
-    hidden = np.ascontiguousarray(~good[box])
-    values = _plane(data[box], hidden)
-    formal = None if variance is None else np.sqrt(_plane(variance[box], hidden))
     settings = _Settings(detect_thresh, detect_minarea, deblend_mincont, back_size, back_filtersize)
-    first = _estimate_sky(values, formal, hidden, settings)
-    objects, labels = _extract(values - first.level, first.noise, hidden, settings)
-    covered = hidden | _grown(labels > 0, _GROW)
-    sky = first
-    # Wings raise the first background; where sources leave too little sky it has to do.
-    if len(objects) and np.count_nonzero(~covered) >= _MIN_SKY * np.count_nonzero(~hidden):
-        sky = _estimate_sky(values, formal, covered, settings)
-        objects, labels = _extract(values - sky.level, sky.noise, hidden, settings)
-        covered = hidden | (labels > 0)
-
-    scene = Scene(
-        data=np.where(hidden, np.float32(0), values - sky.level),
-        variance=np.where(hidden, np.float32(0), sky.noise**2),
-        background=sky.level,
-        bits=np.ascontiguousarray(bits[box]),
-        hidden=hidden,
-        labels=labels,
-        origin=(box[1].start, box[0].start),
-        frame_shape=(int(data.shape[0]), int(data.shape[1])),
-    )
+    scene, objects, covered = _survey(data, variance, bits, good, settings)
     scene, objects = _cleaned(scene, objects, analysis_thresh, min(_MIN_AREA, max(detect_minarea // 2, 1)))
+    box = bounding_box(good)
     objmask[box] = scene.labels > 0
     catalogue, fwhm = measure(
         scene,
@@ -168,12 +146,12 @@ def detect_sources(
         min_area=min(_MIN_AREA, detect_minarea),
         pixel_to_sky=pixel_to_sky,
     )
-    empty = ~covered if not covered.all() else ~hidden
+    empty = ~scene.hidden if covered.all() else ~covered
     return Detection(
         catalogue=catalogue,
         objmask=objmask,
-        background=float(np.median(sky.level[empty])),
-        sigma=float(np.median(sky.noise[empty])),
+        background=float(np.median(scene.background[empty])),
+        sigma=float(np.sqrt(np.median(scene.variance[empty]))),
         seeing_arcsec=None if fwhm is None else fwhm * pixel_scale,
     )
 
@@ -189,6 +167,39 @@ class _Settings(NamedTuple):
 class _Sky(NamedTuple):
     level: Float32
     noise: Float32
+
+
+def _survey(
+    data: NDArray[Any],
+    variance: NDArray[Any] | None,
+    bits: NDArray[np.uint16],
+    good: Bool,
+    settings: _Settings,
+) -> tuple[Scene, NDArray[Any], Bool]:
+    """Background and objects of the box of the good pixels; also which pixels are no sky."""
+    box = bounding_box(good)
+    hidden = np.ascontiguousarray(~good[box])
+    values = _plane(data[box], hidden)
+    formal = None if variance is None else np.sqrt(_plane(variance[box], hidden))
+    sky = _estimate_sky(values, formal, hidden, settings)
+    objects, labels = _extract(values - sky.level, sky.noise, hidden, settings)
+    covered = hidden | _grown(labels > 0, _GROW)
+    # Wings raise the first background; where sources leave too little sky it has to do.
+    if len(objects) and np.count_nonzero(~covered) >= _MIN_SKY * np.count_nonzero(~hidden):
+        sky = _estimate_sky(values, formal, covered, settings)
+        objects, labels = _extract(values - sky.level, sky.noise, hidden, settings)
+        covered = hidden | (labels > 0)
+    scene = Scene(
+        data=np.where(hidden, np.float32(0), values - sky.level),
+        variance=np.where(hidden, np.float32(0), sky.noise**2),
+        background=sky.level,
+        bits=np.ascontiguousarray(bits[box]),
+        hidden=hidden,
+        labels=labels,
+        origin=(box[1].start, box[0].start),
+        frame_shape=(int(data.shape[0]), int(data.shape[1])),
+    )
+    return scene, objects, covered
 
 
 def _plane(values: NDArray[Any], hidden: Bool) -> Float32:

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from keyhole.frames import Frame
+from keyhole.imaging import bits
 from keyhole.imaging.flat import normalise, threshold_flat
 from keyhole.primitives.base import Context, Params, primitive
 
@@ -51,5 +52,18 @@ def threshold_flatfield(frames: list[Frame], params: ThresholdFlatParams, contex
         mask = frame.mask if frame.mask is not None else np.zeros(frame.data.shape, np.uint16)
         flat = threshold_flat(frame.data, mask, lower=params.lower, upper=params.upper)
         frame.data, frame.mask = flat.data, flat.mask
+        _level_good_pixels(frame)
         context.note(f"{flat.noisy} weak or noisy pixels in the keyhole flagged")
     return frames
+
+
+def _level_good_pixels(frame: Frame) -> None:
+    """Make the median of the pixels that passed exactly 1; the dim rim had its share in the first level."""
+    good = frame.mask == 0
+    if frame.mask is None or not good.any():
+        return
+    level = np.float32(np.median(frame.data[good]))
+    unlit = (frame.mask & (bits.UNILLUMINATED | bits.BAD)) != 0
+    frame.data = np.where(unlit, frame.data, frame.data / level)
+    if frame.variance is not None:
+        frame.variance = np.where(unlit, frame.variance, frame.variance / level**2)

@@ -54,7 +54,10 @@ FILTERS: dict[str, tuple[str, str]] = {
     "K_G0515": ("Open", "K_G0515"),
     "H2_G0522": ("Open", "H2_G0522"),
 }
-"""Filter names and the positions of the two wheels."""
+"""Filter names and the positions of the two wheels.
+
+The component numbers of JPHOT and KPHOT stand in no header at hand; those given here are assumed.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
