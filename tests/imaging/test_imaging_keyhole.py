@@ -117,6 +117,19 @@ def test_drawing_is_the_definition_at_any_place(camera: str, wings: bool) -> Non
         np.testing.assert_array_equal(drawn, plain_drawing(centroid, camera, wings=wings, **shifts))
 
 
+@pytest.mark.parametrize(("camera", "wings"), CASES)
+def test_margin_takes_off_the_pixels_nearer_to_the_edge(camera: str, wings: bool) -> None:
+    margin = 2.0
+    keyhole = setting(camera, wings)
+    whole = draw_keyhole(SHAPE, centroid=default_of(camera, wings), **keyhole)
+    inner = draw_keyhole(SHAPE, centroid=default_of(camera, wings), margin=margin, **keyhole)
+    # The detector's own border is no edge of the keyhole.
+    depth = ndimage.distance_transform_edt(np.pad(whole, 8, mode="edge"))[8:-8, 8:-8]
+    assert not (inner & ~whole).any()
+    assert not (inner & (depth < margin - 0.5)).any()
+    assert (inner[depth > margin + 1.5]).mean() > 0.999
+
+
 def test_shape_beyond_the_detector_lights_nothing() -> None:
     assert not draw_keyhole(SHAPE, centroid=(5000.0, -900.0), **setting(SHORT, True)).any()
 

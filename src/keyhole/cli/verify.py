@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 __all__ = ["add_parser", "run"]
 
 if TYPE_CHECKING:
-    from keyhole.simulate import Verification
+    from keyhole.simulate import MasterVerification, Verification
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -35,10 +35,17 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "verify",
         help="judge a stack against the truth of its simulated night",
-        description="Measure a stacked image against the truth of the simulated night it was made from.",
+        description="Measure a stacked image or a master against the truth of the simulated night it was made from.",
     )
-    parser.add_argument("stack", type=Path, metavar="STACK", help="stacked image, in electrons per exposure")
-    parser.add_argument("truth", type=Path, metavar="TRUTH", help="truth.ecsv of the night, or its folder")
+    parser.add_argument(
+        "stack", type=Path, metavar="PRODUCT", help="stacked image in electrons, master dark or master flat"
+    )
+    parser.add_argument(
+        "truth",
+        type=Path,
+        metavar="TRUTH",
+        help="truth.ecsv of the night or its folder; for a master, the true image in truth/",
+    )
     parser.add_argument("--json", action="store_true", help="print all numbers as JSON, star by star")
     parser.set_defaults(run=run)
     return parser
@@ -57,29 +64,43 @@ def run(args: argparse.Namespace) -> int:
     int
         0.
     """
-    from keyhole.simulate import verify
+    from keyhole.simulate import verify, verify_master
 
     truth = args.truth / "truth.ecsv" if args.truth.is_dir() else args.truth
-    verdict = verify(args.stack, truth)
+    verdict: Verification | MasterVerification
+    if truth.suffix == ".fits":
+        verdict = verify_master(args.stack, truth)
+        rows = _master_rows(verdict)
+    else:
+        verdict = verify(args.stack, truth)
+        rows = _rows(verdict)
     if args.json:
         print(json.dumps(verdict.as_dict(), indent=2, allow_nan=False))
     else:
-        _print_table(verdict)
+        _print_table(args.stack.name, rows)
     return 0
 
 
-def _print_table(verdict: Verification) -> None:
+def _print_table(name: str, rows: list[Row]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{Path(verdict.stack).name} against the truth", width=_WIDTH)
+    table = Table(title=f"{name} against the truth", width=_WIDTH)
     table.add_column("quantity")
     table.add_column("value", justify="right")
     table.add_column("wanted", justify="right")
     table.add_column("", justify="center")
-    for name, value, wanted, good in _rows(verdict):
-        table.add_row(name, value, wanted, "" if good is None else "ok" if good else "off")
+    for quantity, value, wanted, good in rows:
+        table.add_row(quantity, value, wanted, "" if good is None else "ok" if good else "off")
     Console(width=_WIDTH).print(table)
+
+
+def _master_rows(v: MasterVerification) -> list[Row]:
+    return [
+        (f"pull, width ({v.pixels} pixels)", _number(v.pull_width, 3), "1 ± 0.1", abs(v.pull_width - 1) <= 0.1),
+        ("pull, median", _number(v.pull_median, 3), "", None),
+        ("median of the good pixels", _number(v.median, 4), "", None),
+    ]
 
 
 def _rows(v: Verification) -> list[Row]:

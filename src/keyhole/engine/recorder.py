@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from keyhole.engine.parameters import nearest
 from keyhole.errors import ParameterError
-from keyhole.primitives import REGISTRY
+from keyhole.primitives import REGISTRY, Primitive
 
-__all__ = ["STREAM_WORDS", "PlannedStep", "Recorder", "record"]
+__all__ = ["STREAM_WORDS", "PlannedStep", "Recorder", "record", "step_named"]
 
 # Arguments of a call in a recipe that choose lists of frames; the rest are parameters of the step.
 STREAM_WORDS = ("stream", "instream", "outstream")
@@ -18,7 +19,15 @@ STREAM_WORDS = ("stream", "instream", "outstream")
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One call of a recipe."""
+    """One call of a recipe.
+
+    Attributes
+    ----------
+    name : str
+        Public name of the step.
+    arguments : dict of str to value
+        As written in the recipe.
+    """
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -30,19 +39,25 @@ class PlannedStep:
 
 
 class Recorder:
-    """Stands in for the runner and only notes the calls."""
+    """Stands in for the runner and only notes the calls.
+
+    Attributes
+    ----------
+    steps : list of PlannedStep
+        The calls so far.
+    streams : mapping of str to list
+        Every list of frames is empty here.
+    """
 
     def __init__(self) -> None:
         self.steps: list[PlannedStep] = []
+        self.streams: defaultdict[str, list[Any]] = defaultdict(list)
 
     def __getattr__(self, name: str) -> Callable[..., None]:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if name not in REGISTRY:
-            raise ParameterError(f"no step {name!r}{nearest(name, REGISTRY)}")
+        step = step_named(name)
 
         def note(**arguments: Any) -> None:
-            self.steps.append(PlannedStep(name, arguments))
+            self.steps.append(PlannedStep(step.name, arguments))
 
         return note
 
@@ -58,3 +73,20 @@ def record(recipe: Callable[[Any], None]) -> list[PlannedStep]:
     recorder = Recorder()
     recipe(recorder)
     return recorder.steps
+
+
+def step_named(name: str) -> Primitive:
+    """Look up the step that a recipe calls by attribute.
+
+    Raises
+    ------
+    ParameterError
+        No step has this name; the message tells the nearest.
+    AttributeError
+        The name is one of Python's own, which copying and pickling ask for.
+    """
+    if name.startswith("__"):
+        raise AttributeError(name)
+    if name not in REGISTRY:
+        raise ParameterError(f"no step {name!r}{nearest(name, REGISTRY)}")
+    return REGISTRY[name]

@@ -8,6 +8,7 @@ centres.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +56,7 @@ def draw_keyhole(
     red: bool,
     xshift: float = 0,
     yshift: float = 0,
+    margin: float = 0,
 ) -> NDArray[np.bool_]:
     """Draw the lit area.
 
@@ -73,6 +75,8 @@ def draw_keyhole(
         Whether the camera is a red one.
     xshift, yshift : float
         Moves the shape, pixels; the tilt of the bar keeps its pivot.
+    margin : float
+        Pixels along the edge that are left out; the edge of the real keyhole is soft.
 
     Returns
     -------
@@ -80,7 +84,18 @@ def draw_keyhole(
         True = lit.
     """
     outline = OutlineModel(shape, geometry, pixel_scale, wings, red).outline(centroid, xshift, yshift)
-    return _draw(shape, outline)
+    return _draw(shape, _shrunk(outline, margin))
+
+
+def _shrunk(outline: Outline, margin: float) -> Outline:
+    return replace(
+        outline,
+        left=outline.left + margin,
+        right=outline.right - margin,
+        half_width=outline.half_width - margin,
+        radius=outline.radius - margin,
+        outer=None if outline.outer is None else outline.outer - margin,
+    )
 
 
 def _draw(shape: tuple[int, int], outline: Outline) -> NDArray[np.bool_]:

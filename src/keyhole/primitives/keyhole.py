@@ -27,13 +27,15 @@ def expected_keyhole(frame: Frame, context: Context) -> ExpectedKeyhole | None:
     return context.instrument(frame).keyhole_expected(str(camera), has_wings(frame))
 
 
-def place_keyhole(frame: Frame, context: Context, *, xshift: int = 0, yshift: int = 0) -> NDArray[np.bool_] | None:
+def place_keyhole(frame: Frame, context: Context, *, xshift: int = 0, yshift: int = 0, margin: float = 0.0) -> NDArray[np.bool_] | None:
     """Draw the keyhole where the light of this frame shows it.
 
     Parameters
     ----------
     xshift, yshift : int
         Shift by the user, pixels, after placement.
+    margin : float
+        Pixels along the soft edge that count as not lit.
 
     Returns
     -------
@@ -73,4 +75,5 @@ def place_keyhole(frame: Frame, context: Context, *, xshift: int = 0, yshift: in
         red=red,
         xshift=xshift,
         yshift=yshift,
+        margin=margin,
     )

@@ -34,6 +34,7 @@ class AddIllumMaskParams(Params):
     illum_mask: str | None = Field(None, description="Accepted, has no effect: the keyhole is drawn from geometry")
     xshift: Shift = Field(0, description="Extra shift (pixels) of the keyhole mask in x, after placement")
     yshift: Shift = Field(0, description="Extra shift (pixels) of the keyhole mask in y, after placement")
+    margin: PixelRadius = Field(2.0, description="Pixels along the soft edge of the keyhole that are flagged too")
 
 
 class AddDQParams(AddIllumMaskParams):
@@ -99,7 +100,7 @@ def add_illum_mask(frames: list[Frame], params: AddIllumMaskParams, context: Con
 
 
 def _flag_unlit(frame: Frame, params: AddIllumMaskParams, context: Context) -> None:
-    lit = place_keyhole(frame, context, xshift=params.xshift, yshift=params.yshift)
+    lit = place_keyhole(frame, context, xshift=params.xshift, yshift=params.yshift, margin=params.margin)
     if lit is None:
         return
     mask = np.zeros(frame.data.shape, np.uint16) if frame.mask is None else frame.mask
