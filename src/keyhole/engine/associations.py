@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from keyhole.calibration import (
-    Config,
     Facts,
     Found,
     Missing,
@@ -17,132 +14,158 @@ from keyhole.calibration import (
     disagreements,
     facts_of,
     find_for_frames,
+    kind_of,
     open_stores,
     store_for_masters,
 )
+from keyhole.calibration.facts import required_tags
 from keyhole.engine.events import Caveat, EventSink, Note
 from keyhole.engine.inputs import InputSet
+from keyhole.engine.request import Association, Request
 from keyhole.errors import CalibrationError, SetupError
+from keyhole.headers import check_complete, read_headers
 
-if TYPE_CHECKING:
-    from keyhole.engine.run import Request
-
-__all__ = ["Association", "associate", "store_products"]
-
-_STORED_SUFFIXES = ("_dark", "_flat", "_bpm")
+__all__ = ["associate", "check_named", "store_products"]
 
 
-@dataclass(frozen=True)
-class Association:
-    """One master and the inputs it serves.
-
-    Attributes
-    ----------
-    kind : str
-        ``processed_dark`` and the like.
-    path : Path or None
-        The master; None: none was found and the run goes on without.
-    origin : str
-        Where it comes from.
-    reason : str
-        Why this one.
-    frames : list of str
-        Paths of the inputs.
-    warnings : list of str
-        Where it does not meet the rule in full.
-    """
-
-    kind: str
-    path: Path | None
-    origin: str
-    reason: str
-    frames: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-
-def associate(inputs: InputSet, needed: dict[str, bool], request: Request) -> list[Association]:
+def associate(
+    inputs: InputSet, needed: Mapping[str, bool], request: Request
+) -> tuple[list[Association], tuple[str, ...]]:
     """Choose a master of each needed kind for each input.
 
     Parameters
     ----------
     inputs : InputSet
         Inputs of the run.
-    needed : dict of str to bool
+    needed : mapping of str to bool
         Kind to whether the run cannot go on without.
     request : Request
         Masters given by hand, databases and mode.
 
+    Returns
+    -------
+    list of Association
+        Those given by hand first.
+    tuple of str
+        Why databases could not be asked, one sentence each.
+
     Raises
     ------
     CalibrationError
-        A required master is missing; the message explains the nearest misses.
+        A required master is missing; the message explains the nearest miss.
     SetupError
-        A configured database cannot be opened.
+        A configured database cannot be opened and something may depend on it.
     """
     facts = [facts_of(item.headers) for item in inputs.items]
-    paths = [str(item.path) for item in inputs.items]
-    chosen = [_by_hand(given, facts, paths) for kind in needed if (given := request.user_cals.get(kind)) is not None]
-    open_kinds = {kind: needed[kind] for kind in needed if request.user_cals.get(kind) is None}
-    stores, problem = _stores(request, open_kinds)
-    if problem is not None:
-        chosen.append(Association("database", None, "", problem, [], [problem]))
-    for kind, required in open_kinds.items():
+    paths = tuple(str(item.path) for item in inputs.items)
+    by_hand = {kind: given for kind in needed if (given := request.user_cals.get(kind)) is not None}
+    chosen = [_by_hand(given, facts, paths) for given in by_hand.values()]
+    wanted = {kind: required for kind, required in needed.items() if kind not in by_hand}
+    stores, problems = _stores(request, wanted) if wanted else ([], ())
+    for kind, required in wanted.items():
         answers = find_for_frames(stores, facts, kind)
         missing = [answer for answer in answers if isinstance(answer, Missing)]
         if missing and required:
             raise CalibrationError(_explain(missing))
         chosen += _grouped(kind, answers, paths)
+    return chosen, problems
+
+
+def check_named(named: Sequence[tuple[str, str]], inputs: InputSet) -> list[Association]:
+    """Check the masters that parameters of steps name, by their headers.
+
+    Parameters
+    ----------
+    named : sequence of (str, str)
+        Kind and file.
+    inputs : InputSet
+        Inputs of the run.
+
+    Raises
+    ------
+    InputError, DataError
+        A file is missing or damaged.
+    CalibrationError
+        A file is not of its kind.
+    """
+    frames = [facts_of(item.headers) for item in inputs.items]
+    paths = tuple(str(item.path) for item in inputs.items)
+    chosen = []
+    for kind, file in named:
+        facts = facts_of(check_complete(file))
+        if not required_tags(kind) <= facts.tags:
+            raise CalibrationError(
+                f"{file} is no processed {kind_of(kind)} (tags {' '.join(sorted(facts.tags))}); name another file"
+            )
+        doubts = disagreements(UserCal(kind, Path(file), facts), frames)
+        chosen.append(Association(kind, Path(file), "named by a parameter", "", paths, doubts))
     return chosen
 
 
-def _by_hand(given: UserCal, facts: Sequence[Facts], paths: list[str]) -> Association:
-    return Association(given.caltype, given.path, "given by hand", "", paths, list(disagreements(given, facts)))
+def _by_hand(given: UserCal, facts: Sequence[Facts], paths: tuple[str, ...]) -> Association:
+    return Association(given.caltype, given.path, "given by hand", "", paths, disagreements(given, facts))
 
 
-def _stores(request: Request, open_kinds: dict[str, bool]) -> tuple[list[Store], str | None]:
-    """Open the databases; a missing one is an error unless everything needed was given by hand."""
+def _stores(request: Request, wanted: Mapping[str, bool]) -> tuple[list[Store], tuple[str, ...]]:
+    """Open the databases that are asked.
+
+    A database that is not there stops the run if a master is required of it, or if nothing was given by hand
+    and even its folder is missing: then the configuration is wrong. Else the run goes on and says so.
+    """
     config = request.config
-    if config is None or not open_kinds:
-        return [], None
-    required = any(open_kinds.values())
-    folders = [d.path.parent for d in config.databases if d.path is not None]
-    lost = [folder for folder in folders if not folder.is_dir()]
-    if not required and (not lost or request.user_cals.by_type):
-        try:
-            return list(open_stores(config)), None
-        except SetupError as err:
-            return [], f"no calibration database was asked: {err}"
-    return list(open_stores(config)), None
+    if config is None:
+        return [], ()
+    try:
+        return list(open_stores(config)), ()
+    except SetupError as err:
+        folders = [database.path.parent for database in config.databases if database.path is not None]
+        misconfigured = not request.user_cals.by_type and not all(folder.is_dir() for folder in folders)
+        if misconfigured or any(wanted.values()):
+            raise
+        return [], (f"no calibration database was asked: {err}",)
 
 
-def _explain(missing: list[Missing]) -> str:
-    first = missing[0]
+def _explain(missing: Sequence[Missing]) -> str:
     more = f" ({len(missing)} frames are without)" if len(missing) > 1 else ""
-    return first.sentence + more
+    return missing[0].sentence + more
 
 
-def _grouped(kind: str, answers: Sequence[Found | Missing], paths: list[str]) -> list[Association]:
-    groups: dict[Path | None, Association] = {}
-    for answer, path in zip(answers, paths, strict=True):
-        if isinstance(answer, Missing):
-            why = "none fits" if answer.n_candidates else "none in the databases"
-            new = Association(kind, None, "", why, [], list(answer.warnings))
+def _grouped(kind: str, answers: Sequence[Found | Missing], paths: Sequence[str]) -> list[Association]:
+    """One association per master, in the order of the inputs."""
+    members: dict[Path | None, list[int]] = {}
+    for index, answer in enumerate(answers):
+        members.setdefault(answer.path if isinstance(answer, Found) else None, []).append(index)
+    groups = []
+    for path, indices in members.items():
+        first = answers[indices[0]]
+        notes = [note for i in indices if isinstance(found := answers[i], Found) for note in found.notes]
+        warnings = tuple(dict.fromkeys([*notes, *(text for i in indices for text in answers[i].warnings)]))
+        frames = tuple(paths[i] for i in indices)
+        if isinstance(first, Found):
+            groups.append(Association(kind, path, f"from {first.database}", first.reason, frames, warnings))
         else:
-            warnings = [*answer.notes, *answer.warnings]
-            new = Association(kind, answer.path, f"from {answer.database}", answer.reason, [], warnings)
-        group = groups.setdefault(new.path, new)
-        group.frames.append(path)
-    return list(groups.values())
+            why = "none fits" if first.n_candidates else "none in the databases"
+            groups.append(Association(kind, None, "", why, frames, warnings))
+    return groups
 
 
 def store_products(request: Request, outputs: Sequence[Path], emit: EventSink) -> None:
-    """Register new masters in the database that takes them by itself, if one is configured."""
-    masters = [path for path in outputs if path.stem.endswith(_STORED_SUFFIXES)]
-    config: Config | None = request.config
-    if config is None or not masters:
+    """Register new masters in the database that takes them by itself, if one is configured.
+
+    Parameters
+    ----------
+    request : Request
+        Its configuration names the databases.
+    outputs : sequence of Path
+        Products; those that are no masters are passed over.
+    emit : callable
+        Told what was registered, or why it was not: the product itself stands in any case.
+    """
+    if request.config is None:
         return
+    masters = [path for path in outputs if facts_of(read_headers(path)).caltype is not None]
     try:
-        store = store_for_masters(config)
+        store = store_for_masters(request.config) if masters else None
         if store is None:
             return
         for path in masters:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from keyhole.headers import Headers, check_complete, describe_extension, read_he
 
 __all__ = ["Input", "InputSet", "accept"]
 
-# What frames of one run must share, by kind: descriptor, how it is called, unit, and tolerance.
+# What frames of one run must share, by kind: descriptor, and what it is called in a message.
 _COMMON: dict[str, tuple[tuple[str, str], ...]] = {
     "dark": (
         ("array_name", "array"),
@@ -38,17 +38,42 @@ _COMMON: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "reduced image": (("camera", "camera"), ("filter_name", "filter")),
 }
-_TOLERANCE = 0.01  # seconds, facts on stacking darks
+# Exposure times within this many seconds are equal: the header has them to the hundredth.
+_TOLERANCE = 0.01
+_CALIBRATIONS = {"BPM": "bad-pixel mask", "DARK": "dark", "FLAT": "flat"}
+_FITS_SUFFIXES = (".fits", ".fit", ".fts", ".gz", ".bz2")
+# So many bytes tell text from anything else.
+_LIST_START = 4096
 
 
 @dataclass(frozen=True)
 class Input:
-    """One input file and what its headers say."""
+    """One input file and what its headers say.
+
+    Attributes
+    ----------
+    path : Path
+        As given.
+    headers : Headers
+        Its cards.
+    tags : frozenset of str
+        What the frame is.
+    kind : str
+        ``dark``, ``flat``, ``science image`` or ``reduced image``.
+    """
 
     path: Path
     headers: Headers
     tags: frozenset[str]
     kind: str
+
+    @property
+    def root(self) -> str:
+        """File name without FITS and compression endings."""
+        name = self.path.name
+        for ending in (".gz", ".bz2", ".fits"):
+            name = name.removesuffix(ending)
+        return name
 
     def describe(self, name: str, **options: Any) -> Any:
         """Answer a descriptor for the science extension."""
@@ -86,13 +111,12 @@ class InputSet:
         span = names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
         words = [f"{len(names)} {self.kind}{'s' if len(names) > 1 else ''}", span]
         if self.kind != "dark":
-            words.append(str(first.describe("filter_name", pretty=True)))
-            words.append(str(first.describe("camera", pretty=True)))
+            words += [first.describe("filter_name", pretty=True), first.describe("camera", pretty=True)]
         exposure, coadds = first.describe("exposure_time"), first.describe("coadds") or 1
         if exposure is not None:
             words.append(f"{exposure:g} s" + (f" ({coadds} x {exposure / coadds:g})" if coadds > 1 else ""))
-        words.append(str(first.describe("read_mode")))
-        return "  ".join(words)
+        words.append(first.describe("read_mode"))
+        return "  ".join(str(word) for word in words if word is not None)
 
 
 def accept(files: Sequence[str | Path], *, supported: Callable[[str], bool]) -> InputSet:
@@ -101,7 +125,7 @@ def accept(files: Sequence[str | Path], *, supported: Callable[[str], bool]) -> 
     Parameters
     ----------
     files : sequence of path
-        Input files; a file given twice is used once, with a warning.
+        Input files; a file given twice, or the same raw frame in two files, is used once, with a warning.
     supported : callable
         Tells whether an instrument, by name, is known.
 
@@ -115,27 +139,27 @@ def accept(files: Sequence[str | Path], *, supported: Callable[[str], bool]) -> 
     if not files:
         raise InputError("no input files; name FITS files or an @list")
     warnings: list[str] = []
-    items: list[Input] = []
-    seen: set[Path] = set()
-    for file in files:
-        path = Path(file)
+    items: dict[Path, Input] = {}
+    for path in map(Path, files):
         real = path.resolve()
-        if real in seen:
+        if real in items:
             warnings.append(f"{path.name} is given more than once; used once")
-            continue
-        seen.add(real)
-        items.append(_read(path, supported))
-    kinds = {item.kind: item for item in reversed(items)}
-    if len(kinds) > 1:
-        examples = ", ".join(f"{item.path.name} is a {kind}" for kind, item in reversed(kinds.items()))
-        raise InputError(f"the inputs do not belong in one run: {examples}; give one kind at a time")
-    kind = items[0].kind
-    _check_common(items, kind)
-    return InputSet(items, kind, warnings)
+        else:
+            items[real] = _read(path, supported)
+    _check_kinds(items.values())
+    chosen = _distinct(items.values(), warnings)
+    kind = chosen[0].kind
+    _check_common(chosen, kind)
+    return InputSet(chosen, kind, warnings)
 
 
 def _read(path: Path, supported: Callable[[str], bool]) -> Input:
-    headers = read_headers(path)
+    try:
+        headers = read_headers(path)
+    except DataError as err:
+        if _looks_like_list(path):
+            raise InputError(f"{path} is a text file, not FITS; if it lists files, write @{path}") from err
+        raise
     instrument = str(headers.primary.get("INSTRUME", "")).strip()
     if not instrument:
         raise DataError(f"{path}: the header names no instrument; leave the file out")
@@ -146,14 +170,52 @@ def _read(path: Path, supported: Callable[[str], bool]) -> Input:
     return Input(path, headers, found, _kind(path, found))
 
 
+def _looks_like_list(path: Path) -> bool:
+    """Whether a file that is not FITS was not meant to be one, but is text."""
+    if any(suffix.lower() in _FITS_SUFFIXES for suffix in path.suffixes):
+        return False
+    with path.open("rb") as stream:
+        start = stream.read(_LIST_START)
+    return bool(start.strip()) and start.isascii() and b"\0" not in start
+
+
+def _check_kinds(items: Iterable[Input]) -> None:
+    first_of: dict[str, Input] = {}
+    for item in items:
+        first_of.setdefault(item.kind, item)
+    if len(first_of) > 1:
+        examples = ", ".join(f"{item.path.name} is a {kind}" for kind, item in first_of.items())
+        raise InputError(f"the inputs do not belong in one run: {examples}; give one kind at a time")
+
+
+def _distinct(items: Iterable[Input], warnings: list[str]) -> list[Input]:
+    """Leave out raw frames that are there already under another name. Adds to `warnings`."""
+    chosen: list[Input] = []
+    by_name: dict[str, Input] = {}
+    for item in items:
+        # Names of products, skies and masters hang on the name of the raw frame.
+        first = by_name.setdefault(item.root, item) if item.kind != "reduced image" else item
+        if first is item:
+            chosen.append(item)
+        elif _exposure(first) == _exposure(item):
+            warnings.append(f"{item.path} is the same exposure as {first.path}; used once")
+        else:
+            raise InputError(f"{first.path} and {item.path} are different frames of one name; rename one of them")
+    return chosen
+
+
+def _exposure(item: Input) -> tuple[Any, ...]:
+    return item.describe("data_label"), item.describe("ut_datetime")
+
+
 def _kind(path: Path, found: frozenset[str]) -> str:
-    if "DARK" in found or "FLAT" in found or "BPM" in found:
-        kind = "dark" if "DARK" in found else "flat" if "FLAT" in found else "bad-pixel mask"
-        if "PROCESSED" in found:
-            raise InputError(f"{path}: this is a master {kind} already; give raw frames as input")
-        if kind == "flat" and "IMAGE" not in found:
-            raise InputError(f"{path}: a spectroscopic flat; only flats taken through the keyhole can be reduced")
-        return kind
+    kind = next((word for tag, word in _CALIBRATIONS.items() if tag in found), None)
+    if kind is not None and "PROCESSED" in found:
+        raise InputError(f"{path}: this is a master {kind} already; give raw frames as input")
+    if kind == "flat" and "IMAGE" not in found:
+        raise InputError(f"{path}: a spectroscopic flat; only flats taken through the keyhole can be reduced")
+    if kind in _COMMON:
+        return str(kind)
     if "IMAGE" not in found:
         what = "a spectrum" if "SPECT" in found else "neither image, dark nor flat"
         raise InputError(f"{path}: the frame is {what}; only keyhole images, darks and flats can be reduced")
@@ -162,7 +224,7 @@ def _kind(path: Path, found: frozenset[str]) -> str:
 
 def _check_common(items: list[Input], kind: str) -> None:
     first = items[0]
-    for name, words in _COMMON.get(kind, ()):
+    for name, words in _COMMON[kind]:
         reference = first.describe(name)
         for item in items[1:]:
             value = item.describe(name)

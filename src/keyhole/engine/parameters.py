@@ -191,9 +191,10 @@ def try_resolve(
     mistakes: list[str] = []
     switches = []
     for name in SWITCHES:
-        switch = _as_bool(merged.pop(name, False))
+        value = merged.pop(name, False)
+        switch = _as_bool(value)
         if switch is None:
-            mistakes.append(f"{typed.get(name, f'{step}:{name}')}: expected True or False")
+            mistakes.append(f"{typed.get(name, f'{step}:{name}')}={value}: expected True or False")
         switches.append(bool(switch))
     try:
         validated = model(**merged)

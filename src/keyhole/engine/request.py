@@ -1,0 +1,102 @@
+"""What a run is asked for, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from keyhole.calibration import Config, UserCals
+
+__all__ = ["Association", "Request", "Result"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to reduce, and how.
+
+    Attributes
+    ----------
+    files : sequence of path
+        Inputs; the first gives the name of the product.
+    recipe : str
+        Name of a recipe or a step; ``_default``: chosen by what the frames are.
+    mode : {'sq', 'ql', 'qa'}
+        ``sq`` stops where a calibration is missing, the others go on and say so.
+    settings : mapping
+        ``name`` or ``step:name`` to value; of two that concern the same parameter the later wins.
+    user_cals : UserCals
+        Masters given by hand.
+    suffix : str or None
+        Ending of the output names in place of the recipe's.
+    config : Config or None
+        Calibration databases; None: none is asked.
+    output_dir : Path
+        Where products go.
+    notes : tuple of str
+        Warnings from reading the request itself, told when the run starts.
+    """
+
+    files: Sequence[str | Path]
+    recipe: str = "_default"
+    mode: str = "sq"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    user_cals: UserCals = field(default_factory=lambda: UserCals({}))
+    suffix: str | None = None
+    config: Config | None = None
+    output_dir: Path = field(default_factory=Path)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Association:
+    """One master and the inputs it serves.
+
+    Attributes
+    ----------
+    kind : str
+        ``processed_dark`` and the like.
+    path : Path or None
+        The master; None: none was found and the run goes on without.
+    origin : str
+        Where it comes from.
+    reason : str
+        Why this one.
+    frames : tuple of str
+        Paths of the inputs.
+    warnings : tuple of str
+        Where it does not meet the rule in full.
+    """
+
+    kind: str
+    path: Path | None
+    origin: str
+    reason: str
+    frames: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run made.
+
+    Attributes
+    ----------
+    outputs : list of Path
+        Final products, the ones a user would go on with.
+    written : list of Path
+        All files written.
+    caveats : dict of str to int
+        Weaker ways taken, with the number of cases.
+    calibrations : list of Association
+        Masters used and where from.
+    seconds : float
+        Wall time.
+    """
+
+    outputs: list[Path]
+    written: list[Path]
+    caveats: dict[str, int]
+    calibrations: list[Association]
+    seconds: float
