@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-
 from tests_support import Playground, make_playground
 
 DARKS = [f"../playdata/N20120102S0{n}.fits" for n in range(538, 548)]
@@ -164,7 +163,9 @@ def test_unknown_recipe_step_and_parameter(here: Playground) -> None:
     ],
 )
 def test_value_out_of_range(here: Playground, setting: str, words: str) -> None:
-    refused(here, f"reduce {DARKS[0]} -p {setting}", words, setting.split(":")[-1].split("=")[0])
+    refused(
+        here, f"reduce {DARKS[0]} -p {setting}", words, setting.rsplit(":", maxsplit=1)[-1].split("=", maxsplit=1)[0]
+    )
 
 
 def test_all_mistakes_are_told_at_once(here: Playground) -> None:

@@ -86,6 +86,7 @@ def test_file_has_the_published_layout(tmp_path: Path) -> None:
 
 def test_product_opens_in_astrodata_and_converts_both_ways(tmp_path: Path) -> None:
     import astrodata
+
     import gemini_instruments  # noqa: F401
 
     frame = small_frame()

@@ -133,17 +133,30 @@ def test_frames_of_noise_alone_keep_their_commanded_shifts():
     assert kept > 0.8 * total
 
 
-def test_frame_without_sources_keeps_its_commanded_shift_and_says_so():
+def test_frame_without_sources_takes_what_the_others_tell_about_the_reference_and_says_so():
     lists, commanded, true = night(seed=10)
     lists[4] = SourceList([], [], [])
     lists[5] = SourceList([np.nan], [3.0], [1.0])
     found = register(lists, commanded + 100.0, search_radius=SEARCH, match_radius=MATCH)
+    others = [i for i in range(12) if i not in (4, 5)]
+    common = np.median((found.shifts - commanded + commanded[0])[others], axis=0)
     for i in (4, 5):
         assert found.frames[i].method == "offsets"
         assert found.frames[i].n_matched == 0
-        np.testing.assert_allclose(found.shifts[i], commanded[i] - commanded[0])
-    others = [i for i in range(12) if i not in (4, 5)]
+        np.testing.assert_allclose(found.shifts[i], commanded[i] - commanded[0] + common)
     assert np.abs(found.shifts[others] - true[others]).max() < 0.1
+
+
+@pytest.mark.parametrize("jumped", [0, 6])
+def test_frame_that_jumped_out_of_the_search_is_found_further_away(jumped):
+    lists, commanded, true = night(seed=12)
+    lists[jumped] = SourceList(lists[jumped].x + 11.0, lists[jumped].y - 12.0, lists[jumped].flux)
+    true[jumped] += (11.0, -12.0)
+    lost = register(lists, commanded, search_radius=SEARCH, match_radius=MATCH)
+    found = register(lists, commanded, search_radius=SEARCH, match_radius=MATCH, jump_radius=4 * SEARCH)
+    assert any(frame.method == "offsets" for frame in lost.frames)
+    assert all(frame.method == "sources" for frame in found.frames)
+    assert rms(found, true - true[0]) < 0.03
 
 
 def test_reference_without_sources_does_not_spoil_the_others():

@@ -1,10 +1,11 @@
-"""The published word order: inputs may stand after options that take several values."""
+"""The published ways to write a command line: inputs anywhere, and lists that hold options."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
-__all__ = ["regroup"]
+__all__ = ["inline_options", "regroup"]
 
 _TAKES: dict[str, Callable[[str], bool]] = {
     "--param": lambda word: "=" in word,
@@ -14,44 +15,105 @@ _TAKES: dict[str, Callable[[str], bool]] = {
 _SHORT = {"-p": "--param"}
 
 
-def regroup(argv: list[str]) -> list[str]:
-    """Move inputs that follow a value of ``-p``, ``--user_cal`` or ``--upload`` to the front.
+def regroup(argv: Iterable[str]) -> list[str]:
+    """Give each value of ``-p``, ``--user_cal`` and ``--upload`` an option of its own.
 
-    The first word after such an option always belongs to it, so that a forgotten type or ``=`` is noticed and
-    not taken for an input.
+    Such an option takes the words behind it as long as they look like its values; what follows is an input
+    again. The first word always belongs to the option, so that a forgotten type or ``=`` is noticed and not
+    taken for an input.
 
     Parameters
     ----------
-    argv : list of str
+    argv : iterable of str
         Words of the command line.
 
     Returns
     -------
     list of str
-        The same words, inputs first.
+        The same words in the same order, with ``-p a=1 b=2 x.fits`` written as
+        ``--param=a=1 --param=b=2 x.fits``.
     """
-    inputs: list[str] = []
-    rest: list[str] = []
+    words: list[str] = []
     option: str | None = None
-    first = False
+    waiting = False
     for word in argv:
-        if word.startswith("-") and len(word) > 1:
-            option, first = _long_name(word), True
-            rest.append(word)
-        elif option is not None and (first or (_TAKES[option](word) and not word.startswith("@"))):
-            rest.append(word)
-            first = False
-        elif option is not None:
-            inputs.append(word)
+        if _is_option(word):
+            if waiting and option is not None:
+                words.append(option)
+            option = _with_several_values(word)
+            waiting = option is not None
+            if option is None:
+                words.append(word)
+        elif option is not None and (waiting or (_TAKES[option](word) and not word.startswith("@"))):
+            words.append(f"{option}={word}")
+            waiting = False
         else:
-            rest.append(word)
-    return inputs + rest
+            option = None
+            words.append(word)
+    if waiting and option is not None:
+        words.append(option)
+    return words
 
 
-def _long_name(word: str) -> str | None:
+def inline_options(argv: Iterable[str]) -> list[str]:
+    """Replace each ``@file`` that holds options by the words in it.
+
+    A list that holds nothing but file names stays as it is, for `keyhole.selection` to read, unless it stands
+    directly behind an option that takes several values. What stands behind a ``#`` is a comment.
+
+    Parameters
+    ----------
+    argv : iterable of str
+        Words of the command line.
+
+    Returns
+    -------
+    list of str
+        Words without lists of options.
+    """
+    return _inlined(argv, ())
+
+
+def _inlined(argv: Iterable[str], parents: tuple[Path, ...]) -> list[str]:
+    words: list[str] = []
+    before = ""
+    for word in argv:
+        held = _words_in(word, parents) if word.startswith("@") else []
+        if any(_is_option(item) for item in held) or (held and _with_several_values(before)):
+            words += _inlined(held, (*parents, Path(word[1:]).resolve()))
+        else:
+            words.append(word)
+        before = word
+    return words
+
+
+def _words_in(word: str, parents: tuple[Path, ...]) -> list[str]:
+    """Words of a list; none if it cannot be read or contains itself, which is told when it is read as a list."""
+    path = Path(word[1:])
+    if path.resolve() in parents:
+        return []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    words: list[str] = []
+    for line in lines:
+        for item in line.split():
+            if item.startswith("#"):
+                break
+            words.append(item)
+    return words
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("-") and len(word) > 1
+
+
+def _with_several_values(word: str) -> str | None:
+    """The long name of an option with several values, also if abbreviated; None for any other word."""
     if word in _SHORT:
         return _SHORT[word]
-    if "=" in word or len(word) < len("--u"):
+    if not word.startswith("--") or len(word) < len("--x"):
         return None
-    matches = [name for name in _TAKES if name.startswith(word)] if word.startswith("--") else []
+    matches = [name for name in _TAKES if name.startswith(word)]
     return matches[0] if len(matches) == 1 else None

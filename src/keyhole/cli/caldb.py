@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyhole.cli.common import guarded
-from keyhole.errors import CalibrationError, DataError, InputError, KeyholeError, SetupError
+from keyhole.errors import CalibrationError, DataError, InputError, KeyholeError
 
 if TYPE_CHECKING:
     from keyhole.calibration import CalibrationStore, Config
@@ -25,7 +25,6 @@ examples:
   caldb list                                 what is registered
   caldb remove N20120102S0538_dark.fits      forget it; its file stays where it is
 """
-_FITS_ENDINGS = (".fits", ".fits.gz", ".fits.bz2")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -82,17 +81,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _init(options: argparse.Namespace) -> int:
-    for store in _stores(options, "init"):
-        folder = Path(store.location).parent
-        if "://" not in store.location and not folder.exists():
-            try:
-                folder.mkdir()
-            except OSError as error:
-                raise SetupError(
-                    f"the folder {folder} for the calibration database cannot be made ({error.strerror}); "
-                    "make it first, or choose another one"
-                ) from error
-        if store.create(wipe=options.wipe):
+    from keyhole.calibration import service
+
+    for store in _stores(options):
+        if service.make(store, wipe=options.wipe):
             print(f"{'Emptied' if options.wipe else 'Made'} the calibration database {store.location}")
         else:
             print(f"The calibration database {store.location} is already there and is kept; use -w to empty it")
@@ -100,9 +92,10 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _add(options: argparse.Namespace) -> int:
-    store = _stores(options, "add")[0]
+    store = _store(options)
     code = left_out = 0
-    if not store.exists and _may_make(options):
+    # A database is made without ``caldb init`` only where nothing was configured.
+    if not store.exists and _configuration(options).implicit:
         store.create()
         print(f"Made the calibration database {store.location}")
     for file, explicit in _files(options.files):
@@ -124,7 +117,7 @@ def _add(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    for store in _stores(options, "list"):
+    for store in _stores(options):
         entries = store.entries()
         print(f"Database: {store.location}")
         width = max([30, *(len(entry.name) for entry in entries)])
@@ -138,80 +131,57 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _remove(options: argparse.Namespace) -> int:
-    store = _stores(options, "remove")[0]
+    from keyhole.calibration import service
+
+    store = _store(options)
     code = 0
     for name in options.files:
-        removed = store.remove(name)
-        for entry in removed:
-            print(f"Forgot {entry.name}; the file {entry.path} is untouched")
-        if not removed:
-            _report(InputError(f"{Path(name).name} is not in {store.location}; see what is there with: caldb list"))
-            code = InputError.exit_code
+        try:
+            for entry in service.remove(store, name):
+                print(f"Forgot {entry.name}; the file {entry.path} is untouched")
+        except InputError as error:
+            code = _report(error)
     return code
 
 
 def _config(options: argparse.Namespace) -> int:
-    config = _configuration(options)
-    print(f"Configuration: {config.source or 'none'}")
-    if config.standalone is not None:
-        print(f"Standalone: {config.standalone}")
-    for database in config.databases:
-        state = (
-            "" if database.path is None or database.path.exists() else "  (does not exist; make it with: caldb init)"
-        )
-        print(f"Database: {database.location}{state}")
-        print(f"  Get: {'yes' if database.get else 'no'}  Store: {'yes' if database.store else 'no'}")
-    for note in config.notes:
-        print(note)
-    if config.implicit:
-        print("No configuration file: the database of the current folder is used, and made on first use")
-    elif not config.databases:
-        print("No database is named there; add a line 'databases = PATH get store' below [calibs]")
+    from keyhole.calibration import service
+
+    print("\n".join(service.explain_config(_configuration(options))))
     return 0
 
 
 def _configuration(options: argparse.Namespace) -> Config:
-    from keyhole.calibration.config import load_config
+    from keyhole.calibration import Config, Database, database_file, load_config
 
+    if options.database is not None:
+        return Config((Database(database_file(options.database), get=True, store=True),), source=None)
     return load_config(options.config)
 
 
-def _may_make(options: argparse.Namespace) -> bool:
-    """Whether a database may be made without ``caldb init``: only where nothing was configured."""
-    return options.database is None and _configuration(options).implicit
-
-
-def _stores(options: argparse.Namespace, action: str) -> Sequence[CalibrationStore]:
-    from keyhole.calibration.config import database_file
+def _stores(options: argparse.Namespace) -> list[CalibrationStore]:
+    from keyhole.calibration.service import require_databases
     from keyhole.calibration.store import CalibrationStore
 
-    if options.database is not None:
-        return [CalibrationStore(database_file(options.database))]
-    config = _configuration(options)
-    databases = config.databases
-    if not databases:
-        raise SetupError(
-            f"{config.source} names no calibration database; "
-            "add a line 'databases = PATH get store' below [calibs], or give one with -d"
-        )
-    if len(databases) > 1 and action in {"add", "remove"}:
-        databases = tuple(database for database in databases if database.store)
-        if len(databases) != 1:
-            raise SetupError(f"{config.source} names several databases; say with -d which one to change")
-    return [CalibrationStore(database.location) for database in databases]
+    return [CalibrationStore(database.location) for database in require_databases(_configuration(options))]
+
+
+def _store(options: argparse.Namespace) -> CalibrationStore:
+    from keyhole.calibration.service import store_to_change
+
+    return store_to_change(_configuration(options))
 
 
 def _files(words: Sequence[str]) -> Iterator[tuple[str, bool]]:
     """The files to add, and whether each was named itself instead of the folder it is in."""
+    from keyhole.calibration.service import fits_files_below
     from keyhole.selection.lists import expand
 
     for word in expand(words).files:
-        if not Path(word).is_dir():
+        if Path(word).is_dir():
+            yield from ((str(path), False) for path in fits_files_below(word))
+        else:
             yield word, True
-            continue
-        for path in sorted(Path(word).rglob("*.fits*")):
-            if path.name.endswith(_FITS_ENDINGS) and path.is_file():
-                yield str(path), False
 
 
 def _report(error: KeyholeError) -> int:

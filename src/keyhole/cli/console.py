@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import textwrap
 from pathlib import Path
 from typing import TextIO
 
@@ -23,24 +24,33 @@ from keyhole.engine.events import (
 )
 from keyhole.errors import KeyholeError, SetupError
 
-__all__ = ["Console", "LogFile"]
+__all__ = ["Console", "EventLog", "LogFile", "file_handler"]
 
 _WIDTH = 80
+_MOST_LINES = 40
+# A step with more notes than this has one per frame; the log file has them.
 _MOST_NOTES = 2
+# Lines kept free for what follows the last step: products, registration, the end.
+_CLOSING_LINES = 4
 _BAR = 30
 
 
 class Console:
     """The account of a run on the screen: what came in, progress, what was used, what was written.
 
+    No line is longer than 80 columns unless a word is. The account stays within 40 lines: where notes would
+    not fit any more they are left to the log file, and the last line says how many.
+
     Parameters
     ----------
-    out, err : text streams
-        Account, and warnings and errors.
+    out, err : text streams, optional
+        Account, and warnings and progress; by default those of the process.
     quiet : bool
         Only warnings and errors.
     verbose : bool
-        All notes of each step.
+        All notes of each step, however long the account becomes.
+    elsewhere : str
+        Where the notes are that were left out.
     """
 
     def __init__(
@@ -50,14 +60,19 @@ class Console:
         err: TextIO | None = None,
         quiet: bool = False,
         verbose: bool = False,
+        elsewhere: str = "in the log file",
     ) -> None:
+        self._elsewhere = elsewhere
         self._out = out if out is not None else sys.stdout
         self._err = err if err is not None else sys.stderr
         self._quiet = quiet
         self._verbose = verbose
         self._live = not quiet and self._err.isatty()
         self._step = ""
-        self._quiet_steps: list[StepFinished] = []
+        self._lines = 0
+        self._left_out = 0
+        # Steps with nothing to tell share a line, which is printed before the next one that has.
+        self._silent_steps: list[StepFinished] = []
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
@@ -75,25 +90,35 @@ class Console:
             case StepFinished():
                 self._finished(event)
             case Caveat():
-                self._clear()
-                times = f" ({event.count} frames)" if event.count > 1 else ""
-                print(_wrap(f"warning: {event.text}{times}"), file=self._err, flush=True)
+                self._warn(event)
             case Note():
                 self._say(event.text)
             case ProductWritten():
                 self._say(f"wrote {event.path}")
             case RunFinished():
-                self._say(f"done in {event.seconds:.1f} s")
+                more = f"; {self._left_out} more notes {self._elsewhere}" if self._left_out else ""
+                self._say(f"done in {event.seconds:.1f} s{more}")
             case RunFailed():
                 self._clear()
-                if not self._quiet:
-                    self._tell_quiet_steps()
+                self._tell_silent_steps()
+
+    def _print(self, text: str, *, indent: str = "         ") -> None:
+        lines = _wrapped(text, indent)
+        self._lines += len(lines)
+        print("\n".join(lines), file=self._out, flush=True)
 
     def _say(self, text: str) -> None:
         if not self._quiet:
             self._clear()
-            self._tell_quiet_steps()
-            print(_wrap(text), file=self._out, flush=True)
+            self._tell_silent_steps()
+            self._print(text)
+
+    def _warn(self, event: Caveat) -> None:
+        self._clear()
+        times = f" ({event.count} frames)" if event.count > 1 else ""
+        lines = _wrapped(f"warning: {event.text}{times}", "         ")
+        self._lines += len(lines)
+        print("\n".join(lines), file=self._err, flush=True)
 
     def _calibration(self, event: CalibrationChosen) -> None:
         kind = event.kind.removeprefix("processed_")
@@ -107,30 +132,35 @@ class Console:
         self._clear()
         if self._quiet:
             return
-        notes = list(event.notes)
-        shown = notes if self._verbose or len(notes) <= _MOST_NOTES else []
-        if not shown and not event.skipped and not self._verbose:
-            self._quiet_steps.append(event)
-            return
-        self._tell_quiet_steps()
+        lines = self._lines_for(event)
+        # Every step to come may take a line, and so may the silent ones before this.
+        reserve = event.total - event.number + _CLOSING_LINES + len(self._silent_steps)
+        fits = self._verbose or (len(event.notes) <= _MOST_NOTES and self._lines + len(lines) + reserve <= _MOST_LINES)
+        if not fits:
+            self._left_out += len(event.notes)
+        if self._verbose or event.skipped or (fits and event.notes):
+            self._tell_silent_steps()
+            shown = lines if fits else lines[:1]
+            self._lines += len(shown)
+            print("\n".join(shown), file=self._out, flush=True)
+        else:
+            self._silent_steps.append(event)
+
+    def _lines_for(self, event: StepFinished) -> list[str]:
+        """The lines of a step: a single short note stands behind the name, others below."""
         head = f"{event.number:2d}/{event.total} {event.name:22s} {event.seconds:5.1f} s"
         if event.skipped:
             head += "  skipped"
-        if len(shown) == 1 and len(head) + len(shown[0]) + 2 <= _WIDTH:
-            print(f"{head}  {shown[0]}", file=self._out, flush=True)
-            return
-        print(head, file=self._out, flush=True)
-        for note in shown:
-            print(_wrap(f"      {note}", indent="        "), file=self._out, flush=True)
+        if len(event.notes) == 1 and len(head) + len(event.notes[0]) + 2 <= _WIDTH:
+            return [f"{head}  {event.notes[0]}"]
+        return [head, *(line for note in event.notes for line in _wrapped(f"      {note}", "        "))]
 
-    def _tell_quiet_steps(self) -> None:
-        """Steps with nothing to tell share a line."""
-        steps, self._quiet_steps = self._quiet_steps, []
-        if steps:
+    def _tell_silent_steps(self) -> None:
+        steps, self._silent_steps = self._silent_steps, []
+        if steps and not self._quiet:
             names = ", ".join(step.name for step in steps)
             seconds = sum(step.seconds for step in steps)
-            text = f"{steps[0].number:2d}/{steps[0].total} {names}  {seconds:.1f} s"
-            print(_wrap(text, indent="      "), file=self._out, flush=True)
+            self._print(f"{steps[0].number:2d}/{steps[0].total} {names:22s} {seconds:5.1f} s", indent="      ")
 
     def _bar(self, done: int, total: int) -> None:
         if self._live:
@@ -143,12 +173,10 @@ class Console:
             print("\r\x1b[2K", end="", file=self._err, flush=True)
 
 
-def _wrap(text: str, indent: str = "         ") -> str:
+def _wrapped(text: str, indent: str) -> list[str]:
     """Break a long line at blanks for 80 columns; a path is never broken."""
-    import textwrap
-
     lead = text[: len(text) - len(text.lstrip())]
-    return textwrap.fill(
+    return textwrap.wrap(
         text.strip(),
         _WIDTH,
         initial_indent=lead,
@@ -158,27 +186,17 @@ def _wrap(text: str, indent: str = "         ") -> str:
     )
 
 
-class LogFile:
-    """Everything that happens, appended to a log file.
+class EventLog:
+    """Everything that happens, as records of a logger.
 
-    Raises
-    ------
-    SetupError
-        The file cannot be opened.
+    Parameters
+    ----------
+    logger : logging.Logger
+        Its handlers get the records. Not configured here.
     """
 
-    def __init__(self, path: Path, *, debug: bool = False) -> None:
-        try:
-            self._handler = logging.FileHandler(path, mode="a", encoding="utf-8")
-        except OSError as err:
-            raise SetupError(
-                f"log file {path} cannot be written ({err.strerror}); choose another with --logfile"
-            ) from err
-        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s - %(message)s", "%Y-%m-%d %H:%M:%S"))
-        self._logger = logging.getLogger("keyhole")
-        self._logger.addHandler(self._handler)
-        self._logger.setLevel(logging.DEBUG if debug else logging.INFO)
-        self._logger.propagate = False
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
 
     def __call__(self, event: Event) -> None:
         """Write one event."""
@@ -193,31 +211,85 @@ class LogFile:
                 log.info("%s: %s  %s %s", event.kind, event.path, event.origin, event.reason)
                 log.info("   for %s", ", ".join(Path(f).name for f in event.frames))
             case StepStarted():
-                log.info("PRIMITIVE: %s (%d frames)", event.name, event.n_frames)
+                log.info("PRIMITIVE: %s (frames: %d)", event.name, event.n_frames)
                 log.info("   %s", ", ".join(f"{k}={v}" for k, v in event.parameters.items()))
+            case Progress():
+                log.debug("   %d of %d", event.done, event.total)
             case StepFinished():
                 for note in event.notes:
                     log.info("   %s", note)
-                log.info("   %.2f s", event.seconds)
+                log.info("   %s%.2f s", "skipped, " if event.skipped else "", event.seconds)
             case Caveat():
                 log.warning("%s (%d)", event.text, event.count)
             case Note():
-                log.info(event.text)
+                log.info("%s", event.text)
             case ProductWritten():
                 log.info("wrote %s", event.path)
             case RunFinished():
                 log.info("done in %.1f s; outputs: %s", event.seconds, ", ".join(event.outputs))
             case RunFailed():
-                where = f" in {event.step}" if event.step else ""
-                known = isinstance(event.error, (KeyholeError, KeyboardInterrupt))
-                log.error(
-                    "failed%s: %s",
-                    where,
-                    event.error or "interrupted",
-                    exc_info=None if known else event.error,
-                )
+                self._failed(event)
+
+    def _failed(self, event: RunFailed) -> None:
+        where = f" in {event.step}" if event.step else ""
+        known = isinstance(event.error, (KeyholeError, KeyboardInterrupt))
+        words = str(event.error) or ("interrupted" if known else type(event.error).__name__)
+        self._logger.error("failed%s: %s", where, words, exc_info=None if known else event.error)
+
+
+class LogFile(EventLog):
+    """Everything that happens, appended to a log file; also what the modules of the package log meanwhile.
+
+    Parameters
+    ----------
+    path : Path
+        Log file; made if it does not exist.
+    debug : bool
+        Also what is meant for debugging.
+
+    Raises
+    ------
+    SetupError
+        The file cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, debug: bool = False) -> None:
+        self._handler = file_handler(path)
+        # A logger of its own, which no name leads to: two runs at once do not write into each other's file,
+        # and nothing reaches the handlers of the program around.
+        logger = logging.Logger("keyhole.run", logging.DEBUG if debug else logging.INFO)
+        logger.addHandler(self._handler)
+        logging.getLogger("keyhole").addHandler(self._handler)
+        super().__init__(logger)
 
     def close(self) -> None:
         """Release the file."""
-        self._logger.removeHandler(self._handler)
+        logging.getLogger("keyhole").removeHandler(self._handler)
         self._handler.close()
+
+
+def file_handler(path: Path, *, mode: str = "a") -> logging.FileHandler:
+    """Open a log file.
+
+    Raises
+    ------
+    SetupError
+        The file cannot be opened.
+    """
+    try:
+        handler = _Handler(path, mode=mode, encoding="utf-8")
+    except OSError as err:
+        raise SetupError(f"log file {path} cannot be written ({err.strerror}); choose another with --logfile") from err
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-8s - %(message)s", "%Y-%m-%d %H:%M:%S"))
+    return handler
+
+
+class _Handler(logging.FileHandler):
+    """A log file whose disk is full is one warning, not a traceback for every line."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (name given by logging)
+        if not self._told:
+            self._told = True
+            print(f"warning: log file {self.baseFilename} cannot be written any more", file=sys.stderr)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from keyhole.cli.common import guarded
 from keyhole.errors import DataError, SetupError
-from keyhole.selection import gather, select
+from keyhole.selection import gather, list_header, select
 
 __all__ = ["main"]
 
@@ -96,13 +96,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _write_list(path: Path, chosen: Sequence[str], options: argparse.Namespace) -> None:
-    lines = [
-        f"# Tags: {options.tags or None}",
-        f"# Excluded tags: {options.xtags or None}",
-        # A line break in the expression must not end the comment.
-        f"# Expression: {' '.join(options.expr.split()) if options.expr else None}",
-        *chosen,
-    ]
+    lines = [*list_header(options.tags, options.xtags, options.expr), *chosen]
     if path.is_dir():
         raise SetupError(f"the list {path} cannot be written: it is a folder; give a file name with -o")
     draft = path.with_name(f".{path.name}.{os.getpid()}.new")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,13 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Draw; returns the exit code."""
+    """Draw; returns the exit code.
+
+    Raises
+    ------
+    SetupError
+        The picture cannot be written; nothing half-written is left.
+    """
     import numpy as np
 
     from keyhole.frames import read_frame
@@ -30,14 +38,28 @@ def run(options: argparse.Namespace) -> int:
 
     frame = read_frame(options.product)
     usable = np.ones(frame.data.shape, bool) if frame.mask is None else bits.usable(frame.mask)
-    scale = float(frame.describe("pixel_scale") or 1.0)
+    scale = frame.describe("pixel_scale")
     picture = picture_of(frame.data, usable, pixel_scale=scale, zoom=options.zoom)
-    output = options.output or options.product.with_suffix(".png")
-    try:
-        temporary = output.with_name(f".{output.name}.part")
-        temporary.write_bytes(png_bytes(picture.rgb))
-        temporary.replace(output)
-    except OSError as err:
-        raise SetupError(f"{output} cannot be written ({err.strerror}); choose another place with -o") from err
-    print(f"wrote {output} (scale bar {picture.bar_arcsec:g} arcsec)")
+    output = options.output or options.product.with_name(_png_name(options.product.name))
+    _write(output, png_bytes(picture.rgb))
+    bar = "" if picture.bar_arcsec is None else f" (scale bar {picture.bar_arcsec:g} arcsec)"
+    print(f"wrote {output}{bar}")
     return 0
+
+
+def _png_name(name: str) -> str:
+    for ending in (".gz", ".bz2", ".fits"):
+        name = name.removesuffix(ending)
+    return f"{name}.png"
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as err:
+        raise SetupError(f"{path} cannot be written ({err.strerror}); choose another place with -o") from err
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -12,10 +12,12 @@ from keyhole.cli.common import guarded
 
 if TYPE_CHECKING:
     from keyhole.calibration import Config
+    from keyhole.engine import Event, Request
 
 __all__ = ["main", "make_parser"]
 
 _KINDS_OF_UPLOAD = ("metrics", "calibs", "science")
+_WITHOUT_EFFECT = ("adpkg", "drpkg", "upload")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -25,55 +27,54 @@ def make_parser() -> argparse.ArgumentParser:
         description="Reduce GNIRS keyhole frames: darks and flats to masters, science to one stacked image.",
         epilog="Example: reduce @target.lis --user_cal processed_dark:N20120102S0538_dark.fits",
     )
+    parser.add_argument("files", nargs="*", metavar="fitsfile", help="FITS files (.fits, .gz, .bz2) or @lists of them")
+    _add_what_to_do(parser)
+    _add_how_to_tell(parser)
+    return parser
+
+
+def _add_what_to_do(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "files",
-        nargs="*",
-        metavar="fitsfile",
-        help="FITS files (.fits, .fits.gz, .fits.bz2) or @lists of them",
-    )
-    add("-v", "--version", action="version", version=f"reduce (Keyhole) {__version__}")
-    add("-d", "--displayflags", action="store_true", help="show how the command line was understood, and end")
     add(
         "-p",
         "--param",
-        nargs="+",
-        action="extend",
         default=[],
         metavar="NAME=VALUE",
         help="parameters of steps: name=value or step:name=value",
+        nargs="+",
+        action="extend",
     )
+    add("-r", "--recipe", default="_default", metavar="NAME", help="recipe or single step (default: by the frames)")
     add("--qa", dest="mode", action="store_const", const="qa", help="mode for a quick judgement of quality")
-    add(
-        "--ql",
-        dest="mode",
-        action="store_const",
-        const="ql",
-        help="quick-look mode: missing masters are no error",
-    )
-    add(
-        "-r",
-        "--recipe",
-        default="_default",
-        metavar="NAME",
-        help="recipe or single step (default: by what the frames are)",
-    )
+    add("--ql", dest="mode", action="store_const", const="ql", help="quick-look mode: missing masters are no error")
+    parser.set_defaults(mode="sq")
     add("--suffix", default=None, metavar="TEXT", help="ending of the output names")
     add(
         "--user_cal",
-        nargs="+",
-        action="extend",
         default=[],
         metavar="TYPE:FILE",
         help="masters given by hand, such as processed_dark:FILE",
+        nargs="+",
+        action="extend",
     )
     add("-c", "--config", default=None, metavar="FILE", help="configuration file of the calibration databases")
+    add("--local_db_dir", default=None, metavar="DIR", help="calibration database, in place of the configured one")
+    add("--adpkg", default=None, metavar="NAME", help="accepted for compatibility; has no effect")
+    add("--drpkg", default=None, metavar="NAME", help="accepted for compatibility; has no effect")
     add(
-        "--local_db_dir",
-        default=None,
-        metavar="DIR",
-        help="folder of the calibration database, in place of the configured one",
+        "--upload",
+        choices=_KINDS_OF_UPLOAD,
+        metavar="KIND",
+        help="accepted for compatibility; nothing is uploaded",
+        nargs="+",
+        action="extend",
     )
+
+
+def _add_how_to_tell(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-v", "--version", action="version", version=f"reduce (Keyhole) {__version__}")
+    add("-d", "--displayflags", action="store_true", help="show how the command line was understood, and end")
     add("--logfile", default="reduce.log", metavar="NAME", help="log file, appended (default: reduce.log)")
     add(
         "--logmode",
@@ -81,66 +82,72 @@ def make_parser() -> argparse.ArgumentParser:
         choices=("standard", "quiet", "verbose", "debug"),
         help="how much is shown",
     )
-    add("--adpkg", default=None, metavar="NAME", help="accepted for compatibility; has no effect")
-    add("--drpkg", default=None, metavar="NAME", help="accepted for compatibility; has no effect")
-    add(
-        "--upload",
-        nargs="+",
-        default=None,
-        choices=_KINDS_OF_UPLOAD,
-        metavar="KIND",
-        help="accepted for compatibility; nothing is uploaded",
-    )
-    parser.set_defaults(mode="sq")
-    return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit code."""
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Arguments without the program name; by default those of the process.
+
+    Returns
+    -------
+    int
+        Exit code: 0, or that of the error.
+    """
     return guarded(lambda: _reduce(sys.argv[1:] if argv is None else argv))
 
 
 def _reduce(argv: list[str]) -> int:
-    from keyhole.cli.arguments import regroup  # keeps --help quick
+    from keyhole.cli.arguments import inline_options, regroup  # keeps --help quick
 
-    parser = make_parser()
-    options = parser.parse_args(regroup(argv))
+    options = make_parser().parse_intermixed_args(regroup(inline_options(argv)))
     # The engine loads numpy and astropy; --help and --version do not need them.
-    from keyhole.calibration import parse_user_cals
     from keyhole.cli.console import Console, LogFile
-    from keyhole.engine import Request, run
-    from keyhole.engine.parameters import parse_settings
-    from keyhole.selection import expand
+    from keyhole.engine import run
 
-    selection = expand(options.files)
-    request = Request(
+    request = _request(options)
+    if options.displayflags:
+        _display(request)
+        return 0
+    console = Console(quiet=options.logmode == "quiet", verbose=options.logmode in ("verbose", "debug"))
+    log = LogFile(Path(options.logfile), debug=options.logmode == "debug")
+
+    def emit(event: Event) -> None:
+        log(event)
+        console(event)
+
+    try:
+        run(request, emit)
+    finally:
+        log.close()
+    return 0
+
+
+def _request(options: argparse.Namespace) -> Request:
+    from keyhole.calibration import parse_user_cals
+    from keyhole.engine import Request
+    from keyhole.engine.parameters import parse_settings
+    from keyhole.selection import gather
+
+    selection = gather(options.files)
+    config = _configuration(options)
+    return Request(
         files=selection.files,
         recipe=options.recipe,
         mode=options.mode,
         settings=parse_settings(options.param),
         user_cals=parse_user_cals(options.user_cal),
         suffix=options.suffix,
-        config=_configuration(options),
-        notes=tuple(f"{Path(f).name} is given more than once; used once" for f in selection.duplicates),
+        config=config,
+        notes=(
+            *(f"--{name} has no effect in Keyhole" for name in _WITHOUT_EFFECT if getattr(options, name)),
+            *(f"{Path(name).name} is given more than once; used once" for name in dict.fromkeys(selection.duplicates)),
+            *config.notes,
+        ),
     )
-    if options.displayflags:
-        _display(request)
-        return 0
-    console = Console(quiet=options.logmode == "quiet", verbose=options.logmode in ("verbose", "debug"))
-    log = LogFile(Path(options.logfile), debug=options.logmode == "debug")
-    try:
-
-        def emit(event: object) -> None:
-            console(event)  # type: ignore[arg-type]
-            log(event)  # type: ignore[arg-type]
-
-        for name in ("adpkg", "drpkg", "upload"):
-            if getattr(options, name):
-                print(f"warning: --{name} has no effect in Keyhole", file=sys.stderr)
-        run(request, emit)
-    finally:
-        log.close()
-    return 0
 
 
 def _configuration(options: argparse.Namespace) -> Config:
@@ -151,8 +158,17 @@ def _configuration(options: argparse.Namespace) -> Config:
     return load_config(options.config)
 
 
-def _display(request: object) -> None:
-    from dataclasses import fields
-
-    for item in fields(request):  # type: ignore[arg-type]
-        print(f"{item.name:12s} {getattr(request, item.name)}")
+def _display(request: Request) -> None:
+    masters = [f"{given.caltype}:{given.path}" for given in request.user_cals.by_type.values()]
+    rows = {
+        "recipe": [str(request.recipe)],
+        "mode": [request.mode],
+        "parameters": [f"{key}={value}" for key, value in request.settings.items()],
+        "user_cal": masters,
+        "suffix": [request.suffix] if request.suffix is not None else [],
+        "databases": [request.config.origin] if request.config is not None else [],
+        "inputs": [str(file) for file in request.files],
+    }
+    for name, values in rows.items():
+        for number, value in enumerate(values or ["-"]):
+            print(f"{name if number == 0 else '':12s} {value}")

@@ -82,7 +82,7 @@ class Progress(Event):
 
 @dataclass(frozen=True)
 class Note(Event):
-    """A measured fact of the current step."""
+    """A fact that belongs to the run as a whole."""
 
     text: str
 

@@ -10,7 +10,7 @@ from typing import Any
 from keyhole.errors import DataError, InputError
 from keyhole.headers import Headers, check_complete, describe_extension, read_headers, tags
 
-__all__ = ["Input", "InputSet", "accept"]
+__all__ = ["Input", "InputSet", "accept", "require_plain_name"]
 
 # What frames of one run must share, by kind: descriptor, and what it is called in a message.
 _COMMON: dict[str, tuple[tuple[str, str], ...]] = {
@@ -153,7 +153,20 @@ def accept(files: Sequence[str | Path], *, supported: Callable[[str], bool]) -> 
     return InputSet(chosen, kind, warnings)
 
 
+def require_plain_name(path: Path) -> None:
+    """Refuse a file whose name cannot stand in the header of a product.
+
+    Raises
+    ------
+    InputError
+        The name holds other characters than printable ASCII, which is all that FITS allows.
+    """
+    if not (path.name.isascii() and path.name.isprintable()):
+        raise InputError(f"{path}: FITS headers cannot hold this file name; give the file a name in plain ASCII")
+
+
 def _read(path: Path, supported: Callable[[str], bool]) -> Input:
+    require_plain_name(path)
     try:
         headers = read_headers(path)
     except DataError as err:

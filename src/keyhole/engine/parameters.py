@@ -242,6 +242,9 @@ def _sentences(step: str, model: type[Params], err: ValidationError, typed: Mapp
         name = str(item["loc"][0]) if item["loc"] else "?"
         if item["type"] == "extra_forbidden":
             sentences.append(_unknown_parameter(step, name))
+        elif item["type"] == "value_error":
+            # Raised by a check of the model, which says in words what is wrong.
+            sentences.append(f"{typed.get(name, f'{step}:{name}')}={item['input']}: {item['ctx']['error']}")
         else:
             sentences.append(_not_allowed(step, model, name, item["input"], typed))
     # A value that fits none of several types is reported once per type.

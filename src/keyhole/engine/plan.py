@@ -13,10 +13,11 @@ from keyhole.engine.inputs import InputSet, accept
 from keyhole.engine.parameters import Resolved, idle_settings, try_resolve, unknown_settings
 from keyhole.engine.recorder import PlannedStep, record
 from keyhole.engine.request import Request
+from keyhole.engine.user_recipes import choose_recipe
 from keyhole.errors import InputError, ParameterError, SetupError
 from keyhole.instruments import available
 from keyhole.primitives import REGISTRY, Params
-from keyhole.recipes import Recipe, find_recipe, mode_defaults
+from keyhole.recipes import Recipe, mode_defaults
 
 __all__ = ["Needs", "Plan", "make_plan"]
 
@@ -86,7 +87,7 @@ def make_plan(request: Request) -> Plan:
         raise ParameterError(f"mode {request.mode!r} is unknown; use sq, ql or qa")
     _check_folder(request.output_dir)
     inputs = accept(request.files, supported=lambda name: name.upper() in available())
-    name, recipe = find_recipe(inputs.tags, request.recipe)
+    name, recipe = choose_recipe(inputs.tags, request.recipe)
     steps = record(recipe)
     _check_order(inputs, name, steps)
     resolved = _resolve_all(steps, inputs, request)

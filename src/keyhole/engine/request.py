@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keyhole.calibration import Config, UserCals
+from keyhole.recipes import Recipe
 
 __all__ = ["Association", "Request", "Result"]
 
@@ -20,8 +21,9 @@ class Request:
     ----------
     files : sequence of path
         Inputs; the first gives the name of the product.
-    recipe : str
-        Name of a recipe or a step; ``_default``: chosen by what the frames are.
+    recipe : str or callable
+        Name of a recipe or a step, a function in a file (``file.py:name``), or a function of one argument;
+        ``_default``: chosen by what the frames are.
     mode : {'sq', 'ql', 'qa'}
         ``sq`` stops where a calibration is missing, the others go on and say so.
     settings : mapping
@@ -39,7 +41,7 @@ class Request:
     """
 
     files: Sequence[str | Path]
-    recipe: str = "_default"
+    recipe: str | Recipe = "_default"
     mode: str = "sq"
     settings: Mapping[str, Any] = field(default_factory=dict)
     user_cals: UserCals = field(default_factory=lambda: UserCals({}))

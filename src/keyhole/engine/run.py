@@ -3,90 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from keyhole.calibration import Config, UserCals
-from keyhole.engine.associations import Association, associate, store_products
+from keyhole.engine.associations import associate, check_named, store_products
+from keyhole.engine.context import RunContext, caveats_of, read_input
 from keyhole.engine.events import CalibrationChosen, Caveat, EventSink, RunFailed, RunFinished, RunStarted
-from keyhole.engine.inputs import InputSet, accept
-from keyhole.engine.parameters import resolve, unknown_settings
-from keyhole.engine.recorder import PlannedStep, record
-from keyhole.engine.runner import RunContext, Runner
-from keyhole.errors import InputError, ParameterError, SetupError
-from keyhole.frames import Frame, read_frame
-from keyhole.instruments import available
-from keyhole.primitives import REGISTRY
-from keyhole.recipes import find_recipe, mode_defaults
+from keyhole.engine.inputs import require_plain_name
+from keyhole.engine.plan import Plan, make_plan
+from keyhole.engine.request import Association, Request, Result
+from keyhole.engine.runner import Runner
+from keyhole.frames import Frame
+from keyhole.recipes import mode_defaults
 
-__all__ = ["Request", "Result", "run"]
-
-_MODES = ("sq", "ql", "qa")
+__all__ = ["run"]
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to reduce, and how.
+class _Masters(NamedTuple):
+    """Masters of a run; a step is handed those that its parameters name by name, the chosen ones by frame."""
 
-    Attributes
-    ----------
-    files : sequence of path
-        Inputs; the first gives the name of the product.
-    recipe : str
-        Name of a recipe or a step; ``_default``: chosen by what the frames are.
-    mode : {'sq', 'ql', 'qa'}
-        ``sq`` stops where a calibration is missing, the others go on and say so.
-    settings : mapping
-        ``name`` or ``step:name`` to value.
-    user_cals : UserCals
-        Masters given by hand.
-    suffix : str or None
-        Ending of the output names in place of the recipe's.
-    config : Config or None
-        Calibration databases; None: none is asked.
-    output_dir : Path
-        Where products go.
-    notes : tuple of str
-        Warnings from reading the request itself, told when the run starts.
-    """
-
-    files: Sequence[str | Path]
-    recipe: str = "_default"
-    mode: str = "sq"
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    user_cals: UserCals = field(default_factory=lambda: UserCals({}))
-    suffix: str | None = None
-    config: Config | None = None
-    output_dir: Path = field(default_factory=Path)
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a run made.
-
-    Attributes
-    ----------
-    outputs : list of Path
-        Final products, the ones a user would go on with.
-    written : list of Path
-        All files written.
-    caveats : dict of str to int
-        Weaker ways taken, with the number of cases.
-    calibrations : list of Association
-        Masters used and where from.
-    seconds : float
-        Wall time.
-    """
-
-    outputs: list[Path]
-    written: list[Path]
-    caveats: dict[str, int]
-    calibrations: list[Association]
-    seconds: float
+    chosen: list[Association]
+    named: list[Association]
+    caveats: list[str]
 
 
 def run(
@@ -106,6 +46,11 @@ def run(
     clock : callable
         Returns the current time; a seam for tests.
 
+    Returns
+    -------
+    Result
+        What was written, and how.
+
     Raises
     ------
     KeyholeError
@@ -114,155 +59,89 @@ def run(
     begin = time.perf_counter()
     runner: Runner | None = None
     try:
-        inputs, name, recipe, plan = _plan(request)
-        emit(
-            RunStarted(
-                [str(i.path) for i in inputs.items],
-                inputs.summary,
-                name,
-                request.mode,
-                [s.name for s in plan],
-            )
-        )
-        for text in (*request.notes, *inputs.warnings, *request.user_cals.notes):
-            emit(Caveat(text))
-        associations = associate(inputs, _needed(plan, inputs, request), request)
-        for found in associations:
-            emit(CalibrationChosen(found.kind, _text(found.path), found.origin, found.reason, found.frames))
-            for warning in found.warnings:
-                emit(Caveat(warning))
-        context = _context(request, inputs, associations, emit, clock)
-        for found in associations:
-            context.caveats.update(found.warnings)
-        frames = [_read(item.path) for item in inputs.items]
+        plan = make_plan(request)
+        _announce(plan, request, emit)
+        masters = _choose_masters(plan, request, emit)
+        context, frames = _open(plan, request, masters, emit, clock)
         runner = Runner(
             context,
             frames=frames,
             settings=request.settings,
-            mode_defaults=lambda step: mode_defaults(inputs.tags, step),
-            total=len(plan),
+            mode_defaults=lambda step: mode_defaults(plan.inputs.tags, step),
+            total=len(plan.steps),
             emit=emit,
         )
-        recipe(runner)
-        outputs = _finish(request, context)
+        plan.recipe(runner)
+        outputs = _finish(request, context, saved=runner.saved) if runner.changed else []
         store_products(request, outputs, emit)
     except BaseException as err:
         emit(RunFailed(err, runner.current if runner else None))
         raise
     seconds = time.perf_counter() - begin
     emit(RunFinished([str(path) for path in outputs], seconds, len(context.caveats)))
-    return Result(outputs, context.outputs, dict(context.caveats), associations, seconds)
+    return Result(outputs, context.outputs, dict(context.caveats), [*masters.chosen, *masters.named], seconds)
 
 
-def _plan(request: Request) -> tuple[InputSet, str, Callable[[Any], None], list[PlannedStep]]:
-    if request.mode not in _MODES:
-        raise ParameterError(f"mode {request.mode!r} is unknown; use sq, ql or qa")
-    _check_folder(request.output_dir)
-    inputs = accept(request.files, supported=lambda name: name.upper() in available())
-    name, recipe = find_recipe(inputs.tags, request.recipe)
-    plan = record(recipe)
-    steps = [step.name for step in plan]
-    if inputs.kind == "reduced image" and "prepare" in steps:
-        raise InputError(f"{inputs.items[0].path.name} is reduced already; combine such images with -r alignAndStack")
-    if inputs.kind != "reduced image" and "stackFrames" in steps and "prepare" not in steps:
-        raise InputError(f"{inputs.items[0].path.name} is raw; recipe {name} combines reduced images")
-    mistakes = unknown_settings(request.settings, steps)
-    for step in plan:
-        try:
-            resolve(
-                step.name,
-                mode_defaults=mode_defaults(inputs.tags, step.name),
-                call=step.parameters,
-                settings=request.settings,
-            )
-        except ParameterError as err:
-            mistakes.append(str(err))
-    if mistakes:
-        raise ParameterError("; ".join(dict.fromkeys(mistakes)))
-    return inputs, name, recipe, plan
+def _announce(plan: Plan, request: Request, emit: EventSink) -> None:
+    files = [str(item.path) for item in plan.inputs.items]
+    steps = [step.name for step in plan.steps]
+    emit(RunStarted(files, plan.inputs.summary, plan.recipe_name, request.mode, steps))
+    for text in (*request.notes, *plan.inputs.warnings, *request.user_cals.notes, *plan.warnings):
+        emit(Caveat(text))
 
 
-def _check_folder(folder: Path) -> None:
-    import os  # only here
-
-    if not folder.is_dir():
-        raise SetupError(f"output folder {folder.resolve()} does not exist; make it first")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise SetupError(f"output folder {folder.resolve()} cannot be written; run in a folder of your own")
-
-
-def _needed(plan: list[PlannedStep], inputs: InputSet, request: Request) -> dict[str, bool]:
-    """Kinds of masters the plan asks for, and whether the run cannot go on without."""
-    needed: dict[str, bool] = {}
-    for step in plan:
-        resolved = resolve(
-            step.name,
-            mode_defaults=mode_defaults(inputs.tags, step.name),
-            call=step.parameters,
-            settings=request.settings,
-        )
-        if resolved.skip:
-            continue
-        for kind in REGISTRY[step.name].calibrations:
-            do_cal = getattr(resolved.values, "do_cal", "optional")
-            named = getattr(resolved.values, kind.removeprefix("processed_"), None)
-            if do_cal == "skip" or named:
-                continue
-            required = do_cal == "force" or (do_cal == "procmode" and request.mode == "sq")
-            needed[kind] = needed.get(kind, False) or required
-    return needed
+def _choose_masters(plan: Plan, request: Request, emit: EventSink) -> _Masters:
+    """Choose and announce the masters; the doubts about them are caveats of the products."""
+    named = check_named(plan.needs.named, plan.inputs)
+    chosen, problems = associate(plan.inputs, plan.needs.required, request)
+    caveats = [*plan.needs.waived, *problems]
+    for found in (*named, *chosen):
+        if found.path is not None:
+            require_plain_name(found.path)
+        path = None if found.path is None else str(found.path)
+        emit(CalibrationChosen(found.kind, path, found.origin, found.reason, list(found.frames)))
+        caveats += found.warnings
+    caveats = list(dict.fromkeys(caveats))
+    for text in caveats:
+        emit(Caveat(text))
+    return _Masters(chosen, named, caveats)
 
 
-def _context(
-    request: Request,
-    inputs: InputSet,
-    associations: list[Association],
-    emit: EventSink,
-    clock: Callable[[], datetime],
-) -> RunContext:
-    roots = {str(item.path): _root(item.path, item.headers.primary) for item in inputs.items}
-    chosen = {
-        (roots[frame], found.kind): found.path
-        for found in associations
-        if found.path is not None
-        for frame in found.frames
-    }
-    return RunContext(
+def _open(
+    plan: Plan, request: Request, masters: _Masters, emit: EventSink, clock: Callable[[], datetime]
+) -> tuple[RunContext, list[Frame]]:
+    """Read the inputs and lay out what their steps will ask for."""
+    items = plan.inputs.items
+    frames = [read_input(item.path) for item in items]
+    roots = {str(item.path): frame.root for item, frame in zip(items, frames, strict=True)}
+    files = [found.path for found in (*masters.chosen, *masters.named) if found.path is not None]
+    context = RunContext(
         mode=request.mode,
-        calibrations=chosen,
+        calibrations={
+            (roots[file], found.kind): found.path
+            for found in masters.chosen
+            if found.path is not None
+            for file in found.frames
+        },
         output_dir=request.output_dir,
-        protected=frozenset(item.path.resolve() for item in inputs.items),
+        protected=[*(item.path for item in items), *files],
         emit=emit,
         clock=clock,
     )
+    context.caveats.update(masters.caveats)
+    for item in items:
+        context.caveats.update(caveats_of(item.headers.primary))
+    return context, frames
 
 
-def _root(path: Path, primary: Mapping[str, Any]) -> str:
-    from keyhole.frames.frame import strip_extension
-
-    return strip_extension(Path(str(primary.get("ORIGNAME") or path.name)).name)
-
-
-def _read(path: Path) -> Frame:
-    frame = read_frame(path)
-    if "ORIGNAME" not in frame.primary:
-        name = path.name.removesuffix(".gz").removesuffix(".bz2")
-        frame.primary["ORIGNAME"] = (name, "Original filename prior to processing")
-    return frame
-
-
-def _finish(request: Request, context: RunContext) -> list[Path]:
+def _finish(request: Request, context: RunContext, *, saved: bool) -> list[Path]:
+    """Write the frames of ``main`` that are not on disk as they are now; returns the final products."""
     outputs = []
     for frame in context.streams["main"]:
         path = request.output_dir / frame.name
         if request.suffix is not None:
-            frame.name = f"{frame.root.split('_')[0]}{request.suffix}.fits"
-            path = Path(context.write(frame))
-        elif path not in context.outputs:
+            frame.name = f"{frame.root}{request.suffix}.fits"
+        if request.suffix is not None or not saved:
             path = Path(context.write(frame))
         outputs.append(path)
     return outputs
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)

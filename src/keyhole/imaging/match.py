@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from keyhole.errors import AlgorithmError
 from keyhole.imaging._adjustment import Solution, adjust, rotation_matrix
-from keyhole.imaging._voting import Catalogue, largest_group
+from keyhole.imaging._voting import Catalogue, Vote, largest_group
 
 __all__ = ["FrameRegistration", "Registration", "SourceList", "register"]
 
@@ -111,12 +111,13 @@ def register(
     min_sources: int = 1,
     rotate: bool = True,
     field_area: float | None = None,
+    jump_radius: float | None = None,
 ) -> Registration:
     """Find the shift of every frame relative to the reference.
 
-    A frame whose sources do not allow it keeps its commanded shift and says so. When the reference itself
-    has no usable sources, the other frames are still registered with each other, and tied to it by the mean
-    of their commanded shifts.
+    A frame whose sources do not allow it keeps its commanded shift, corrected for what the other frames have in
+    common, and says so. When the reference itself has no usable sources, the other frames are still registered
+    with each other, and tied to it by the mean of their commanded shifts.
 
     Parameters
     ----------
@@ -137,10 +138,12 @@ def register(
     rotate : bool
         Allow a small rotation (up to about a degree) where at least three well spread sources prove it
         (F-test).
-
     field_area : float, optional
         Area of a frame in which sources can be found, pixels; tells how likely chance pairs are. Estimated
         from the sources when None.
+    jump_radius : float, optional
+        Frames that are not found within `search_radius` are looked for so far away, pixels: the telescope was
+        somewhere else, but not far.
 
     Returns
     -------
@@ -154,13 +157,14 @@ def register(
     shifts = _checked_shifts(len(lists), expected, reference, (search_radius, match_radius))
     catalogues = [_catalogue(SourceList(*sources)) for sources in lists]
     needed = max(min_sources, 1)
-    votes = largest_group(
-        catalogues,
-        shifts,
-        search_radius=search_radius,
-        field_area=_extent(catalogues, shifts, search_radius) if field_area is None else field_area,
-        min_sources=needed,
-    )
+    votes = _gather(catalogues, shifts, search_radius, field_area, needed)
+    if jump_radius is not None and 1 < len(votes) < len(shifts):
+        # Where the others really are tells where the missing ones should be.
+        found = np.array([votes[i].shift for i in votes])
+        nearer = shifts + np.median(found - shifts[list(votes)], axis=0)
+        nearer[list(votes)] = found
+        more = _gather(catalogues, nearer, jump_radius, field_area, needed)
+        votes = more if len(more) > len(votes) else votes
     frames = [_at_commanded_shift(shift) for shift in shifts]
     if len(votes) > 1:
         members = sorted(votes)
@@ -180,7 +184,20 @@ def register(
                     method="sources",
                     significance=votes[i].significance,
                 )
+            # The pointing error of the reference is in every shift; those that are known show it.
+            common = np.median([placed[i][1] - shifts[i] for i in placed], axis=0)
+            for i, shift in enumerate(shifts):
+                if i not in placed and i != reference:
+                    frames[i] = _at_commanded_shift(shift + common)
     return Registration(tuple(frames), reference)
+
+
+def _gather(
+    catalogues: Sequence[Catalogue], expected: Float64, radius: float, field_area: float | None, needed: int
+) -> dict[int, Vote]:
+    """First shifts of the frames that agree within `radius`, pixels."""
+    area = _extent(catalogues, expected, radius) if field_area is None else field_area
+    return largest_group(catalogues, expected, search_radius=radius, field_area=area, min_sources=needed)
 
 
 def _relative_to(

@@ -19,17 +19,18 @@ from keyhole.imaging.levels import lit_box, sky_level
 
 __all__ = ["deep_object_masks", "single_frame_objects"]
 
-_SMOOTHING: Final = 1.5
-"""Sigma of the detection filter, pixels: about the core of a star in good seeing."""
+_SMOOTHING: Final = 0.3
+"""Sigma of the detection filter in units of the width of stars: about the core of a star in good seeing."""
 
-_BACKGROUND_BOX: Final = 41
-"""Width of the running mean that follows the background, pixels, applied twice."""
+_BACKGROUND_BOX: Final = 8.2
+"""Width of the running mean that follows the background, in widths of stars; applied twice."""
 
-_ROUGH_BOX: Final = 9
-"""Width to which strong detections are grown before the background is measured again, pixels."""
+_ROUGH_BOX: Final = 1.8
+"""Width to which strong detections are grown before the background is measured again, in widths of stars."""
 
 _MOFFAT_BETA: Final = 2.5
-_MAX_WING_RADIUS: Final = 60.0
+_MAX_WING_RADIUS: Final = 12.0
+"""In widths of stars."""
 _BAND_VALUES: Final = 4_000_000
 
 
@@ -43,6 +44,15 @@ class _Limits(NamedTuple):
     wing_limit: float
     fwhm: float
 
+    @property
+    def smoothing(self) -> float:
+        """Sigma of the detection filter, pixels."""
+        return _SMOOTHING * self.fwhm
+
+    def box(self, widths: float) -> int:
+        """The odd number of pixels next to so many widths of stars."""
+        return 2 * round((widths * self.fwhm - 1) / 2) + 1
+
 
 def single_frame_objects(
     data: NDArray[np.float32],
@@ -55,7 +65,7 @@ def single_frame_objects(
     wing_sigma: float = 0.2,
     fwhm: float = 5.0,
 ) -> NDArray[np.bool_]:
-    """Mask of the stars that show in one frame, over a background that may vary on scales above 40 pixels.
+    """Mask of the stars that show in one frame, over a background that varies on scales above 8 widths of stars.
 
     Parameters
     ----------
@@ -66,7 +76,7 @@ def single_frame_objects(
     sigma : float, optional
         Noise of a pixel in the unit of the data; measured on the frame if not given.
     threshold : float
-        Detection limit, in sigma of the frame smoothed with a Gaussian of 1.5 pixels.
+        Detection limit, in sigma of the frame smoothed with a Gaussian of ``0.3 fwhm``.
     min_pixels : int
         Smallest connected area above the limit.
     grow : float
@@ -74,7 +84,7 @@ def single_frame_objects(
     wing_sigma : float
         Bright stars are masked as far as their model wing exceeds this part of the noise of a pixel.
     fwhm : float
-        Seeing for which the wings are calculated, pixels; too large is the safe side.
+        Seeing for which smoothing and wings are calculated, pixels; too large is the safe side.
 
     Returns
     -------
@@ -267,27 +277,28 @@ def _detect(image: NDArray[np.float32], weight: NDArray[np.float32], limits: _Li
 
     good = weight > 0
     # g**2 of a Gaussian g is a narrower Gaussian, which gives the noise after smoothing.
-    squared = ndimage.gaussian_filter(weight, _SMOOTHING / 2**0.5, mode="constant") / (4 * np.pi * _SMOOTHING**2)
+    width = limits.smoothing
+    squared = ndimage.gaussian_filter(weight, width / 2**0.5, mode="constant") / (4 * np.pi * width**2)
     inverse = np.divide(1, np.sqrt(np.maximum(squared, 0)), out=np.zeros_like(weight), where=good & (squared > 0))
     rough = np.zeros(image.shape, dtype=bool)
     for last in (False, True):
-        background = _running_background(image, good, rough)
-        smooth = ndimage.gaussian_filter((image - background) * weight, _SMOOTHING, mode="constant")
+        background = _running_background(image, good, rough, limits.box(_BACKGROUND_BOX))
+        smooth = ndimage.gaussian_filter((image - background) * weight, width, mode="constant")
         ratio = smooth * inverse
         level = sky_level(ratio, good, objects=rough if last and (good & ~rough).any() else None)
         ratio = (ratio - level.value) / (level.sigma if level.sigma > 0 else 1.0)
         if not last:
-            rough = ndimage.maximum_filter(ratio > 2 * limits.threshold, _ROUGH_BOX)
+            rough = ndimage.maximum_filter(ratio > 2 * limits.threshold, limits.box(_ROUGH_BOX))
     cores = _cores(ratio, good, limits)
     if not cores.any():
         return cores
-    height = ndimage.gaussian_filter(weight, _SMOOTHING, mode="constant")
+    height = ndimage.gaussian_filter(weight, width, mode="constant")
     smooth = np.divide(smooth, height, out=np.zeros_like(smooth), where=good)
     return _grown(cores, limits.grow) | _wings(smooth, cores, limits)
 
 
 def _running_background(
-    image: NDArray[np.float32], good: NDArray[np.bool_], objects: NDArray[np.bool_]
+    image: NDArray[np.float32], good: NDArray[np.bool_], objects: NDArray[np.bool_], box: int
 ) -> NDArray[np.float32]:
     """Local mean of the pixels without objects, after clipping about the background found so far."""
     from scipy import ndimage  # slow import
@@ -306,8 +317,8 @@ def _running_background(
         above = np.where(used, difference, np.float32(0))
         area = used.astype(np.float32)
         for _ in range(2):
-            above = ndimage.uniform_filter(above, _BACKGROUND_BOX, mode="constant")
-            area = ndimage.uniform_filter(area, _BACKGROUND_BOX, mode="constant")
+            above = ndimage.uniform_filter(above, box, mode="constant")
+            area = ndimage.uniform_filter(area, box, mode="constant")
         background += np.divide(above, area, out=np.zeros_like(above), where=area > 0.02)
     return background
 
@@ -340,13 +351,13 @@ def _wings(smooth: NDArray[np.float32], cores: NDArray[np.bool_], limits: _Limit
     peak = cores & (ndimage.maximum_filter(smooth, 5) == smooth)
     alpha = limits.fwhm / (2 * (2 ** (1 / _MOFFAT_BETA) - 1) ** 0.5)
     # Smoothing lowers the peak as the square of the widths tells.
-    lowered = 1 + (2.3548 * _SMOOTHING / limits.fwhm) ** 2
+    lowered = 1 + (2.3548 * _SMOOTHING) ** 2
     ny, nx = smooth.shape
     for y, x in zip(*np.nonzero(peak), strict=True):
         contrast = float(smooth[y, x]) * lowered / limits.wing_limit if limits.wing_limit > 0 else 0.0
         if contrast <= 1:
             continue
-        radius = min(alpha * (contrast ** (1 / _MOFFAT_BETA) - 1) ** 0.5, _MAX_WING_RADIUS)
+        radius = min(alpha * (contrast ** (1 / _MOFFAT_BETA) - 1) ** 0.5, _MAX_WING_RADIUS * limits.fwhm)
         reach = int(radius) + 1
         rows = slice(max(y - reach, 0), min(y + reach + 1, ny))
         columns = slice(max(x - reach, 0), min(x + reach + 1, nx))

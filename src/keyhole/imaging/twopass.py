@@ -7,7 +7,7 @@ frames, and make the skies again without them. A third pass changes nothing that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -85,6 +85,7 @@ def two_pass_skies(
     offset_sky: bool = False,
     rule: CombineRule = MASKED_MEAN,
     slope_degree: int | None = 1,
+    mask_objects: bool = True,
     threshold: float = 2.5,
     min_pixels: int = 8,
     grow: float = 4.0,
@@ -111,6 +112,8 @@ def two_pass_skies(
     slope_degree : int or None
         Degree of the surface that is removed where the sky changed its slope between a frame and its skies;
         only if it is significant (`remaining_slope`). None: never.
+    mask_objects : bool
+        False: one pass only, with all objects in the skies.
     threshold, min_pixels, grow, wing_sigma, fwhm
         See `keyhole.imaging.objects.deep_object_masks`.
 
@@ -143,39 +146,46 @@ def two_pass_skies(
         matches = _match_all(near, skies, masks, scale_sky=scale_sky, offset_sky=offset_sky)
         return _Pass(skies, matches, _slopes(near, skies, matches, masks, slope_degree))
 
-    first = one_pass([single_frame_objects(*pair) for pair in zip(near.data, near.usable, strict=True)])
-    masks = deep_object_masks(
-        [
-            subtract(data, variance, sky, match)[0] - slope
-            for data, variance, sky, match, slope in zip(near.data, near.variance, *first, strict=True)
-        ],
-        near.usable,
-        shifts,
-        near.variance,
-        threshold=threshold,
-        min_pixels=min_pixels,
-        grow=grow,
-        wing_sigma=wing_sigma,
-        fwhm=fwhm,
-    )
-    second = one_pass(masks)
+    if mask_objects:
+        limits: dict[str, Any] = {"threshold": threshold, "min_pixels": min_pixels, "grow": grow, "fwhm": fwhm}
+        first = one_pass([single_frame_objects(*pair, **limits) for pair in zip(near.data, near.usable, strict=True)])
+        masks = _all_objects(near, first, shifts, wing_sigma, limits)
+    else:
+        masks = [np.zeros(usable.shape, dtype=bool) for usable in near.usable]
+    last = one_pass(masks)
     sizes = [
         0.5 * float(np.ptp(slope[usable])) if usable.any() else 0.0
-        for slope, usable in zip(second.slopes, near.usable, strict=True)
+        for slope, usable in zip(last.slopes, near.usable, strict=True)
     ]
     done = [
         _finish((data, variance, mask), sky, match, slope, box)
-        for data, variance, mask, sky, match, slope in zip(frames, variances, masks, *second, strict=True)
+        for data, variance, mask, sky, match, slope in zip(frames, variances, masks, *last, strict=True)
     ]
     return TwoPass(
         box,
-        second.skies,
-        second.matches,
+        last.skies,
+        last.matches,
         sizes,
         [difference for difference, _, _ in done],
         [noise for _, noise, _ in done],
         [objects for _, _, objects in done],
     )
+
+
+def _all_objects(
+    near: _Planes, first: _Pass, shifts: ArrayLike, wing_sigma: float, limits: dict[str, Any]
+) -> list[NDArray[np.bool_]]:
+    """Objects on the sum of the frames, and those that a frame shows by itself.
+
+    The latter are elsewhere where a frame does not lie at its commanded place.
+    """
+    subtracted = [
+        subtract(data, variance, sky, match)[0] - slope
+        for data, variance, sky, match, slope in zip(near.data, near.variance, *first, strict=True)
+    ]
+    deep = deep_object_masks(subtracted, near.usable, shifts, near.variance, wing_sigma=wing_sigma, **limits)
+    own = [single_frame_objects(data, usable, **limits) for data, usable in zip(subtracted, near.usable, strict=True)]
+    return [together | alone for together, alone in zip(deep, own, strict=True)]
 
 
 def _finish(

@@ -5,7 +5,9 @@ from __future__ import annotations
 # Importing the modules registers their steps.
 from keyhole.primitives import (
     align,
+    bookkeeping,
     calibrate,
+    checkwcs,
     detector,
     flat,
     illumination,
@@ -24,7 +26,9 @@ __all__ = [
     "Params",
     "Primitive",
     "align",
+    "bookkeeping",
     "calibrate",
+    "checkwcs",
     "detector",
     "flat",
     "illumination",

@@ -14,6 +14,7 @@ from keyhole.imaging.geometry import Grid, TangentPlane, common_grid
 from keyhole.imaging.kernels import correlation_factor
 from keyhole.imaging.match import Registration, SourceList, register
 from keyhole.imaging.resample import Resampled, resample
+from keyhole.imaging.transparency import Transparency, relative_transparency
 from keyhole.primitives.base import Arcsec, Context, Params, Positive, primitive
 from keyhole.primitives.wcs import commanded_shifts, plane_of, set_plane
 
@@ -29,6 +30,9 @@ __all__ = [
 
 # Degrees; below this a change of the header's position angle is the noise of its recording.
 _SAME_ANGLE = 0.05
+# Natural logarithm of a transparency that is worth a word, and stars that prove it.
+_CLOUDY = 0.15
+_FEWEST_STARS = 2
 
 
 class AdjustParams(Params):
@@ -40,6 +44,7 @@ class AdjustParams(Params):
         "offsets", description="What to use where alignment on sources is impossible"
     )
     first_pass: Arcsec = Field(2.0, gt=0, description="Half-width (arcsec) of the search round the commanded offset")
+    jump: Arcsec = Field(8.0, gt=0, description="Half-width (arcsec) of the search for frames not found by the first")
     match_radius: Arcsec = Field(0.5, gt=0, description="Radius (arcsec) for pairing sources")
     min_sources: Positive = Field(1, description="Fewest paired sources for a solution to be accepted")
     cull_sources: bool = Field(False, description="Use only sources that look like stars")
@@ -75,7 +80,7 @@ class ScaleParams(Params):
         le=1,
         description="0 = ratio of exposure times; 1 = ratio of stars; between = stars if so near",
     )
-    use_common: bool = Field(True, description="Only sources seen in every frame")
+    use_common: bool = Field(True, description="Accepted for compatibility; all sources of two frames or more count")
     radius: Arcsec = Field(0.5, ge=0.1, description="Radius (arcsec) for pairing sources")
 
 
@@ -97,9 +102,10 @@ def adjust_wcs(frames: list[Frame], params: AdjustParams, context: Context) -> l
             match_radius=params.match_radius / scale,
             min_sources=params.min_sources,
             rotate=params.rotate or _turned(frames),
+            jump_radius=max(params.jump, params.first_pass) / scale,
         )
         maps = [(f.matrix, np.array([f.dx, f.dy])) for f in solution.frames]
-        _tell(frames, solution, expected, scale, context)
+        _tell(frames, solution, (solution.shifts - expected) * scale, params, context)
     else:
         context.note("aligned by the commanded offsets, as asked")
     reference = _mean_plane(frames, maps)
@@ -134,10 +140,11 @@ def source_list(frame: Frame, *, stars_only: bool) -> NDArray[np.float64]:
 def _tell(
     frames: list[Frame],
     solution: Registration,
-    expected: NDArray[np.float64],
-    scale: float,
+    errors: NDArray[np.float64],
+    params: AdjustParams,
     context: Context,
 ) -> None:
+    """Tell how well the frames were registered; `errors` are those of the pointing, arcsec."""
     for frame, found in zip(frames, solution.frames, strict=True):
         frame.primary["REGMETH"] = (found.method, "How the frame was registered")
         frame.primary["REGNSRC"] = (found.n_matched, "Sources that agree with it")
@@ -147,7 +154,10 @@ def _tell(
     matched = [i for i, found in enumerate(solution.frames) if found.method == "sources"]
     if not matched:
         return
-    jump = scale * np.hypot(*(solution.shifts - expected)[matched].T)
+    jump = np.hypot(*(errors[matched] - np.median(errors[matched], axis=0)).T)
+    for i, size in zip(matched, jump.tolist(), strict=True):
+        if size > params.first_pass:
+            context.caveat(f"{frames[i].root} lies {size:.1f} arcsec from its commanded place")
     scatter = [found.rms for found in solution.frames if found.method == "sources" and found.rms is not None]
     rms = float(np.sqrt(np.mean(np.square(scatter)))) if scatter else 0.0
     context.note(
@@ -276,14 +286,16 @@ def scale_counts(frames: list[Frame], params: ScaleParams, context: Context) -> 
         return frames
     first = frames[0]
     t0 = first.describe("exposure_time")
-    stars = _star_ratios(frames, params) if params.tolerance > 0 else [None] * len(frames)
+    clear = _clearness(frames, params)
+    _tell_clouds(frames, clear, params, context)
+    stars = _star_ratios(clear) if params.tolerance > 0 else [None] * len(frames)
     for frame, ratio in zip(frames[1:], stars[1:], strict=True):
         t = frame.describe("exposure_time")
         factor = t0 / t if t0 and t else 1.0
         if ratio is not None:
             low, high = 1 - params.tolerance, 1 / max(1 - params.tolerance, 1e-9)
-            if params.tolerance == 1 or low <= ratio / factor <= high:
-                factor = ratio
+            if params.tolerance == 1 or low <= ratio <= high:
+                factor *= ratio
         if factor == 1:
             continue
         frame.data = frame.data * np.float32(factor)
@@ -294,30 +306,30 @@ def scale_counts(frames: list[Frame], params: ScaleParams, context: Context) -> 
     return frames
 
 
-def _star_ratios(frames: list[Frame], params: ScaleParams) -> list[float | None]:
+def _clearness(frames: list[Frame], params: ScaleParams) -> Transparency:
+    """Light of the stars in one second of each frame, relative to the median frame."""
     radius = params.radius / (frames[0].describe("pixel_scale") or 1.0)
-    lists = [source_list(frame, stars_only=False) for frame in frames]
-    partners = [_partners(lists[0], other, radius) for other in lists]
-    everywhere = np.all([p >= 0 for p in partners], axis=0) if len(lists[0]) else np.zeros(0, bool)
-    ratios: list[float | None] = []
-    for other, partner in zip(lists, partners, strict=True):
-        use = (everywhere if params.use_common else partner >= 0) & (lists[0][:, 2] > 0)
-        pairs = np.flatnonzero(use)
-        pairs = pairs[other[partner[pairs], 2] > 0]
-        if len(pairs) == 0:
-            ratios.append(None)
-            continue
-        quotient = lists[0][pairs, 2] / other[partner[pairs], 2]
-        order = np.argsort(-lists[0][pairs, 2])[:10]
-        ratios.append(float(np.median(quotient[order])))
-    return ratios
+    lists = []
+    for frame in frames:
+        sources = source_list(frame, stars_only=False)
+        sources[:, 2] /= frame.describe("exposure_time") or 1.0
+        lists.append(sources)
+    return relative_transparency(lists, radius=radius)
 
 
-def _partners(first: NDArray[np.float64], other: NDArray[np.float64], radius: float) -> NDArray[np.intp]:
-    """For each source of the first list the index of the nearest of the other, -1 beyond the radius."""
-    if len(first) == 0 or len(other) == 0:
-        return np.full(len(first), -1, dtype=np.intp)
-    distance = np.hypot(*(first[:, None, :2] - other[None, :, :2]).transpose(2, 0, 1))
-    nearest: NDArray[np.intp] = distance.argmin(axis=1)
-    nearest[distance.min(axis=1) > radius] = -1
-    return nearest
+def _tell_clouds(frames: list[Frame], clear: Transparency, params: ScaleParams, context: Context) -> None:
+    change = np.abs(np.log(clear.factor))
+    dim = (change > _CLOUDY) & (change > 5 * clear.error / clear.factor) & (clear.stars >= _FEWEST_STARS)
+    for frame, factor in zip(frames, clear.factor.tolist(), strict=True):
+        if np.isfinite(factor):
+            frame.header["TRANSPAR"] = (round(factor, 4), "Light of the stars over that of the median frame")
+    cloudy = [f"{frame.root} {factor:.2f}" for frame, factor, d in zip(frames, clear.factor, dim, strict=True) if d]
+    if cloudy:
+        some = ", ".join(cloudy[:3]) + (f" and {len(cloudy) - 3} more" if len(cloudy) > 3 else "")
+        way = "" if params.tolerance > 0 else "; -p scaleCountsToReference:tolerance=1 brings all to one scale"
+        context.caveat(f"the transparency changed (1 is the median frame: {some}){way}")
+
+
+def _star_ratios(clear: Transparency) -> list[float | None]:
+    """Factors that bring the light of the stars to that of the first frame, exposure times not included."""
+    return [float(clear.factor[0] / f) if np.isfinite(clear.factor[0] / f) else None for f in clear.factor]

@@ -131,6 +131,8 @@ class Primitive:
         Kinds of masters the step uses.
     writes : bool
         Whether the frames are written to disk after the step.
+    bookkeeping : bool
+        Whether the step only chooses, orders or shows frames: it leaves no trace in them.
     """
 
     name: str
@@ -140,6 +142,7 @@ class Primitive:
     stamp: str = ""
     calibrations: tuple[str, ...] = ()
     writes: bool = False
+    bookkeeping: bool = False
 
     @property
     def summary(self) -> str:
@@ -158,13 +161,14 @@ def primitive(
     stamp: str = "",
     calibrations: tuple[str, ...] = (),
     writes: bool = False,
+    bookkeeping: bool = False,
 ) -> Callable[[Callable[[list[Frame], P, Context], list[Frame]]], Callable[[list[Frame], P, Context], list[Frame]]]:
     """Register a function as the step `name`."""
 
     def register(
         function: Callable[[list[Frame], P, Context], list[Frame]],
     ) -> Callable[[list[Frame], P, Context], list[Frame]]:
-        REGISTRY[name] = Primitive(name, function, params, scope, stamp, calibrations, writes)
+        REGISTRY[name] = Primitive(name, function, params, scope, stamp, calibrations, writes, bookkeeping)
         return function
 
     return register

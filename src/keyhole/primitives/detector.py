@@ -14,6 +14,7 @@ from keyhole.imaging.quality import linearised_level, nonlinearity_correct
 from keyhole.instruments import NonLinearity
 from keyhole.primitives.base import Context, Params, primitive
 from keyhole.primitives.keyhole import expected_keyhole
+from keyhole.primitives.light import record_light
 
 __all__ = [
     "ADUToElectronsParams",
@@ -65,10 +66,11 @@ def add_var(frames: list[Frame], params: AddVARParams, context: Context) -> list
     for frame in frames:
         electrons = str(frame.header.get("BUNIT", "adu")).lower() == "electron"
         gain = 1.0 if electrons else float(frame.describe("gain"))
+        offset = _offset(frame, context)
         added = variance_model(
             frame.data,
             read_noise=float(frame.describe("read_noise")),
-            pedestal=_offset(frame, context),
+            pedestal=offset,
             gain=gain,
             read=params.read_noise,
             poisson=params.poisson_noise,
@@ -76,6 +78,7 @@ def add_var(frames: list[Frame], params: AddVARParams, context: Context) -> list
         frame.variance = added if frame.variance is None else frame.variance + added
         words = [w for w, on in (("read", params.read_noise), ("Poisson", params.poisson_noise)) if on]
         frame.header["VARNOISE"] = (", ".join(words), "Noise terms in the variance")
+        record_light(frame, offset)
     return frames
 
 
@@ -83,6 +86,8 @@ def _offset(frame: Frame, context: Context) -> float:
     """Electronic offset of a frame; 0 where no pixel is known to be dark, which counts everything as light."""
     unlit = None
     if frame.mask is not None:
+        if not bits.usable(frame.mask & bits.MASK_DTYPE(0xFFFF & ~bits.UNILLUMINATED)).any():
+            return 0.0
         unlit = (frame.mask & bits.UNILLUMINATED) != 0
     if unlit is not None and np.count_nonzero(unlit) >= _FEWEST_UNLIT:
         return pedestal(frame.data, unlit, frame.mask)

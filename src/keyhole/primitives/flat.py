@@ -59,8 +59,10 @@ def threshold_flatfield(frames: list[Frame], params: ThresholdFlatParams, contex
 
 def _level_good_pixels(frame: Frame) -> None:
     """Make the median of the pixels that passed exactly 1; the dim rim had its share in the first level."""
-    good = frame.mask == 0
-    if frame.mask is None or not good.any():
+    if frame.mask is None:
+        return
+    good = np.asarray(frame.mask == 0)
+    if not good.any():
         return
     level = np.float32(np.median(frame.data[good]))
     unlit = (frame.mask & (bits.UNILLUMINATED | bits.BAD)) != 0

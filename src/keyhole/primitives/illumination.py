@@ -9,6 +9,7 @@ from keyhole.frames import Frame
 from keyhole.imaging import bits
 from keyhole.imaging.illumination import fit_illumination
 from keyhole.primitives.base import Context, Params, primitive
+from keyhole.primitives.light import has_light
 
 __all__ = ["IlluminationParams", "illumination_correct"]
 
@@ -26,18 +27,18 @@ class IlluminationParams(Params):
 @primitive("illuminationCorrect", IlluminationParams, scope="list", stamp="ILLUMCOR")
 def illumination_correct(frames: list[Frame], params: IlluminationParams, context: Context) -> list[Frame]:
     """Divide by the large-scale illumination of the sky, where the lamp flat differs from it."""
-    frames_with_flat = [frame for frame in frames if "FLATCORR" in frame.primary and frame.mask is not None]
-    if not frames_with_flat:
+    if not any("FLATCORR" in frame.primary and frame.mask is not None for frame in frames):
         return frames
-    if len(frames) < params.min_frames:
+    lit = [frame for frame, light in zip(frames, has_light(frames), strict=True) if light]
+    if len(lit) < params.min_frames:
         context.caveat(
             f"the illumination of the flat is not checked with fewer than {params.min_frames} frames; "
             "fluxes may vary by some per cent over the keyhole",
             frames,
         )
         return frames
-    usables = [bits.usable(f.mask) if f.mask is not None else np.ones(f.data.shape, bool) for f in frames]
-    fit = fit_illumination([f.data for f in frames], usables, degree_x=params.degree_x, degree_y=params.degree_y)
+    usables = [bits.usable(f.mask) if f.mask is not None else np.ones(f.data.shape, bool) for f in lit]
+    fit = fit_illumination([f.data for f in lit], usables, degree_x=params.degree_x, degree_y=params.degree_y)
     percent = 100 * fit.amplitude
     if fit.significance < params.min_significance:
         context.note(f"lamp and sky illumination agree within {percent:.1f} %; nothing to correct")

@@ -27,7 +27,9 @@ def expected_keyhole(frame: Frame, context: Context) -> ExpectedKeyhole | None:
     return context.instrument(frame).keyhole_expected(str(camera), has_wings(frame))
 
 
-def place_keyhole(frame: Frame, context: Context, *, xshift: int = 0, yshift: int = 0, margin: float = 0.0) -> NDArray[np.bool_] | None:
+def place_keyhole(
+    frame: Frame, context: Context, *, xshift: int = 0, yshift: int = 0, margin: float = 0.0
+) -> NDArray[np.bool_] | None:
     """Draw the keyhole where the light of this frame shows it.
 
     Parameters
@@ -51,26 +53,34 @@ def place_keyhole(frame: Frame, context: Context, *, xshift: int = 0, yshift: in
     wings, red = has_wings(frame), "Red" in camera
     numbers = asdict(context.instrument(frame).keyhole)
     shape = KeyholeShape(**{field.name: numbers[field.name] for field in fields(KeyholeShape)})
-    placement = locate_keyhole(
-        frame.data,
-        None if frame.mask is None else bits.usable(frame.mask & np.uint16(~bits.UNILLUMINATED & 0xFFFF)),
-        read_noise=None,
-        expected_pixels=expected.expected_pixels,
-        default_centroid=expected.centroid,
-        geometry=shape,
-        pixel_scale=scale,
-        wings=wings,
-        red=red,
-    )
-    if not placement.trusted:
-        context.caveat(f"the keyhole is drawn at its usual place: {placement.reason}", [frame])
+    usable = np.ones(frame.data.shape, bool)
+    if frame.mask is not None:
+        usable = bits.usable(frame.mask & bits.MASK_DTYPE(0xFFFF & ~bits.UNILLUMINATED))
+    centroid = expected.centroid
+    if not usable.any():
+        context.caveat("the keyhole is drawn at its usual place: no pixel is usable", [frame])
     else:
-        context.note(f"keyhole {placement.dx:+.1f}, {placement.dy:+.1f} pixels from its usual place")
+        placement = locate_keyhole(
+            frame.data,
+            usable,
+            read_noise=None,
+            expected_pixels=expected.expected_pixels,
+            default_centroid=expected.centroid,
+            geometry=shape,
+            pixel_scale=scale,
+            wings=wings,
+            red=red,
+        )
+        centroid = placement.centroid
+        if placement.trusted:
+            context.note(f"keyhole {placement.dx:+.1f}, {placement.dy:+.1f} pixels from its usual place")
+        else:
+            context.caveat(f"the keyhole is drawn at its usual place: {placement.reason}", [frame])
     return draw_keyhole(
         frame.data.shape,
         geometry=shape,
         pixel_scale=scale,
-        centroid=placement.centroid,
+        centroid=centroid,
         wings=wings,
         red=red,
         xshift=xshift,

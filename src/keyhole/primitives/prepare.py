@@ -10,9 +10,13 @@ from keyhole import __version__
 from keyhole.errors import DataError
 from keyhole.frames import Frame, add_provenance
 from keyhole.primitives.base import Arcsec, Context, Params, Seconds, primitive
-from keyhole.primitives.wcs import WCS_KEYS, check_pointing, move_wcs, square_wcs
+from keyhole.primitives.wcs import WCS_KEYS, check_pointing, knows_target, move_wcs, square_wcs
 
 __all__ = ["PrepareParams", "prepare"]
+
+
+# Policies that leave a missing WCS missing.
+_NEVER_REBUILT = ("exit", "ignore")
 
 
 class PrepareParams(Params):
@@ -47,8 +51,9 @@ def prepare(frames: list[Frame], params: PrepareParams, context: Context) -> lis
         if frame.tags & {"DARK", "FLAT", "ARC", "BIAS", "PINHOLE"}:
             continue
         move_wcs(frame)
-        if any(key in frame.header for key in WCS_KEYS):
-            bad = params.bad_wcs == "new" or not square_wcs(frame, context)
+        absent = any(key not in frame.header for key in WCS_KEYS)
+        if not (absent and params.bad_wcs in _NEVER_REBUILT):
+            bad = absent or params.bad_wcs == "new" or not square_wcs(frame, context)
             check_pointing(frame, params.bad_wcs, params.debug_consistency_limit, context, rebuild=bad)
         frame.primary["SDZWCS"] = (context.timestamp(), "UT of standardizeWCS")
     return frames
@@ -63,9 +68,12 @@ def _validate(frame: Frame, params: PrepareParams, context: Context) -> None:
             "leave the frame out"
         )
     science = not frame.tags & {"DARK", "FLAT", "ARC", "BIAS", "PINHOLE"}
-    complete = all(f"CRVAL{i}" in frame.primary or f"CRVAL{i}" in frame.header for i in (1, 2))
-    if science and params.require_wcs and params.bad_wcs != "new" and not complete:
-        raise DataError(f"{frame.name}: no WCS in the header; rebuild it from the target with -p prepare:bad_wcs=new")
+    complete = all(key in frame.primary or key in frame.header for key in WCS_KEYS)
+    if science and params.require_wcs and not complete:
+        if params.bad_wcs in _NEVER_REBUILT:
+            raise DataError(f"{frame.name}: no WCS in the header; -p prepare:bad_wcs=fix rebuilds it from the target")
+        if not knows_target(frame):
+            raise DataError(f"{frame.name}: neither WCS nor target position in the header; leave the frame out")
     stamp = context.timestamp()
     frame.primary["VALDATA"] = (stamp, "UT time stamp for validateData")
     frame.primary["SDZSTRUC"] = (stamp, "UT of standardizeStructure")

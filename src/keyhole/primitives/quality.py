@@ -52,11 +52,14 @@ class AddDQParams(AddIllumMaskParams):
 def add_dq(frames: list[Frame], params: AddDQParams, context: Context) -> list[Frame]:
     """Flag bad, non-linear, saturated and unlit pixels."""
     for frame in frames:
+        missing = _fill_missing(frame, context)
         mask = flag_saturation(
             frame.data,
             saturation_level=float(frame.describe("saturation_level")),
             nonlinear_level=float(frame.describe("non_linear_level")),
         )
+        if missing is not None:
+            mask = np.where(missing, mask | np.uint16(bits.BAD), mask)
         for master in _bad_pixel_masks(frame, params, context):
             mask = mask | _fit_mask(master, frame)
             source = master.path
@@ -66,6 +69,16 @@ def add_dq(frames: list[Frame], params: AddDQParams, context: Context) -> list[F
         if params.add_illum_mask and not frame.tags & {"DARK", "BIAS"}:
             _flag_unlit(frame, params, context)
     return frames
+
+
+def _fill_missing(frame: Frame, context: Context) -> NDArray[np.bool_] | None:
+    """Pixels that hold no number; they become 0, as NaN would spread. Changes `frame`."""
+    missing = ~np.isfinite(frame.data)
+    if not missing.any():
+        return None
+    context.caveat("pixels of the raw frame hold no number; they are flagged bad", [frame])
+    frame.data = np.where(missing, np.float32(0), frame.data)
+    return missing
 
 
 def _bad_pixel_masks(frame: Frame, params: AddDQParams, context: Context) -> list[Frame]:
@@ -128,6 +141,9 @@ def apply_dq_plane(frames: list[Frame], params: ApplyDQParams, context: Context)
     for frame in frames:
         if frame.mask is None:
             context.caveat("no mask to apply; frames pass unchanged", [frame])
+            continue
+        if ((frame.mask & np.uint16(params.replace_flags & 0xFFFF)) != 0).all():
+            context.caveat("every pixel is flagged; the frame passes unchanged", [frame])
             continue
         frame.data = apply_dq(
             frame.data,

@@ -25,6 +25,7 @@ from keyhole.primitives.base import (
     Seconds,
     primitive,
 )
+from keyhole.primitives.light import has_light
 from keyhole.primitives.stacking import StackParams
 from keyhole.primitives.wcs import commanded_shifts
 
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 _SKY_TABLE = "SKYTABLE"
+_SHORT_CAMERA = 0.15  # arcsec per pixel
+_WIDE_SEEING = 0.75  # arcsec; masks made for it hold the stars of most nights
 _GUIDERS = ("PWFS1_ST", "PWFS2_ST", "OIWFS_ST")
 _CONFIGURATION = (
     "read_mode",
@@ -94,6 +97,7 @@ class SkyCorrectParams(StackParams):
 @primitive("separateSky", SeparateSkyParams, scope="list", stamp="SEPSKY")
 def separate_sky(frames: list[Frame], params: SeparateSkyParams, context: Context) -> list[Frame]:
     """Divide the frames into those on target and those on the sky; one field is both."""
+    frames = _with_light(frames, context)
     if not frames:
         return frames
     lit = _lit(frames[0])
@@ -119,6 +123,16 @@ def separate_sky(frames: list[Frame], params: SeparateSkyParams, context: Contex
     fields = len(set(result.groups))
     context.note(f"{len(result.objects)} on target, {len(result.skies)} serve as sky, {fields} field(s)")
     return [frames[i] for i in result.objects]
+
+
+def _with_light(frames: list[Frame], context: Context) -> list[Frame]:
+    kept = []
+    for frame, light in zip(frames, has_light(frames), strict=True):
+        if light:
+            kept.append(frame)
+        else:
+            context.caveat(f"{frame.root}: hardly any light reached the detector; left out")
+    return kept
 
 
 def _lit(frame: Frame) -> NDArray[np.bool_]:
@@ -200,6 +214,7 @@ def sky_correct(frames: list[Frame], params: SkyCorrectParams, context: Context)
     everything = _union(frames, skies)
     if not everything:
         return frames
+    scale = float(frames[0].describe("pixel_scale") or _SHORT_CAMERA) if frames else _SHORT_CAMERA
     positions = {frame.root: i for i, frame in enumerate(everything)}
     associations = [
         [positions[str(name)] for name in _sky_names(frame) if str(name) in positions] for frame in everything
@@ -224,7 +239,10 @@ def sky_correct(frames: list[Frame], params: SkyCorrectParams, context: Context)
             params.mclip,
             params.max_iters,
         ),
-        grow=params.dilation,
+        mask_objects=params.mask_objects,
+        # The published radius is that of a short camera; a long one spreads a star over three times the pixels.
+        grow=params.dilation * max(1.0, _SHORT_CAMERA / scale),
+        fwhm=_WIDE_SEEING / scale,
     )
     for i, frame in enumerate(frames):
         _take(frame, i, result, params, context)

@@ -16,9 +16,11 @@ __all__ = [
     "check_pointing",
     "commanded_shifts",
     "detector_offset",
+    "knows_target",
     "move_wcs",
     "plane",
     "plane_of",
+    "pointing_error",
     "set_plane",
     "square_wcs",
 ]
@@ -215,6 +217,17 @@ def check_pointing(frame: Frame, policy: str, limit: float, context: Context, *,
     set_plane(frame, _rebuilt(frame, target, context))
     if policy == "fix":
         context.caveat("the WCS of the header is unusable; rebuilt from target, offsets and position angle", [frame])
+
+
+def knows_target(frame: Frame) -> bool:
+    """Whether the header holds the position of the target."""
+    return _target(frame) is not None
+
+
+def pointing_error(frame: Frame, context: Context) -> float | None:
+    """Arcsec between the target and where the WCS puts the pixel on which it should lie; None: no target known."""
+    target = _target(frame)
+    return None if target is None else _distance(frame, target, context)
 
 
 def _target(frame: Frame) -> tuple[float, float] | None:

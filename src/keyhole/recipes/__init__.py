@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from keyhole.recipes.library import Library, find_recipe, libraries_for, mode_defaults
+from keyhole.recipes.library import Library, Recipe, all_libraries, find_recipe, libraries_for, mode_defaults
 
-__all__ = ["Library", "find_recipe", "libraries_for", "mode_defaults"]
+__all__ = ["Library", "Recipe", "all_libraries", "find_recipe", "libraries_for", "mode_defaults"]

@@ -11,14 +11,26 @@ from keyhole.errors import InputError, ParameterError
 from keyhole.primitives import REGISTRY
 from keyhole.recipes import dark, flat, image
 
-__all__ = ["Library", "Recipe", "find_recipe", "libraries_for", "mode_defaults"]
+__all__ = ["Library", "Recipe", "all_libraries", "find_recipe", "libraries_for", "mode_defaults"]
 
 Recipe = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
 class Library:
-    """Recipes for frames that carry all of `tags`."""
+    """Recipes for frames that carry all of `tags`.
+
+    Attributes
+    ----------
+    tags : frozenset of str
+        What a frame must be.
+    default : str
+        Name of the recipe that is run when none is asked for.
+    recipes : mapping of str to callable
+        All recipes by name.
+    defaults : mapping of str to mapping
+        Step to the parameter values that differ from its own defaults for such frames.
+    """
 
     tags: frozenset[str]
     default: str
@@ -49,6 +61,11 @@ _LIBRARIES = (
 )
 
 
+def all_libraries() -> tuple[Library, ...]:
+    """Every library there is."""
+    return _LIBRARIES
+
+
 def libraries_for(tags: frozenset[str]) -> list[Library]:
     """Libraries whose tags the frame carries, the most specific first."""
     return sorted((lib for lib in _LIBRARIES if lib.tags <= tags), key=lambda lib: -len(lib.tags))
@@ -59,6 +76,20 @@ def find_recipe(tags: frozenset[str], name: str = "_default") -> tuple[str, Reci
 
     The name of a single step is a recipe too.
 
+    Parameters
+    ----------
+    tags : frozenset of str
+        What the frames are.
+    name : str
+        Name of a recipe or step; empty or ``_default``: what is usual for such frames.
+
+    Returns
+    -------
+    str
+        Name of the recipe.
+    callable
+        The recipe; called with a runner or recorder.
+
     Raises
     ------
     InputError
@@ -68,7 +99,9 @@ def find_recipe(tags: frozenset[str], name: str = "_default") -> tuple[str, Reci
     """
     libraries = libraries_for(tags)
     if not libraries:
-        raise InputError(f"no recipe for frames tagged {' '.join(sorted(tags))}")
+        raise InputError(
+            f"no recipe for frames tagged {' '.join(sorted(tags))}; keyhole images, darks and flats can be reduced"
+        )
     library = libraries[0]
     if name in ("", "_default"):
         name = library.default
@@ -76,8 +109,8 @@ def find_recipe(tags: frozenset[str], name: str = "_default") -> tuple[str, Reci
         return name, library.recipes[name]
     if name in REGISTRY:
         return name, lambda p: getattr(p, name)()
-    known = [*library.recipes, *REGISTRY]
-    close = difflib.get_close_matches(name, known, n=2)
+    known = {item.lower(): item for item in [*library.recipes, *REGISTRY]}
+    close = [known[item] for item in difflib.get_close_matches(name.lower(), known, n=2)]
     hint = f"did you mean {' or '.join(close)}?" if close else f"known here: {', '.join(library.recipes)}"
     raise ParameterError(f"no recipe {name!r} for these frames; {hint}")
 

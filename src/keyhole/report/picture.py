@@ -14,8 +14,9 @@ from keyhole.errors import AlgorithmError
 __all__ = ["Picture", "picture_of", "png_bytes"]
 
 _SIGMA_PER_MAD = 1.4826
-# Black lies 2.5 sigma below the sky; the asinh knee is at 3 sigma, white at the brightest star core.
+# Black lies 2.5 sigma below the sky, the knee of the asinh at 3 sigma; white is what 3 pixels in 10,000 exceed.
 _BLACK, _KNEE = -2.5, 3.0
+_WHITE_PERCENTILE = 99.97
 # Dark blue over orange to white, monotonic in lightness (safe for colour-blind eyes and grey print).
 _COLOURS = np.array(
     [
@@ -30,6 +31,7 @@ _COLOURS = np.array(
     dtype=np.float64,
 )
 _UNLIT = (226, 228, 232)
+_BAR_COLOUR = (40, 40, 40)
 _MARGIN = 8
 
 
@@ -40,25 +42,27 @@ class Picture(NamedTuple):
     ----------
     rgb : (height, width, 3) uint8 ndarray
         First row at the top, which is the largest y.
-    bar_arcsec : float
-        Length of the scale bar.
+    bar_arcsec : float or None
+        Length of the scale bar; None: there is none, as the pixel scale is not known.
     """
 
     rgb: NDArray[np.uint8]
-    bar_arcsec: float
+    bar_arcsec: float | None
 
 
-def picture_of(data: NDArray[np.float32], usable: NDArray[np.bool_], *, pixel_scale: float, zoom: int = 2) -> Picture:
+def picture_of(
+    data: NDArray[np.float32], usable: NDArray[np.bool_], *, pixel_scale: float | None, zoom: int = 2
+) -> Picture:
     """Draw the smallest box that holds all usable pixels.
 
     Parameters
     ----------
     data : (ny, nx) float32
-        Sky-subtracted image.
+        Sky-subtracted image, any unit. Not changed.
     usable : (ny, nx) bool
-        True where a pixel may be shown; the rest is light grey.
-    pixel_scale : float
-        Arcsec per pixel.
+        True where a pixel may be shown; the rest is light grey, whatever it holds.
+    pixel_scale : float or None
+        Arcsec per pixel; None: not known, no scale bar is drawn.
     zoom : int
         Picture pixels per image pixel.
 
@@ -68,26 +72,33 @@ def picture_of(data: NDArray[np.float32], usable: NDArray[np.bool_], *, pixel_sc
         No pixel is usable.
     """
     if not usable.any():
-        raise AlgorithmError("the image has no usable pixel, so there is nothing to draw")
+        raise AlgorithmError("the image has no usable pixel, so there is nothing to draw; look at its DQ plane")
     rows, columns = np.flatnonzero(usable.any(axis=1)), np.flatnonzero(usable.any(axis=0))
     box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    values, good = data[box].astype(np.float64), usable[box]
+    rgb = _coloured(data[box].astype(np.float64), usable[box])
+    rgb = np.repeat(np.repeat(rgb[::-1], zoom, axis=0), zoom, axis=1)
+    framed = np.full((rgb.shape[0] + 4 * _MARGIN, rgb.shape[1] + 2 * _MARGIN, 3), 255.0)
+    framed[_MARGIN : _MARGIN + rgb.shape[0], _MARGIN:-_MARGIN] = rgb
+    length = None
+    if pixel_scale:
+        length = _bar_length(rgb.shape[1] * pixel_scale / zoom)
+        width = round(length / pixel_scale * zoom)
+        framed[-2 * _MARGIN : -2 * _MARGIN + 3, _MARGIN : _MARGIN + width] = _BAR_COLOUR
+    return Picture(np.rint(framed).astype(np.uint8), length)
+
+
+def _coloured(values: NDArray[np.float64], good: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Colours (ny, nx, 3), 0 to 255, on an asinh scale in units of the sky's noise."""
     sky = float(np.median(values[good]))
     sigma = _SIGMA_PER_MAD * float(np.median(np.abs(values[good] - sky))) or 1.0
-    scaled = (values - sky) / sigma
-    top = max(float(np.percentile(scaled[good], 99.97)), 4 * _KNEE)
+    scaled = (np.where(good, values, sky) - sky) / sigma
+    top = max(float(np.percentile(scaled[good], _WHITE_PERCENTILE)), 4 * _KNEE)
     low, high = np.arcsinh(_BLACK / _KNEE), np.arcsinh(top / _KNEE)
     level = np.clip((np.arcsinh(scaled / _KNEE) - low) / (high - low), 0, 1)
     stops = np.linspace(0, 1, len(_COLOURS))
     rgb = np.stack([np.interp(level, stops, _COLOURS[:, c]) for c in range(3)], axis=-1)
     rgb[~good] = _UNLIT
-    rgb = np.repeat(np.repeat(rgb[::-1], zoom, axis=0), zoom, axis=1)
-    framed = np.full((rgb.shape[0] + 4 * _MARGIN, rgb.shape[1] + 2 * _MARGIN, 3), 255.0)
-    framed[_MARGIN : _MARGIN + rgb.shape[0], _MARGIN:-_MARGIN] = rgb
-    length = _bar_length(rgb.shape[1] * pixel_scale / zoom)
-    width = round(length / pixel_scale * zoom)
-    framed[-2 * _MARGIN : -2 * _MARGIN + 3, _MARGIN : _MARGIN + width] = (40, 40, 40)
-    return Picture(np.rint(framed).astype(np.uint8), length)
+    return rgb
 
 
 def _bar_length(extent: float) -> float:
@@ -102,6 +113,12 @@ def png_bytes(rgb: NDArray[np.uint8]) -> bytes:
     Parameters
     ----------
     rgb : (height, width, 3) uint8
+        First row at the top. Not changed.
+
+    Returns
+    -------
+    bytes
+        A complete PNG file.
     """
     height, width = rgb.shape[:2]
     lines = np.zeros((height, 1 + 3 * width), np.uint8)

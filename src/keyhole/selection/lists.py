@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from keyhole.errors import InputError
 
-__all__ = ["Selection", "expand", "gather", "unique"]
+__all__ = ["Selection", "expand", "gather", "list_header", "unique"]
 
 _WILDCARDS = frozenset("*?[")
 
@@ -92,6 +92,13 @@ def unique(files: Iterable[str], *, cwd: Path | None = None) -> Selection:
         (duplicates if real in seen else kept).append(file)
         seen.add(real)
     return Selection(kept, duplicates)
+
+
+def list_header(include: Sequence[str] | None, exclude: Sequence[str] | None, expression: str | None) -> list[str]:
+    """Comment lines that say how the files of a list were chosen."""
+    # A line break in the expression must not end the comment.
+    words = " ".join(expression.split()) if expression else None
+    return [f"# Tags: {include or None}", f"# Excluded tags: {exclude or None}", f"# Expression: {words}"]
 
 
 def _expanded(words: Iterable[str], folder: Path) -> list[str]:

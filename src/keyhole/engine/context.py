@@ -1,0 +1,209 @@
+"""What steps may ask of the run they belong to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from keyhole.engine.events import Caveat, EventSink, ProductWritten, Progress
+from keyhole.errors import CalibrationError
+from keyhole.frames import Frame, file_md5, read_frame, write_frame
+from keyhole.instruments import Instrument, load
+
+__all__ = ["RunContext", "caveats_of", "read_input"]
+
+_MOST_CAVEATS = 99
+
+
+class RunContext:
+    """Keeps streams, calibrations, caveats and outputs of a run; implements `keyhole.primitives.Context`.
+
+    Parameters
+    ----------
+    mode : str
+        ``sq``, ``ql`` or ``qa``.
+    calibrations : mapping
+        ``(root of the frame, kind)`` to the path of the master chosen for it.
+    output_dir : Path
+        Where products go.
+    protected : iterable of Path
+        Inputs and masters, which no product may replace.
+    emit : callable
+        Receiver of events.
+    clock : callable
+        Returns the current UTC time.
+
+    Attributes
+    ----------
+    streams : dict of str to list of Frame
+        Named lists of frames; ``main`` holds the inputs.
+    outputs : list of Path
+        All files written, in order.
+    caveats : Counter of str
+        Weaker ways taken so far, with the number of cases.
+    """
+
+    def __init__(
+        self,
+        *,
+        mode: str,
+        calibrations: Mapping[tuple[str, str], Path],
+        output_dir: Path,
+        protected: Iterable[Path],
+        emit: EventSink,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.mode = mode
+        self.streams: dict[str, list[Frame]] = {"main": []}
+        self.outputs: list[Path] = []
+        self.caveats: Counter[str] = Counter()
+        self._calibrations = calibrations
+        self._output_dir = output_dir
+        self._protected = {path.resolve() for path in protected}
+        self._emit = emit
+        self._clock = clock
+        self._masters: dict[Path, Frame] = {}
+        self._checksums: dict[Path, str] = {}
+        self._notes: dict[str, None] = {}
+        self._step_caveats: Counter[str] = Counter()
+
+    def instrument(self, frame: Frame) -> Instrument:
+        """Facts about the instrument of a frame."""
+        return load(str(frame.primary.get("INSTRUME", "")).strip())
+
+    def calibration(self, frame: Frame, kind: str) -> Frame | None:
+        """Return the master of `kind` chosen for a frame, read once per run."""
+        path = self._calibrations.get((frame.root, kind))
+        return None if path is None else self._master(path)
+
+    def read_calibration(self, path: str, kind: str) -> Frame:
+        """Return a master that the user named in a parameter of a step.
+
+        Raises
+        ------
+        InputError, DataError
+            The file is missing or damaged.
+        CalibrationError
+            It is not of the kind.
+        """
+        master = self._master(Path(path))
+        wanted = {"PROCESSED", kind.removeprefix("processed_").upper()}
+        if not wanted <= master.tags:
+            raise CalibrationError(f"{path} is no {kind.replace('_', ' ')}; name a master of that kind")
+        return master
+
+    def _master(self, path: Path) -> Frame:
+        if path not in self._masters:
+            self._masters[path] = read_frame(path)
+        return self._masters[path]
+
+    def checksum(self, path: Path) -> str:
+        """MD5 sum of a file, computed once per run."""
+        if path not in self._checksums:
+            self._checksums[path] = file_md5(path)
+        return self._checksums[path]
+
+    def note(self, text: str) -> None:
+        """Tell one fact of the result; it is shown with the step."""
+        self._notes[text] = None
+
+    def take_notes(self) -> tuple[str, ...]:
+        """Hand over the notes of the current step, each once, and forget them."""
+        notes, self._notes = tuple(self._notes), {}
+        return notes
+
+    def caveat(self, text: str, frames: list[Frame] | None = None) -> None:
+        """Record that a weaker way was taken; told once, with the number of cases."""
+        self._step_caveats[text] += max(1, len(frames or ()))
+
+    @property
+    def step_caveats(self) -> list[str]:
+        """Caveats of the current step."""
+        return list(self._step_caveats)
+
+    def tell_caveats(self) -> None:
+        """End the caveats of the current step: count them, and announce those that are new to the run."""
+        for text, count in self._step_caveats.items():
+            if text not in self.caveats:
+                self._emit(Caveat(text, count))
+        self.caveats.update(self._step_caveats)
+        self._step_caveats.clear()
+
+    def progress(self, done: int, total: int) -> None:
+        """Tell how far a long step has come."""
+        self._emit(Progress(done, total))
+
+    def timestamp(self) -> str:
+        """UTC now, ISO with microseconds."""
+        return self._clock().replace(tzinfo=None).isoformat(timespec="microseconds")
+
+    def write(self, frame: Frame, *, final: bool = True) -> str:
+        """Write a frame into the output folder under its current name.
+
+        A name that an input or a master holds is changed: ``<root>_aligned<suffix>``, then ``_aligned2`` and
+        so on; the frame keeps the new name. The product carries the caveats of the run in its header.
+
+        Parameters
+        ----------
+        frame : Frame
+            Only its name may change.
+        final : bool
+            Whether the file is announced as a product.
+
+        Returns
+        -------
+        str
+            Path of the file.
+        """
+        suffix = frame.name.removeprefix(frame.root)
+        number = 1
+        while (path := self._output_dir / frame.name).resolve() in self._protected:
+            frame.name = f"{frame.root}_aligned{number if number > 1 else ''}{suffix}"
+            number += 1
+        product = frame.copy()
+        self._add_caveats(product)
+        write_frame(product, path)
+        if path not in self.outputs:
+            self.outputs.append(path)
+        if final:
+            self._emit(ProductWritten(str(path)))
+        return str(path)
+
+    def _add_caveats(self, product: Frame) -> None:
+        texts = [_ascii(text) for text in self.caveats]
+        if len(texts) > _MOST_CAVEATS:
+            texts[_MOST_CAVEATS - 1 :] = [f"and {len(texts) - _MOST_CAVEATS + 1} more; see the log file"]
+        for number, text in enumerate(texts, start=1):
+            product.primary[f"CAVEAT{number:02d}"] = text
+
+
+def read_input(path: Path) -> Frame:
+    """Read an input of a run; the name of a raw frame is noted in ORIGNAME, where all names start from.
+
+    Caveats of an earlier run are taken out of the header: see `caveats_of`.
+
+    Raises
+    ------
+    InputError, DataError
+        The file is missing or damaged.
+    """
+    frame = read_frame(path)
+    if "ORIGNAME" not in frame.primary:
+        name = path.name.removesuffix(".gz").removesuffix(".bz2")
+        frame.primary["ORIGNAME"] = (name, "Original filename prior to processing")
+    for number in range(1, _MOST_CAVEATS + 1):
+        frame.primary.remove(f"CAVEAT{number:02d}", ignore_missing=True)
+    return frame
+
+
+def caveats_of(headers: Mapping[str, object]) -> list[str]:
+    """Caveats that a product of an earlier run carries; they hold for what is made of it, too."""
+    keywords = (f"CAVEAT{number:02d}" for number in range(1, _MOST_CAVEATS + 1))
+    return [str(headers[keyword]) for keyword in keywords if keyword in headers]
+
+
+def _ascii(text: str) -> str:
+    """FITS cards hold nothing but printable ASCII."""
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text)

@@ -1,0 +1,201 @@
+"""detectSources, adjustWCSToReference, resampleToCommonFrame, scaleCountsToReference and stackFrames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from raw_frames import SCALE, FakeContext, electrons
+from sky_scene import moffat
+
+from keyhole.errors import DataError, InputError
+from keyhole.primitives.align import (
+    AdjustParams,
+    ResampleParams,
+    ScaleParams,
+    adjust_wcs,
+    resample_to_common_frame,
+    scale_counts,
+)
+from keyhole.primitives.sources import DetectParams, detect
+from keyhole.primitives.stack import StackFramesParams, stack_frames
+from keyhole.primitives.wcs import plane_of
+
+SHAPE = (90, 120)
+STARS = np.array([(30.0, 30.0, 4e5), (80.0, 55.0, 2e5), (55.0, 70.0, 1e5), (95.0, 25.0, 8e4), (20.0, 65.0, 6e4)])
+SHIFTS = np.array([(0.0, 0.0), (7.4, -3.3), (-5.7, 4.6), (3.2, 8.1)])
+ERRORS = np.array([(0.0, 0.0), (0.8, -0.5), (-0.6, 0.9), (0.4, 0.7)])
+
+
+def sequence(shifts=SHIFTS, errors=ERRORS, *, factors=None, seed=4, sigma=12.0):
+    """Sky-subtracted frames; headers know the shifts but not the errors."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for i, (shift, error) in enumerate(zip(shifts, errors, strict=True)):
+        factor = 1.0 if factors is None else factors[i]
+        data = rng.normal(0, sigma, SHAPE)
+        for x, y, flux in STARS:
+            data += factor * moffat(SHAPE, *(np.array([x, y]) + shift + error), flux, 4.0)
+        frame = electrons(
+            data,
+            number=i,
+            variance=sigma**2,
+            crpix=(60.0 + shift[0], 45.0 + shift[1]),
+            QOFFSET=float(shift[0] * SCALE),
+            POFFSET=float(-shift[1] * SCALE),
+        )
+        frames.append(frame)
+    return frames
+
+
+def registered(frames, context=None, **parameters):
+    context = context or FakeContext()
+    frames = detect(frames, DetectParams(), context)
+    return adjust_wcs(frames, AdjustParams(**parameters), context)
+
+
+def found_shifts(frames):
+    reference = plane_of(frames[0])
+    sky = reference.pixel_to_sky(np.array([59.0]), np.array([44.0]))
+    places = np.array([np.ravel(plane_of(frame).sky_to_pixel(*sky)) for frame in frames])
+    return places - [59.0, 44.0]
+
+
+def test_sources_are_measured_with_positions_on_pixel_and_sky():
+    frame = detect(sequence(SHIFTS[:1], ERRORS[:1]), DetectParams(), FakeContext())[0]
+    table = frame.tables["OBJCAT"].columns
+    assert len(table["X_IMAGE"]) == len(STARS)
+    brightest = int(np.argmax(table["FLUX_AUTO"]))
+    assert (table["X_IMAGE"][brightest], table["Y_IMAGE"][brightest]) == pytest.approx((31.0, 31.0), abs=0.05)
+    x, _ = plane_of(frame).sky_to_pixel(table["X_WORLD"], table["Y_WORLD"])
+    np.testing.assert_allclose(x + 1, table["X_IMAGE"], atol=1e-3)
+    assert frame.planes["OBJMASK"].any()
+    assert 0.5 < frame.primary["MEANFWHM"] / (4.0 * SCALE) < 1.5
+
+
+def test_frames_are_registered_to_a_small_part_of_a_pixel():
+    frames = registered(sequence())
+    np.testing.assert_allclose(found_shifts(frames), SHIFTS + ERRORS, atol=0.05)
+    assert all(frame.primary["REGMETH"] == "sources" for frame in frames)
+
+
+def test_frame_that_lies_two_arcsec_aside_is_found_and_named():
+    errors = ERRORS.copy()
+    errors[2] += (13.0, -12.0)
+    context = FakeContext()
+    frames = registered(sequence(errors=errors), context)
+    np.testing.assert_allclose(found_shifts(frames), SHIFTS + errors, atol=0.05)
+    assert any("N20120117S0016" in text for text in context.caveats)
+
+
+def test_frame_without_sources_keeps_the_commanded_place_with_a_warning():
+    context = FakeContext()
+    frames = sequence()
+    frames[1].data = np.random.default_rng(1).normal(0, 12, SHAPE).astype(np.float32)
+    registered(frames, context)
+    assert frames[1].primary["REGMETH"] == "offsets"
+    assert np.abs(found_shifts(frames)[1] - SHIFTS[1]).max() < 1.5
+    assert any("too few sources" in text for text in context.caveats)
+
+
+def test_offsets_alone_are_used_when_asked():
+    frames = registered(sequence(), method="offsets")
+    np.testing.assert_allclose(found_shifts(frames), SHIFTS, atol=0.02)
+
+
+@pytest.mark.parametrize("missing", [None, -9999.0])
+def test_wcs_serves_where_offsets_are_unknown(missing):
+    frames = sequence()
+    for frame in frames:
+        for key in ("POFFSET", "QOFFSET"):
+            if missing is None:
+                del frame.primary[key]
+            else:
+                frame.primary[key] = missing
+    np.testing.assert_allclose(found_shifts(registered(frames)), SHIFTS + ERRORS, atol=0.05)
+
+
+def test_unknown_position_angle_of_one_frame_does_no_harm():
+    frames = sequence()
+    frames[2].primary["PA"] = -9999.0
+    np.testing.assert_allclose(found_shifts(registered(frames)), SHIFTS + ERRORS, atol=0.05)
+
+
+def test_grid_holds_all_pixels_of_all_frames():
+    frames = resample_to_common_frame(registered(sequence()), ResampleParams(), FakeContext())
+    ny, nx = frames[0].data.shape
+    assert (ny, nx) >= (SHAPE[0] + 11, SHAPE[1] + 13)
+    for frame in frames:
+        assert frame.data.shape == frame.variance.shape == frame.mask.shape == (ny, nx)
+        inside = (frame.mask & 16) == 0
+        assert abs(int(inside.sum()) - SHAPE[0] * SHAPE[1]) < 2 * sum(SHAPE) + 5
+        assert (frame.variance[inside] > 0).all()
+        assert (frame.data[~inside] == 0).all()
+        assert frame.header["AREATYPE"] == "P4"
+    np.testing.assert_allclose(found_shifts(frames), 0, atol=1e-6)
+
+
+def stacked(frames, context=None):
+    context = context or FakeContext()
+    frames = resample_to_common_frame(registered(frames, context), ResampleParams(), context)
+    frames = scale_counts(frames, ScaleParams(), context)
+    return stack_frames(frames, StackFramesParams(), context)[0]
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_stack_keeps_the_light_of_the_stars(n):
+    out = stacked(sequence(SHIFTS[:n], ERRORS[:n]))
+    again = detect([out], DetectParams(), FakeContext())[0].tables["OBJCAT"].columns
+    y, x = np.mgrid[: out.data.shape[0], : out.data.shape[1]]
+    brightest = int(np.argmax(again["FLUX_AUTO"]))
+    circle = np.hypot(x + 1 - again["X_IMAGE"][brightest], y + 1 - again["Y_IMAGE"][brightest]) < 10
+    alpha = 4.0 / (2 * (2 ** (1 / 3) - 1) ** 0.5)
+    assert out.data[circle].sum() == pytest.approx(4e5 * (1 - (1 + (10 / alpha) ** 2) ** -2), rel=0.005)
+    assert out.primary["NCOMBINE"] == n
+    assert out.primary["TOTEXP"] == 60.0 * n
+    assert [out.primary[f"IMCMB{i + 1:03d}"] for i in range(n)] == [f"N20120117S{14 + i:04d}.fits" for i in range(n)]
+    assert out.primary["DATALAB"].endswith("-STACK")
+    assert np.isfinite(out.data).all()
+
+
+def test_one_frame_passes_as_its_own_stack():
+    context = FakeContext()
+    frame = sequence(SHIFTS[:1], ERRORS[:1])[0]
+    data = frame.data
+    out = stacked([frame], context)
+    assert out.data is data
+    assert out.primary["NCOMBINE"] == 1
+    assert not context.caveats
+
+
+def test_clouds_are_told_and_scaled_away_when_asked():
+    frames = registered(sequence(factors=[1.0, 1.0, 0.4, 1.0]))
+    frames = resample_to_common_frame(frames, ResampleParams(), FakeContext())
+    context = FakeContext()
+    before = [frame.data for frame in frames]
+    scale_counts(frames, ScaleParams(), context)
+    assert "N20120117S0016 0." in context.caveats[0]
+    assert all(frame.data is data for frame, data in zip(frames, before, strict=True))
+    variance = frames[2].variance.copy()
+    scale_counts(frames, ScaleParams(tolerance=1), FakeContext())
+    np.testing.assert_allclose(frames[2].data, before[2] * 2.5, rtol=0.02, atol=0.1)
+    np.testing.assert_allclose(frames[2].variance, variance * 6.25, rtol=0.04)
+
+
+def test_counts_are_scaled_by_exposure_time():
+    frames = sequence()
+    frames[1].primary["EXPTIME"] = 30.0
+    data = frames[1].data
+    scale_counts(frames, ScaleParams(), FakeContext())
+    np.testing.assert_allclose(frames[1].data, 2 * data, rtol=1e-6)
+    assert frames[1].primary["EXPTIME"] == 60.0
+    assert frames[1].primary["ORIGTEXP"] == 30.0
+
+
+def test_frames_of_different_shapes_are_refused():
+    with pytest.raises(DataError, match="resample them"):
+        stack_frames([electrons(np.zeros((5, 6))), electrons(np.zeros((6, 6)))], StackFramesParams(), FakeContext())
+
+
+def test_unknown_reference_is_refused():
+    with pytest.raises(InputError, match="no input is called nothing"):
+        resample_to_common_frame(sequence(), ResampleParams(reference="nothing.fits"), FakeContext())

@@ -1,0 +1,130 @@
+"""prepare: standard cards, and a WCS that can be trusted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from raw_frames import SCALE, TARGET, FakeContext, cd_matrix, raw_dark, raw_frame, wcs_cards
+
+from keyhole.errors import DataError
+from keyhole.primitives.prepare import PrepareParams, prepare
+from keyhole.primitives.wcs import plane_of
+
+PIXELS = np.zeros((1022, 1024), np.float32)
+CENTRE = (506.8, 457.1)
+"""Usual centroid of the keyhole, on which an undithered target falls."""
+
+
+def prepared(frame, context=None, **parameters):
+    return prepare([frame], PrepareParams(**parameters), context or FakeContext())[0]
+
+
+def distance(frame, x, y, position):
+    ra, dec = plane_of(frame).pixel_to_sky(np.array([x]), np.array([y]))
+    east = (ra[0] - position[0]) * np.cos(np.radians(position[1]))
+    return 3600 * np.hypot(east, dec[0] - position[1])
+
+
+def test_detector_numbers_and_total_exposure_are_written_down():
+    frame = prepared(raw_frame(PIXELS))
+    assert frame.primary["EXPTIME"] == 60.0
+    assert frame.primary["FILTER"] == "J"
+    assert frame.header["RDNOISE"] == pytest.approx(10 * 2**0.5)
+    assert frame.header["GAIN"] == 13.5
+    assert frame.header["SATLEVEL"] == int(90000 * 2 / 13.5)
+    assert frame.header["NONLINEA"] == int(0.714286 * int(90000 * 2 / 13.5))
+    assert frame.header["BUNIT"] == "adu"
+    assert frame.header["PIXSCALE"] == SCALE
+
+
+def test_wcs_moves_from_the_primary_header_to_the_extension():
+    frame = prepared(raw_frame(PIXELS))
+    assert "CRVAL1" not in frame.primary
+    assert frame.header["CTYPE1"] == "RA---TAN"
+    assert frame.header["RADESYS"] == "FK5"
+
+
+def test_wrong_scale_of_an_axis_is_mended_and_the_target_stays_where_the_telescope_put_it():
+    context = FakeContext()
+    frame = prepared(raw_frame(PIXELS, **wcs_cards(y_error=1.06, crpix=(487.6, 578.7))), context)
+    cd = np.array(plane_of(frame).cd)
+    np.testing.assert_allclose(cd, cd_matrix(), atol=1e-9)
+    assert distance(frame, 486.6, 577.7, TARGET) < 0.01
+    assert "mended" in context.notes[0]
+    assert not context.caveats
+
+
+@pytest.mark.parametrize("offsets", [(0.0, 0.0), (-1.0, 9.0)])
+def test_wcs_of_another_target_is_rebuilt_from_target_and_offsets(offsets):
+    context = FakeContext()
+    frame = raw_frame(PIXELS, CRVAL1=30.0, CRVAL2=-5.0, POFFSET=offsets[0], QOFFSET=offsets[1])
+    prepared(frame, context)
+    dx, dy = offsets[1] / SCALE, -offsets[0] / SCALE
+    assert distance(frame, CENTRE[0] + dx, CENTRE[1] + dy, TARGET) < 0.01
+    np.testing.assert_allclose(plane_of(frame).cd, cd_matrix(), atol=1e-9)
+    assert any("rebuilt" in text for text in context.caveats)
+
+
+def test_bad_wcs_stops_the_run_when_asked():
+    with pytest.raises(DataError, match=r"N20120117S0014.*bad_wcs=fix"):
+        prepared(raw_frame(PIXELS, CRVAL1=30.0), bad_wcs="exit")
+
+
+def test_bad_wcs_is_left_and_told_when_asked():
+    context = FakeContext()
+    frame = prepared(raw_frame(PIXELS, CRVAL1=30.0), context, bad_wcs="ignore")
+    assert distance(frame, 506.8, 457.1, (30.0, TARGET[1])) < 5
+    assert any("left as it is" in text for text in context.caveats)
+
+
+def test_nonsense_matrix_is_rebuilt_though_the_position_is_right():
+    context = FakeContext()
+    frame = prepared(raw_frame(PIXELS, CD1_1=0.02, CD2_2=0.02), context)
+    np.testing.assert_allclose(plane_of(frame).cd, cd_matrix(), atol=1e-9)
+    assert any("rebuilt" in text for text in context.caveats)
+
+
+def test_unknown_position_angle_does_not_stop_the_rebuilding():
+    frame = prepared(raw_frame(PIXELS, CRVAL1=30.0, PA=-9999.0))
+    assert distance(frame, *CENTRE, TARGET) < 0.01
+
+
+@pytest.mark.parametrize("policy", ["fix", "new"])
+def test_missing_wcs_is_rebuilt(policy):
+    frame = prepared(raw_frame(PIXELS, **dict.fromkeys(wcs_cards())), bad_wcs=policy)
+    assert distance(frame, *CENTRE, TARGET) < 0.01
+
+
+def test_missing_wcs_is_refused_where_nothing_may_or_can_be_rebuilt():
+    bare = dict.fromkeys(wcs_cards())
+    with pytest.raises(DataError, match=r"no WCS.*bad_wcs=fix"):
+        prepared(raw_frame(PIXELS, **bare), bad_wcs="exit")
+    with pytest.raises(DataError, match="neither WCS nor target"):
+        prepared(raw_frame(PIXELS, **bare, RA=-9999.0, DEC=-9999.0))
+
+
+def test_unknown_target_leaves_a_good_wcs_alone():
+    context = FakeContext()
+    frame = prepared(raw_frame(PIXELS, RA=-9999.0, DEC=-9999.0), context)
+    np.testing.assert_allclose(plane_of(frame).cd, cd_matrix(), atol=1e-9)
+    assert not context.caveats
+
+
+def test_dark_keeps_its_header_position():
+    frame = prepared(raw_dark(PIXELS, **wcs_cards()))
+    assert frame.primary["EXPTIME"] == 60.0
+    assert "CRVAL1" in frame.primary
+
+
+def test_prepared_frame_passes_unchanged():
+    context = FakeContext()
+    frame = prepared(raw_frame(PIXELS))
+    frame.primary["PREPARE"] = "2026-01-01T00:00:00"
+    prepare([frame], PrepareParams(), context)
+    assert frame.primary["EXPTIME"] == 60.0
+    assert "prepared before" in context.caveats[0]
+
+
+def test_unknown_array_is_refused():
+    with pytest.raises(DataError, match="no gain is known for array SN1"):
+        prepared(raw_frame(PIXELS, ARRAYID="SN1"))
