@@ -18,10 +18,9 @@ CLOCK_START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 class Run:
     """Runs recipes and keeps the events; the clock goes on by one second each time it is read."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.events: list[Event] = []
-        self._monkeypatch = monkeypatch
         self._now = CLOCK_START
 
     def _clock(self) -> datetime:
@@ -29,13 +28,15 @@ class Run:
         return self._now
 
     def __call__(self, files: list[Path], recipe: Callable[[Any], None] | str = "_default", **request: Any) -> Result:
-        name = recipe
-        if not isinstance(recipe, str):
-            name = "toy"
-            self._monkeypatch.setattr("keyhole.engine.plan.find_recipe", lambda tags, wanted: ("toy", recipe))
+        def toy(p: Any) -> None:
+            assert callable(recipe)
+            recipe(p)
+
         self.events.clear()
         return run(
-            Request(files, recipe=name, output_dir=self.folder, **request), self.events.append, clock=self._clock
+            Request(files, recipe=toy if callable(recipe) else recipe, output_dir=self.folder, **request),
+            self.events.append,
+            clock=self._clock,
         )
 
     def of(self, kind: type[Event]) -> list[Any]:
@@ -48,8 +49,8 @@ def toy_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def reduced(tmp_path: Path, toy_steps: None, monkeypatch: pytest.MonkeyPatch) -> Run:
+def reduced(tmp_path: Path, toy_steps: None) -> Run:
     """Call it with files and a recipe; products go to the folder ``out``."""
     folder = tmp_path / "out"
     folder.mkdir()
-    return Run(folder, monkeypatch)
+    return Run(folder)

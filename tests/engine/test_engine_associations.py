@@ -138,7 +138,7 @@ def test_forced_correction_stops_even_a_quick_look(reduced, science, tmp_path):
 @pytest.mark.parametrize("setting", ["darkCorrect:do_cal=skip", "darkCorrect:skip_primitive=True"])
 def test_correction_that_is_switched_off_is_a_caveat_and_asks_for_no_master(reduced, science, setting):
     key, _, value = setting.partition("=")
-    result = reduced(science, darks_only, settings={key: value})
+    result = reduced(science, lambda p: (p.darkCorrect(), p.toyWrite()), settings={key: value})
     assert chosen(reduced) == []
     assert list(result.caveats) == ["darkCorrect is switched off: the dark is not applied"]
     assert read_frame(result.outputs[0]).primary["CAVEAT01"] in result.caveats

@@ -16,7 +16,15 @@ from keyhole.calibration.entries import Entry, Store
 from keyhole.calibration.facts import CALIBRATION_TYPES, Facts, facts_of, kind_of
 from keyhole.calibration.rules import RULES, Judgement, Rule, judge, rule_for
 from keyhole.calibration.search import Found, Missing, Rejected, find, find_for_frames
-from keyhole.calibration.user_cal import UserCal, UserCals, disagreements, parse_user_cals
+from keyhole.calibration.user_cal import (
+    UserCal,
+    UserCals,
+    disagreements,
+    parse_user_cals,
+    paths_by_input,
+    paths_by_type,
+    words_of,
+)
 
 if TYPE_CHECKING:
     from keyhole.calibration.store import CalibrationStore
@@ -47,8 +55,11 @@ __all__ = [
     "load_config",
     "open_stores",
     "parse_user_cals",
+    "paths_by_input",
+    "paths_by_type",
     "rule_for",
     "store_for_masters",
+    "words_of",
 ]
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "chosen_config",
     "explain_config",
     "fits_files_below",
+    "folder_of",
     "make",
     "remove",
     "require_databases",
@@ -88,6 +89,12 @@ def _passed_over(config: Config) -> list[str]:
     if config.source is None or config.source == older or not older.is_file():
         return []
     return [f"{older} is there too and is not read: the newer file wins"]
+
+
+def folder_of(config: Config) -> str | None:
+    """Folder of the first database that is a file."""
+    files = [database.path for database in config.databases if database.path is not None]
+    return str(files[0].parent) if files else None
 
 
 def require_databases(config: Config) -> tuple[Database, ...]:

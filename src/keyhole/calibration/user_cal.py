@@ -10,9 +10,18 @@ from pathlib import Path
 from keyhole.calibration.facts import CALIBRATION_TYPES, Facts, facts_of, kind_of, required_tags
 from keyhole.calibration.rules import judge, rule_for
 from keyhole.errors import CalibrationError, InputError, ParameterError
-from keyhole.headers import check_complete
+from keyhole.headers import check_complete, describe, read_headers
 
-__all__ = ["USER_CAL_TYPES", "UserCal", "UserCals", "disagreements", "parse_user_cals"]
+__all__ = [
+    "USER_CAL_TYPES",
+    "UserCal",
+    "UserCals",
+    "disagreements",
+    "parse_user_cals",
+    "paths_by_input",
+    "paths_by_type",
+    "words_of",
+]
 
 USER_CAL_TYPES: tuple[str, ...] = tuple(sorted(CALIBRATION_TYPES))
 
@@ -84,6 +93,36 @@ def parse_user_cals(words: Iterable[str]) -> UserCals:
             notes.append(f"{caltype} is given more than once; {given.path} replaces {by_type[caltype].path}")
         by_type[caltype] = given
     return UserCals(by_type, tuple(notes))
+
+
+def paths_by_type(words: Iterable[str] | None) -> dict[str, str]:
+    """Type to file of ``TYPE:FILE`` words, checked as `parse_user_cals` does."""
+    return {caltype: str(given.path) for caltype, given in parse_user_cals(words or ()).by_type.items()}
+
+
+def paths_by_input(files: Iterable[str], words: Iterable[str] | None) -> dict[tuple[str, str], str]:
+    """The same for each input, under its calibration key and the type: the older form."""
+    paths = paths_by_type(words)
+    keys = [str(describe(read_headers(file), "calibration_key")) for file in files] if paths else []
+    return {(key, caltype): path for key in keys for caltype, path in paths.items()}
+
+
+def words_of(ucals: Mapping[str, str] | Mapping[tuple[str, str], str] | None) -> list[str]:
+    """``TYPE:FILE`` words of either form of `paths_by_type` and `paths_by_input`.
+
+    Raises
+    ------
+    ParameterError
+        A type has different files for different inputs: a run has one master of a type given by hand.
+    """
+    paths: dict[str, str] = {}
+    for key, path in (ucals or {}).items():
+        caltype = key if isinstance(key, str) else key[1]
+        if paths.setdefault(caltype, str(path)) != str(path):
+            raise ParameterError(
+                f"{paths[caltype]} and {path} are both given as {caltype}; reduce the frames of each in its own run"
+            )
+    return [f"{caltype}:{path}" for caltype, path in paths.items()]
 
 
 def disagreements(given: UserCal, frames: Sequence[Facts]) -> tuple[str, ...]:

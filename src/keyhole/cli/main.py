@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from keyhole import __version__
-from keyhole.cli import picture, simulate, verify
+from keyhole.cli import completion, picture, simulate, verify
 from keyhole.cli.common import guarded
 
 __all__ = ["main"]
@@ -22,5 +22,6 @@ def main(argv: list[str] | None = None) -> int:
     simulate.add_parser(commands)
     verify.add_parser(commands)
     picture.add_parser(commands)
+    completion.add_parser(commands)
     options = parser.parse_args(sys.argv[1:] if argv is None else argv)
     return guarded(lambda: int(options.run(options)))

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
+from typing import Literal
 
 from keyhole.cli.console import EventLog, file_handler
 from keyhole.errors import ParameterError
@@ -20,10 +21,11 @@ from keyhole.errors import ParameterError
 __all__ = [
     "LEVELS",
     "MODES",
+    "Account",
+    "account",
     "add_levels",
     "configure",
     "event_log",
-    "mode",
     "script_logger",
     "set_indent",
     "set_level",
@@ -38,6 +40,14 @@ MODES: dict[str, int | None] = {
     "verbose": LEVELS["fullinfo"],
     "debug": logging.DEBUG,
     "rotating": None,
+}
+Account = Literal["standard", "verbose", "debug", "quiet"]
+_ACCOUNTS: dict[str, Account] = {
+    "standard": "standard",
+    "quiet": "quiet",
+    "verbose": "verbose",
+    "debug": "debug",
+    "rotating": "quiet",
 }
 _HOUSE = "keyhole"
 _INDENT = 3
@@ -113,9 +123,12 @@ def _open(path: Path, mode: str, level: int, *, overwrite: bool) -> logging.File
     return handler
 
 
-def mode() -> str:
-    """The mode asked for; ``standard`` if nothing was."""
-    return _State.mode or "standard"
+def account(mode: str | None = None) -> Account:
+    """How the account of a run is shown: as `mode` says, else as `configure` did."""
+    asked = mode or _State.mode or "standard"
+    if asked not in MODES:
+        raise ParameterError(f"log mode {asked!r} is unknown; use {', '.join(MODES)}")
+    return _ACCOUNTS[asked]
 
 
 def event_log() -> EventLog | None:

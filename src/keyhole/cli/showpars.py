@@ -1,23 +1,43 @@
-"""The command ``showpars``: the parameters of a step for a given frame."""
+"""The command ``showpars``: the parameters of a step, or of all steps, for a given frame."""
 
 from __future__ import annotations
 
 import argparse
-import inspect
+import json
+import shutil
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import textwrap
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from keyhole.cli.common import guarded
 
 if TYPE_CHECKING:
-    from keyhole.engine.parameters import Resolved
-    from keyhole.primitives import Primitive
+    from keyhole.engine.catalogue import StepSheet
 
-__all__ = ["main"]
+__all__ = ["main", "make_parser"]
 
 _WIDTH_IN_A_PIPE = 100
 _WIDEST_RANGE = 34
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Build the parser with the published options."""
+    parser = argparse.ArgumentParser(
+        prog="showpars",
+        description="Show the parameters of a step, or of all steps of the recipe for a frame, with their values, "
+        "ranges and meanings.",
+    )
+    add = parser.add_argument
+    add("file", help="a frame; its kind decides recipe and values")
+    add("step", nargs="?", help="name of a step, such as associateSky (default: all steps of the recipe)")
+    add("-r", "--recipe", default="_default", metavar="NAME", help="recipe, also one of a file: myrecipes.py:myreduce")
+    add("-a", "--all", action="store_true", help="also parameters named debug_...")
+    add("-d", "--doc", action="store_true", help="also the description of the step")
+    add("--json", action="store_true", help="print JSON")
+    add("--adpkg", default=None, help="accepted for compatibility; has no effect")
+    add("--drpkg", default=None, help="accepted for compatibility; has no effect")
+    return parser
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,70 +53,60 @@ def main(argv: list[str] | None = None) -> int:
     int
         Exit code: 0, or that of the error.
     """
-    parser = argparse.ArgumentParser(
-        prog="showpars", description="Show the parameters of a step, with defaults, ranges and meanings."
-    )
-    parser.add_argument("file", help="a frame; its kind decides the defaults")
-    parser.add_argument("step", help="name of a step, such as associateSky")
-    parser.add_argument("-a", "--all", action="store_true", help="also parameters named debug_...")
-    parser.add_argument("-d", "--doc", action="store_true", help="also the description of the step")
-    parser.add_argument("--adpkg", default=None, help="accepted for compatibility; has no effect")
-    parser.add_argument("--drpkg", default=None, help="accepted for compatibility; has no effect")
-    options = parser.parse_args(sys.argv[1:] if argv is None else argv)
+    options = make_parser().parse_intermixed_args(sys.argv[1:] if argv is None else argv)
     return guarded(lambda: _show(options))
 
 
 def _show(options: argparse.Namespace) -> int:
     # numpy and the steps load only here, so that --help answers at once.
-    from keyhole.engine.parameters import resolve
-    from keyhole.engine.recorder import step_named
+    from keyhole.engine.catalogue import recipe_sheets, step_sheet
     from keyhole.headers import read_headers, tags
-    from keyhole.recipes import mode_defaults
 
     found = tags(read_headers(options.file))
-    step = step_named(options.step)
-    recipe, call = _usual_call(found, step.name)
-    resolved = resolve(step.name, mode_defaults=mode_defaults(found, step.name), call=call, settings={})
+    if options.step is None:
+        sheets = recipe_sheets(found, options.recipe)
+    else:
+        sheets = [step_sheet(found, options.step, options.recipe)]
+    if options.json:
+        content = {"file": options.file, "tags": sorted(found), "steps": [asdict(sheet) for sheet in sheets]}
+        print(json.dumps(content, indent=2, default=str))
+        return 0
     print(f"Frame tags: {' '.join(sorted(found))}")
-    print(f"{step.name}: {step.summary}")
-    # The first line of the description is the summary, which stands there already.
-    description = inspect.cleandoc(step.function.__doc__ or "").partition("\n")[2]
-    if options.doc and description:
-        print(description)
-    _print_table(step, resolved, everything=options.all)
-    if "recipe" in resolved.origins.values():
-        print(f"* as recipe {recipe} calls the step; the step itself has another default")
+    for number, sheet in enumerate(sheets):
+        if number:
+            print()
+        _print(sheet, options)
     return 0
 
 
-def _usual_call(found: frozenset[str], step: str) -> tuple[str, Mapping[str, Any]]:
-    """The usual recipe for such frames, and the parameters of its first call of the step."""
-    from keyhole.engine.recorder import record
-    from keyhole.recipes import find_recipe, libraries_for
-
-    if not libraries_for(found):
-        return "", {}
-    name, recipe = find_recipe(found)
-    return name, next((call.parameters for call in record(recipe) if call.name == step), {})
+def _print(sheet: StepSheet, options: argparse.Namespace) -> None:
+    print(textwrap.fill(f"{sheet.name}: {sheet.summary}", _width(), subsequent_indent="    "))
+    if options.doc and sheet.description:
+        print(sheet.description)
+    _print_table(sheet, everything=options.all)
+    if any(item.origin == "recipe" for item in sheet.parameters):
+        print(f"* as recipe {sheet.recipe} calls the step; the step itself has another default")
 
 
-def _print_table(step: Primitive, resolved: Resolved, *, everything: bool) -> None:
+def _print_table(sheet: StepSheet, *, everything: bool) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
-
-    from keyhole.engine.parameters import describe_range
 
     table = Table(box=None, pad_edge=False)
     table.add_column("name", no_wrap=True)
     table.add_column("value", no_wrap=True)
     table.add_column("range", max_width=_WIDEST_RANGE)
     table.add_column("meaning")
-    for name, info in step.params.model_fields.items():
-        if name.startswith("debug_") and not everything:
+    for item in sheet.parameters:
+        if item.name.startswith("debug_") and not everything:
             continue
-        mark = " *" if resolved.origins.get(name) == "recipe" else ""
-        cells = f"{getattr(resolved.values, name)!r}{mark}", describe_range(step.params, name), info.description or ""
+        mark = " *" if item.origin == "recipe" else ""
+        cells = f"{item.value!r}{mark}", item.range, item.meaning
         # As Text, for rich would read [0, inf) as a mark-up.
-        table.add_row(name, *(Text(cell) for cell in cells))
-    Console(width=None if sys.stdout.isatty() else _WIDTH_IN_A_PIPE, highlight=False).print(table)
+        table.add_row(item.name, *(Text(cell) for cell in cells))
+    Console(width=_width(), highlight=False).print(table)
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDTH_IN_A_PIPE

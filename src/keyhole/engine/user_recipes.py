@@ -15,7 +15,7 @@ from keyhole.engine.user_steps import STEP_MARK
 from keyhole.errors import KeyholeError, ParameterError
 from keyhole.recipes import Recipe, find_recipe
 
-__all__ = ["choose_recipe", "load_file"]
+__all__ = ["choose_recipe", "load_file", "source_of"]
 
 _DEFAULT = "_default"
 
@@ -66,6 +66,14 @@ def _place(recipe: str) -> tuple[Path, str] | None:
     if not dot or not stem or not name:
         return None
     return Path(folder or ".").expanduser() / f"{stem}.py", name
+
+
+def source_of(recipe: Recipe) -> str:
+    """Where a recipe is written: file and line; a single step is written nowhere."""
+    code = getattr(recipe, "__code__", None)
+    if code is None or recipe.__name__ == "<lambda>":
+        return "a single step"
+    return f"{code.co_filename}, line {code.co_firstlineno}"
 
 
 def load_file(path: str | Path) -> types.ModuleType:

@@ -7,7 +7,7 @@ frames, and make the skies again without them. A third pass changes nothing that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +27,10 @@ from keyhole.imaging.sky import (
 )
 
 __all__ = ["TwoPass", "on_full_frame", "remaining_slope", "two_pass_skies"]
+
+
+_BEYOND_DOUBT: Final = 2.5
+"""Detection limit of a single frame in units of that of the sum."""
 
 
 class TwoPass(NamedTuple):
@@ -184,7 +188,9 @@ def _all_objects(
         for data, variance, sky, match, slope in zip(near.data, near.variance, *first, strict=True)
     ]
     deep = deep_object_masks(subtracted, near.usable, shifts, near.variance, wing_sigma=wing_sigma, **limits)
-    own = [single_frame_objects(data, usable, **limits) for data, usable in zip(subtracted, near.usable, strict=True)]
+    # Peaks of the noise that are masked in a single frame would bias its skies: only what is beyond doubt counts.
+    sure = limits | {"threshold": _BEYOND_DOUBT * limits["threshold"]}
+    own = [single_frame_objects(data, usable, **sure) for data, usable in zip(subtracted, near.usable, strict=True)]
     return [together | alone for together, alone in zip(deep, own, strict=True)]
 
 

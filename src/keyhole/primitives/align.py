@@ -30,6 +30,9 @@ __all__ = [
 
 # Degrees; below this a change of the header's position angle is the noise of its recording.
 _SAME_ANGLE = 0.05
+# Bit of FLAGS for sources whose pixels are cut off, and how far off their centre may be, pixels.
+_CUT = 8
+_CUT_ERROR = 1.5
 # Natural logarithm of a transparency that is worth a word, and stars that prove it.
 _CLOUDY = 0.15
 _FEWEST_STARS = 2
@@ -96,7 +99,7 @@ def adjust_wcs(frames: list[Frame], params: AdjustParams, context: Context) -> l
     if params.method == "sources":
         lists = [source_list(frame, stars_only=params.cull_sources) for frame in frames]
         solution = register(
-            [SourceList(found[:, 0], found[:, 1], found[:, 2]) for found in lists],
+            [SourceList(*found.T) for found in lists],
             expected,
             search_radius=params.first_pass / scale,
             match_radius=params.match_radius / scale,
@@ -126,15 +129,21 @@ def _turned(frames: list[Frame]) -> bool:
 
 
 def source_list(frame: Frame, *, stars_only: bool) -> NDArray[np.float64]:
-    """Positions (0-based) and fluxes of the catalogue of a frame, ``(n, 3)``."""
+    """Positions (0-based), fluxes and position errors of the catalogue of a frame, ``(n, 4)``.
+
+    The error is given for sources that reach beyond the lit area alone: their centre is that of what is left
+    of them.
+    """
     table = frame.tables.get("OBJCAT")
     if table is None:
-        return np.zeros((0, 3))
+        return np.zeros((0, 4))
     columns = [table.columns[name] for name in ("X_IMAGE", "Y_IMAGE", "FLUX_AUTO")]
-    values = np.column_stack(columns).astype(np.float64) - [1.0, 1.0, 0.0]
+    error = np.where(table.columns["FLAGS"] & _CUT, _CUT_ERROR, np.nan)
+    values = np.column_stack([*columns, error]).astype(np.float64) - [1.0, 1.0, 0.0, 0.0]
+    kept = np.isfinite(values[:, :3]).all(axis=1)
     if stars_only:
-        values = values[table.columns["CLASS_STAR"] > 0.8]
-    return np.asarray(values[np.isfinite(values).all(axis=1)])
+        kept &= table.columns["CLASS_STAR"] > 0.8
+    return np.asarray(values[kept])
 
 
 def _tell(
@@ -312,6 +321,7 @@ def _clearness(frames: list[Frame], params: ScaleParams) -> Transparency:
     lists = []
     for frame in frames:
         sources = source_list(frame, stars_only=False)
+        sources = sources[np.isnan(sources[:, 3]), :3]
         sources[:, 2] /= frame.describe("exposure_time") or 1.0
         lists.append(sources)
     return relative_transparency(lists, radius=radius)

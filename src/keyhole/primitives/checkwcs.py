@@ -48,7 +48,7 @@ def _judge(frame: Frame, limit: float, context: Context) -> tuple[str, float | N
     if any(key not in probe.header for key in WCS_KEYS):
         return "there is no complete WCS", None
     scale = frame.describe("pixel_scale")
-    lengths = np.hypot(*np.asarray(plane_of(probe).cd).T) * 3600
+    lengths = np.hypot(*np.asarray(plane_of(probe).cd)) * 3600
     if not square_wcs(probe, cast(Context, _Deaf(context))):
         return f"its pixel scales are {lengths[0]:.4f} x {lengths[1]:.4f} arcsec, the camera has {scale}", None
     if scale is not None and np.max(np.abs(lengths / scale - 1)) > 0.01:

@@ -1,0 +1,1 @@
+"""The import path under which scripts know the choosing of frames and their logs; all work is done by `keyhole`."""

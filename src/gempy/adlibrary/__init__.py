@@ -1,0 +1,1 @@
+"""Choosing frames, see `gempy.adlibrary.dataselect`."""

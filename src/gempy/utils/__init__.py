@@ -1,0 +1,1 @@
+"""Logs of scripts, see `gempy.utils.logutils`."""

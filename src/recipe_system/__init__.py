@@ -1,0 +1,1 @@
+"""The import path under which scripts know the running of recipes; all work is done by `keyhole`."""

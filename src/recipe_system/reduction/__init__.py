@@ -1,0 +1,1 @@
+"""The class `Reduce`, see `recipe_system.reduction.coreReduce`."""

@@ -1,0 +1,1 @@
+"""Argument forms of the command ``reduce``, see `recipe_system.utils.reduce_utils`."""

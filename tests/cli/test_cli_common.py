@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from keyhole.cli.common import guarded
+from keyhole.errors import CalibrationError, InputError, SetupError
+
+
+def raising(error):
+    def action():
+        raise error
+
+    return action
+
+
+def test_code_of_the_action_is_handed_on():
+    assert guarded(lambda: 7) == 7
+
+
+@pytest.mark.parametrize("error", [InputError("what to do"), CalibrationError("what to do"), SetupError("what to do")])
+def test_error_of_the_user_is_one_sentence_with_its_code(error, capsys):
+    assert guarded(raising(error)) == error.exit_code
+    assert capsys.readouterr().err == "error: what to do\n"
+
+
+def test_interrupt_is_130(capsys):
+    assert guarded(raising(KeyboardInterrupt())) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), KeyError("x"), OSError("x")])
+def test_defect_is_raised(error):
+    with pytest.raises(type(error)):
+        guarded(raising(error))

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+
+from keyhole.errors import InputError, ParameterError
+from keyhole.recipes import all_libraries, find_recipe, libraries_for, mode_defaults
+
+DARK = frozenset({"GEMINI", "GNIRS", "CAL", "DARK", "RAW"})
+FLAT = frozenset({"GEMINI", "GNIRS", "IMAGE", "CAL", "FLAT", "LAMPON"})
+SCIENCE = frozenset({"GEMINI", "GNIRS", "IMAGE", "SIDEREAL"})
+SPECTRUM = frozenset({"GEMINI", "GNIRS", "SPECT"})
+
+
+class Calls:
+    """Notes the steps that a recipe calls."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def __getattr__(self, name):
+        return lambda **arguments: self.names.append(name)
+
+
+@pytest.mark.parametrize(
+    ("tags", "name"), [(DARK, "makeProcessedDark"), (FLAT, "makeProcessedFlat"), (SCIENCE, "reduce")]
+)
+@pytest.mark.parametrize("asked", ["_default", ""])
+def test_usual_recipe_depends_on_what_the_frames_are(tags, name, asked):
+    assert find_recipe(tags, asked)[0] == name
+
+
+def test_recipe_is_found_by_its_name():
+    name, recipe = find_recipe(SCIENCE, "alignAndStack")
+    calls = Calls()
+    recipe(calls)
+    assert name == "alignAndStack"
+    assert calls.names[-1] == "writeOutputs"
+    assert "prepare" not in calls.names
+
+
+def test_most_specific_library_wins():
+    assert [library.default for library in libraries_for(FLAT)] == ["makeProcessedFlat", "reduce"]
+
+
+def test_recipe_of_other_frames_is_not_offered():
+    with pytest.raises(ParameterError, match="no recipe 'makeProcessedFlat' for these frames"):
+        find_recipe(DARK, "makeProcessedFlat")
+
+
+def test_name_of_a_step_is_a_recipe_of_that_step_alone():
+    name, recipe = find_recipe(DARK, "stackDarks")
+    calls = Calls()
+    recipe(calls)
+    assert (name, calls.names) == ("stackDarks", ["stackDarks"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        ("makeprocesseddark", "did you mean makeProcessedDark"),
+        ("STACKDARKS", "did you mean stackDarks"),
+        ("qqq", "known here: makeProcessedDark"),
+    ],
+)
+def test_unknown_recipe_is_told_with_the_nearest_or_all(asked, hint):
+    with pytest.raises(ParameterError, match=hint):
+        find_recipe(DARK, asked)
+
+
+def test_frames_without_recipes_are_told():
+    with pytest.raises(InputError, match="no recipe for frames tagged GEMINI GNIRS SPECT; keyhole images"):
+        find_recipe(SPECTRUM)
+    assert libraries_for(SPECTRUM) == []
+    assert mode_defaults(SPECTRUM, "addDQ") == {}
+
+
+def test_darks_have_no_keyhole_drawn():
+    assert mode_defaults(DARK, "addDQ") == {"add_illum_mask": False}
+    assert mode_defaults(SCIENCE, "addDQ") == {}
+    assert mode_defaults(DARK, "stackDarks") == {}
+
+
+def test_every_library_has_its_default_recipe_and_a_description_of_each():
+    for library in all_libraries():
+        assert library.default in library.recipes
+        for name, recipe in library.recipes.items():
+            assert recipe.__name__ == name
+            assert recipe.__doc__
