@@ -11,7 +11,6 @@ import pytest
 from astropy.io import fits
 from tests_support import Playground
 
-
 DARK, FLAT, STACK = "N20120102S0538_dark.fits", "N20120117S0034_flat.fits", "N20120117S0014_stack.fits"
 SCIENCE = [f"../playdata/N20120117S00{n}.fits" for n in range(14, 34)]
 MOST_LINES = 40

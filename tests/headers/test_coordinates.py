@@ -19,6 +19,15 @@ from keyhole.headers.celestial import (
 WHEN = datetime(2016, 2, 2, 3, 4, 5)
 
 
+@pytest.fixture(autouse=True)
+def no_network():
+    """astropy, the second opinion, would fetch tables of the Earth's rotation that matter here by microarcseconds."""
+    from astropy.utils import iers
+
+    with iers.conf.set_temp("auto_download", False), iers.conf.set_temp("iers_degraded_accuracy", "ignore"):
+        yield
+
+
 def separation(first: Position, second: Position) -> float:
     """Angle between two positions in arcsec, good for small angles."""
     dra = (first.ra - second.ra + 180) % 360 - 180

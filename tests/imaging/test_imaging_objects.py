@@ -120,3 +120,17 @@ def test_a_list_of_another_length_is_refused():
     scene = make_scene(2)
     with pytest.raises(ParameterError, match="2 frames, 2 masks, 1 shifts"):
         deep_object_masks(scene.frames, scene.usables, scene.shifts[:1])
+
+
+def test_masks_of_a_camera_with_small_pixels_are_larger_in_the_same_proportion():
+    y, x = np.mgrid[:120, :300]
+    masks = []
+    for zoom in (1, 3):
+        rows, columns = np.mgrid[: 120 * zoom, : 300 * zoom] / zoom
+        light = 40.0 / (1 + ((columns - 150) ** 2 + (rows - 60) ** 2) / 9.0) ** 3
+        noise = np.random.default_rng(5).normal(0, 1, light.shape)
+        data = (light * 20 + noise).astype(np.float32)
+        everywhere = np.ones(data.shape, bool)
+        masks.append(single_frame_objects(data, everywhere, fwhm=5.0 * zoom, grow=4.0 * zoom, wing_sigma=0.2))
+    assert y.shape == masks[0].shape
+    assert masks[1].sum() / masks[0].sum() == pytest.approx(9, rel=0.15)

@@ -164,3 +164,23 @@ def test_skies_enlarged_to_the_frame_subtract_to_the_same_result():
             atol=2e-3,
         )
         assert whole.count[~scene.lit].max() == 0
+
+
+def test_objects_stay_in_the_skies_when_asked():
+    scene = make_scene(6)
+    pairs = (scene.frames, scene.variances, scene.usables, scene.others(), scene.shifts)
+    plain, masked = two_pass_skies(*pairs, mask_objects=False), two_pass_skies(*pairs)
+    assert not any(mask.any() for mask in plain.object_masks)
+    # Stars that are not masked make the sky too bright.
+    quiet = [scene.lit & (stars < 5) for stars in scene.stars]
+    left = [np.mean([np.median(d[q]) for d, q in zip(r.subtracted, quiet, strict=True)]) for r in (plain, masked)]
+    assert left[0] < left[1] - 0.5
+
+
+def test_stars_of_a_frame_that_is_not_where_it_should_be_are_masked_there():
+    scene = make_scene(6)
+    wrong = scene.shifts.copy()
+    wrong[2] += (12.0, -9.0)
+    result = two_pass_skies(scene.frames, scene.variances, scene.usables, scene.others(), wrong)
+    bright = (scene.stars[2] > 300) & scene.lit
+    assert result.object_masks[2][bright].mean() > 0.99

@@ -133,3 +133,11 @@ def test_skies_are_other_pointings_near_in_time():
     frames = associate_sky(frames, AssociateSkyParams(time=130.0, min_skies=1), context)
     names = [str(name)[-2:] for name in frames[0].tables["SKYTABLE"].columns["SKYNAME"]]
     assert names == ["16"]
+
+
+@pytest.mark.parametrize(("limit", "words"), [(130.0, "further in time"), (600.0, "skies exist")])
+def test_few_skies_are_told_with_the_reason(limit, words):
+    context = FakeContext()
+    frames = separate_sky(sequence(make_scene(4)), SeparateSkyParams(), context)
+    associate_sky(frames, AssociateSkyParams(time=limit, min_skies=3 if limit < 600 else 5), context)
+    assert any(words in text for text in context.caveats)

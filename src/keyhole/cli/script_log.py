@@ -26,6 +26,7 @@ __all__ = [
     "add_levels",
     "configure",
     "event_log",
+    "forget",
     "script_logger",
     "set_indent",
     "set_level",
@@ -99,17 +100,25 @@ def configure(
     target = None if file is None else _open(Path(file), mode, file_level, overwrite=overwrite)
     house = logging.getLogger(_HOUSE)
     if not keep:
-        for handler in _State.handlers:
-            house.removeHandler(handler)
-        if _State.file is not None:
-            _State.file.close()
-        _State.handlers = ()
+        forget()
     level = MODES[mode]
     new = [handler for handler in (None if level is None else _Screen(level), target, *additional) if handler]
     for handler in new:
         house.addHandler(handler)
     house.setLevel(logging.DEBUG if mode == "debug" else LEVELS["fullinfo"])
     _State.mode, _State.file, _State.handlers = mode, target, (*_State.handlers, *new)
+
+
+def forget() -> None:
+    """Undo what `configure` did."""
+    house = logging.getLogger(_HOUSE)
+    for handler in _State.handlers:
+        house.removeHandler(handler)
+    if _State.handlers:
+        house.setLevel(logging.NOTSET)
+    if _State.file is not None:
+        _State.file.close()
+    _State.mode, _State.file, _State.handlers, _State.indent = None, None, (), ""
 
 
 def _open(path: Path, mode: str, level: int, *, overwrite: bool) -> logging.FileHandler:

@@ -219,11 +219,11 @@ def _option_in_words(option: Mapping[str, Any]) -> str:
     words = _TYPE_WORDS.get(str(option.get("type")), "any value")
     if not {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"} & set(option):
         return words
-    low = option.get("minimum", option.get("exclusiveMinimum", "-inf"))
-    high = option.get("maximum", option.get("exclusiveMaximum", "inf"))
+    low = float(option.get("minimum", option.get("exclusiveMinimum", "-inf")))
+    high = float(option.get("maximum", option.get("exclusiveMaximum", "inf")))
     left = "[" if "minimum" in option else "("
     right = "]" if "maximum" in option else ")"
-    return f"{words} in {left}{low}, {high}{right}"
+    return f"{words} in {left}{low:g}, {high:g}{right}"
 
 
 def _as_bool(value: Any) -> bool | None:

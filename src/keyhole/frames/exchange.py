@@ -36,7 +36,7 @@ def to_astrodata(frame: Frame) -> Any:
     buffer = io.BytesIO()
     _to_hdus(frame).writeto(buffer, output_verify="silentfix+ignore")
     buffer.seek(0)
-    ad = astrodata.open(fits.open(buffer))
+    ad = astrodata.open(fits.open(buffer, do_not_scale_image_data=True))
     ad.filename = frame.name
     return ad
 

@@ -93,7 +93,8 @@ def vote(stars: Catalogue, sources: Catalogue, *, search_radius: float, field_ar
     n_pairs = len(nearest_pairs(stars.xy + peak, sources.xy, _CORE)[0])
     if n_pairs < 2:
         return _single_pair(stars.established(), sources, search_radius, field_area)
-    others = len(votes) - n_pairs + 0.5
+    # At the rim of the search some agreeing pairs lie beyond it and did not vote.
+    others = max(len(votes) - n_pairs, 0) + 0.5
     by_chance = others * min((_CORE / search_radius) ** 2, 0.25)
     return Vote(peak, n_pairs, len(votes) * _poisson_tail(n_pairs - 1, by_chance))
 

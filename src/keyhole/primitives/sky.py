@@ -12,7 +12,7 @@ from keyhole.frames import Frame, Table
 from keyhole.imaging import bits
 from keyhole.imaging.combine import Operation, RejectMethod
 from keyhole.imaging.sky import CombineRule
-from keyhole.imaging.skygroups import associate, separate
+from keyhole.imaging.skygroups import Associations, associate, separate
 from keyhole.imaging.twopass import TwoPass, on_full_frame, two_pass_skies
 from keyhole.primitives.base import (
     Arcsec,
@@ -182,13 +182,26 @@ def associate_sky(frames: list[Frame], params: AssociateSkyParams, context: Cont
     for frame, indices in zip(everything, found.skies, strict=True):
         names = np.array([everything[i].root for i in indices], dtype=np.str_)
         frame.tables[_SKY_TABLE] = Table({"SKYNAME": names})
-    if found.beyond_time:
-        late = [everything[i] for i in found.beyond_time]
-        context.caveat(f"fewer than {params.min_skies} skies within {params.time:g} s; later ones are used", late)
+    _tell_few_skies(found, everything, params, context)
     counts = sorted(len(s) for s, f in zip(found.skies, everything, strict=True) if any(f is x for x in frames))
     if counts and counts[-1]:
         context.note(f"{counts[0]} to {counts[-1]} skies per frame within {params.time:g} s")
     return frames
+
+
+def _tell_few_skies(found: Associations, frames: list[Frame], params: AssociateSkyParams, context: Context) -> None:
+    seconds = _seconds(frames)
+    few: list[Frame] = []
+    late: list[Frame] = []
+    for i in found.beyond_time:
+        apart = [abs(seconds[j] - seconds[i]) for j in found.skies[i]]
+        (late if apart and max(apart) > params.time else few).append(frames[i])
+    if late:
+        context.caveat(
+            f"fewer than {params.min_skies} skies within {params.time:g} s; ones further in time are used", late
+        )
+    if few:
+        context.caveat(f"fewer than {params.min_skies} skies exist; the noise of the sky is high", few)
 
 
 def _union(first: list[Frame], second: list[Frame]) -> list[Frame]:
