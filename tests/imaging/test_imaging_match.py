@@ -163,7 +163,7 @@ def test_frame_that_jumped_out_of_the_search_is_found_further_away(jumped):
 def test_shift_at_the_rim_of_the_search_is_no_accident(seed):
     rng = np.random.default_rng(seed)
     sky = rng.uniform((0, 0), (700, 90), (12, 2))
-    moved = sky + (SEARCH, 0) + rng.normal(0, 0.1, sky.shape)
+    moved = sky + np.array([SEARCH, 0]) + rng.normal(0, 0.1, sky.shape)
     found = register([tuple(sky.T), tuple(moved.T)], np.zeros((2, 2)), search_radius=SEARCH, match_radius=MATCH)
     if found.frames[1].method == "sources":
         assert found.frames[1].dx == pytest.approx(SEARCH, abs=0.2)
