@@ -17,7 +17,7 @@ from keyhole.calibration.service import active_config, chosen_config
 from keyhole.cli.console import Console, EventLog, LogFile
 from keyhole.cli.script_log import Account
 from keyhole.engine import Event, Request, run
-from keyhole.engine.events import Caveat, Note, RunStarted, StepFinished
+from keyhole.engine.events import Caveat, Note, RunFailed, RunStarted, StepFinished
 from keyhole.engine.parameters import parse_settings
 from keyhole.engine.request import Association
 from keyhole.engine.user_steps import step
@@ -31,8 +31,6 @@ __all__ = ["Result", "StepTiming", "open_frame", "reduce", "step"]
 Files = str | Path | Iterable[str | Path]
 Parameters = Mapping[str, Any] | Iterable[str | tuple[str, Any]]
 Calibrations = Mapping[str, str | Path] | Iterable[str]
-
-_WORDS: Mapping[str, Any] = {"None": None, "True": True, "False": False}
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class StepTiming:
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """What a reduction made.
 
@@ -106,6 +104,9 @@ class Result:
             *(f"warning: {text}" for text in self.warnings),
         ]
         return "\n".join(lines)
+
+    # What a notebook shows of a run.
+    __repr__ = __str__
 
 
 def open_frame(path: str | Path) -> Frame:
@@ -249,7 +250,7 @@ class _Record:
 def _account(account: Account | None, *, logged: bool) -> Callable[[Event], None]:
     if account is None:
         # A library tells what it does to those who listen; nobody has to.
-        return EventLog(logging.getLogger("keyhole.run"))
+        return _without_failure(EventLog(logging.getLogger("keyhole.run")))
     if account not in get_args(Account):
         raise ParameterError(f"account {account!r} is unknown; use {', '.join(get_args(Account))}")
     return Console(
@@ -257,6 +258,16 @@ def _account(account: Account | None, *, logged: bool) -> Callable[[Event], None
         verbose=account in ("verbose", "debug"),
         elsewhere="in the log file" if logged else "are not shown",
     )
+
+
+def _without_failure(sink: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Whoever calls gets the error itself; logged as well it would be told twice."""
+
+    def pass_on(event: Event) -> None:
+        if not isinstance(event, RunFailed):
+            sink(event)
+
+    return pass_on
 
 
 @contextmanager
@@ -279,7 +290,7 @@ def _settings(parameters: Parameters) -> dict[str, Any]:
         if isinstance(item, str):
             new = parse_settings([item])
         elif len(item) == 2 and isinstance(item[0], str):
-            new = {item[0]: _WORDS.get(item[1], item[1]) if isinstance(item[1], str) else item[1]}
+            new = parse_settings([f"{item[0]}={item[1]}"]) if isinstance(item[1], str) else {item[0]: item[1]}
         else:
             raise ParameterError(f"parameter {item!r}: expected 'name=value' or a pair of name and value")
         for key, value in new.items():

@@ -13,10 +13,10 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src"
 FACADES = ("recipe_system", "gempy")
 MODULES = sorted(path for name in FACADES for path in (SOURCE / name).rglob("*.py"))
-MOST_STATEMENTS = 4
+MOST_STATEMENTS = 5
 # A constructor lists the attributes that scripts know.
 MOST_IN_CONSTRUCTOR = 14
-MOST_LINES = 150
+MOST_LINES = 160
 
 
 def nodes(path: Path, *kinds: type[ast.AST]) -> Iterator[ast.AST]:

@@ -339,3 +339,16 @@ def test_shapes_that_differ_are_named() -> None:
         combine(planes[:1] * 2, None, [np.zeros((3, 4))], operation="mean", reject_method="none")
     with pytest.raises(AlgorithmError, match="empty"):
         combine([], operation="mean", reject_method="none")
+
+
+@pytest.mark.parametrize("method", ["sigclip", "varclip"])
+def test_tolerance_keeps_what_differs_by_less_than_a_part_of_the_signal(method):
+    values = np.full((12, 1, 3), 100.0, np.float32) + np.linspace(-1, 1, 12, dtype=np.float32)[:, None, None]
+    values[0, 0] = (160.0, 180.0, 40.0)
+    variance = np.ones_like(values)
+    plain, tolerant = (
+        combine(values, variance, operation="mean", reject_method=method, tolerance=t) for t in (0.0, 0.7)
+    )
+    assert plain.unused.tolist() == [[1, 1, 1]]
+    assert tolerant.unused.tolist() == [[0, 1, 0]]
+    assert tolerant.data[0, 0] == pytest.approx(values[:, 0, 0].mean())

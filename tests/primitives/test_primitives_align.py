@@ -199,3 +199,21 @@ def test_frames_of_different_shapes_are_refused():
 def test_unknown_reference_is_refused():
     with pytest.raises(InputError, match="no input is called nothing"):
         resample_to_common_frame(sequence(), ResampleParams(reference="nothing.fits"), FakeContext())
+
+
+def test_star_cores_survive_changing_seeing_and_saturation_is_told():
+    rng = np.random.default_rng(9)
+    frames = []
+    for i, fwhm in enumerate((3.2, 4.0, 4.1, 4.2, 4.3, 4.4, 4.5, 4.1, 4.2, 4.3, 4.0, 4.1)):
+        data = moffat(SHAPE, 60.3, 45.2, 4e5, fwhm) + rng.normal(0, 12, SHAPE)
+        frames.append(electrons(data, number=i, variance=144.0))
+    frames[3].data[20, 20] += 3000
+    frames[0].mask[45, 60] = 4
+    mean = np.mean([frame.data for frame in frames], axis=0)
+    published = stack_frames(frames, StackFramesParams(signal_tolerance=0), FakeContext())[0]
+    out = stack_frames(frames, StackFramesParams(), FakeContext())[0]
+    core = np.s_[42:49, 57:64]
+    np.testing.assert_allclose(out.data[core], mean[core], rtol=1e-5)
+    assert published.data[45, 60] < 0.98 * mean[45, 60]
+    assert abs(out.data[20, 20]) < 40
+    assert out.mask[45, 60] == published.mask[45, 60] == 4

@@ -106,4 +106,4 @@ def test_even_illumination_and_too_few_frames_change_nothing():
     assert all(frame.data is data for frame, data in zip(frames, before, strict=True))
     assert "agree" in context.notes[0]
     illumination_correct(tilted_frames(2, 0.05), IlluminationParams(), context)
-    assert "not checked" in context.caveats[0]
+    assert "unchecked" in context.caveats[0]

@@ -65,6 +65,16 @@ def test_wcs_of_another_target_is_rebuilt_from_target_and_offsets(offsets):
     assert any("rebuilt" in text for text in context.caveats)
 
 
+@pytest.mark.parametrize(("turn", "kept"), [(2.3, True), (180.0, False)])
+def test_rebuilt_wcs_keeps_axes_that_agree_with_the_position_angle(turn, kept):
+    c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    given = np.array([[c, -s], [s, c]]) @ cd_matrix()
+    cards = {f"CD{i + 1}_{j + 1}": float(given[i, j]) for i in (0, 1) for j in (0, 1)}
+    frame = prepared(raw_frame(PIXELS, CRVAL1=30.0, **cards))
+    np.testing.assert_allclose(plane_of(frame).cd, given if kept else cd_matrix(), atol=1e-9)
+    assert distance(frame, *CENTRE, TARGET) < 0.01
+
+
 def test_bad_wcs_stops_the_run_when_asked():
     with pytest.raises(DataError, match=r"N20120117S0014.*bad_wcs=fix"):
         prepared(raw_frame(PIXELS, CRVAL1=30.0), bad_wcs="exit")

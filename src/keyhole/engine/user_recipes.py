@@ -20,7 +20,7 @@ __all__ = ["choose_recipe", "load_file", "source_of"]
 _DEFAULT = "_default"
 
 
-def choose_recipe(tags: frozenset[str], recipe: str | Recipe, **options: Any) -> tuple[str, Recipe]:
+def choose_recipe(tags: frozenset[str], recipe: str | Recipe) -> tuple[str, Recipe]:
     """Find the recipe that a user asks for.
 
     Parameters
@@ -30,8 +30,6 @@ def choose_recipe(tags: frozenset[str], recipe: str | Recipe, **options: Any) ->
     recipe : str or callable
         A function of one argument; the name of a recipe or step; or a function in a file: ``file.py:name``,
         ``file.name`` or, for the default of the file, ``file.py``, each with or without a folder before it.
-    **options
-        Handed on to `keyhole.recipes.find_recipe`.
 
     Returns
     -------
@@ -49,7 +47,7 @@ def choose_recipe(tags: frozenset[str], recipe: str | Recipe, **options: Any) ->
         return _checked(getattr(recipe, "__name__", "recipe"), recipe)
     place = _place(recipe)
     if place is None:
-        return find_recipe(tags, recipe, **options)
+        return find_recipe(tags, recipe)
     path, name = place
     return _from_module(load_file(path), path, name)
 

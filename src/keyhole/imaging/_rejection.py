@@ -27,7 +27,10 @@ _SCREEN_MARGIN: Final = 1e-3
 
 @dataclass(frozen=True)
 class Rejection:
-    """How to reject: the method with its limits, in sigma or in numbers of values."""
+    """How to reject: the method with its limits, in sigma or in numbers of values.
+
+    Clipping keeps what differs from the median by no more than `tolerance` times the median.
+    """
 
     method: RejectMethod
     lsigma: float
@@ -36,6 +39,7 @@ class Rejection:
     nhigh: int
     mclip: bool
     max_iters: int | None
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -103,8 +107,13 @@ def find_outliers(
     accepted = columns.accepted_at(index)
     if by_variance and columns.variance is not None:
         sigma = np.sqrt(np.maximum(columns.variance[:, index], 0), dtype=np.float64)
-        return index, _clip(values, accepted, lambda _v, _a, active: sigma[:, active], rule)
-    return index, _clip(values, accepted, lambda v, a, _active: _scatter(v, a), rule)
+        clipped = _clip(values, accepted, lambda _v, _a, active: sigma[:, active], rule)
+    else:
+        clipped = _clip(values, accepted, lambda v, a, _active: _scatter(v, a), rule)
+    if rule.tolerance > 0:
+        middle = centre[index].astype(np.float64)
+        clipped |= accepted & (np.abs(values - middle) <= rule.tolerance * np.abs(middle))
+    return index, clipped
 
 
 def _drop_extremes(

@@ -70,6 +70,7 @@ def combine(
     nhigh: int = 0,
     mclip: bool = True,
     max_iters: int | None = None,
+    tolerance: float = 0.0,
     weights: Sequence[float] | NDArray[np.float64] | None = None,
 ) -> Combined:
     """Combine images of the same pixels into one.
@@ -94,6 +95,9 @@ def combine(
         Clip about the median on every pass; False: about the mean from the second pass on.
     max_iters : int, optional
         Largest number of clipping passes; None: until nothing changes.
+    tolerance : float
+        Clipping keeps values within this part of the median from the median, however small the noise: seeing
+        and clouds change the light of a star from image to image.
     weights : n positive numbers, optional
         Weight of each input in a "mean".
 
@@ -114,7 +118,7 @@ def combine(
     """
     planes, (ny, nx) = _same_shapes(data, variance, mask)
     n = len(planes)
-    rule = Rejection(reject_method, lsigma, hsigma, nlow, nhigh, mclip, max_iters)
+    rule = Rejection(reject_method, lsigma, hsigma, nlow, nhigh, mclip, max_iters, tolerance)
     _check_options(n, operation, rule, variance is not None)
     scale = None if weights is None else _checked_weights(weights, n, operation)
     result = _room((ny, nx))

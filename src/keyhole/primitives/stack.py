@@ -43,6 +43,12 @@ class StackFramesParams(StackParams):
 
     scale: bool = Field(False, description="Scale the frames to a common level first")
     zero: bool = Field(False, description="Offset the frames to a common level first")
+    signal_tolerance: float = Field(
+        0.7,
+        ge=0,
+        description="Part of the signal by which a frame may differ without being rejected, as seeing and clouds "
+        "make it; 0 = none, as published",
+    )
 
 
 @primitive("stackDarks", StackDarksParams, scope="list", stamp="STACKFRM")
@@ -112,13 +118,25 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
         return frames
     if params.scale or params.zero:
         frames = _levelled(frames, params)
-    combined = combine_frames(frames, params)
+    combined = combine_frames(frames, params, tolerance=params.signal_tolerance)
     out = combined_header(frames, combined, params)
+    if params.apply_dq:
+        _keep_saturation(out, frames)
     usable = bits.usable(combined.mask)
     seen = len(frames) - combined.unused[usable]
     if usable.any():
         context.note(f"{len(frames)} frames, {int(seen.min())} to {int(seen.max())} per pixel")
     return [out]
+
+
+def _keep_saturation(out: Frame, frames: list[Frame]) -> None:
+    """Flag what is saturated in any frame: where its value was rejected, the star is wrong all the same."""
+    if out.mask is None:
+        return
+    for frame in frames:
+        if frame.mask is not None:
+            burnt = frame.mask & bits.MASK_DTYPE(bits.NONLINEAR | bits.SATURATED)
+            out.mask = out.mask | np.where(bits.usable(frame.mask), burnt, bits.MASK_DTYPE(0))
 
 
 def _levelled(frames: list[Frame], params: StackFramesParams) -> list[Frame]:

@@ -41,8 +41,21 @@ class StackParams(Params):
     separate_ext: bool = Field(True, description="Treat extensions one by one; there is a single one")
 
 
-def combine_frames(frames: list[Frame], params: StackParams, weights: NDArray[np.float64] | None = None) -> Combined:
+def combine_frames(
+    frames: list[Frame],
+    params: StackParams,
+    weights: NDArray[np.float64] | None = None,
+    *,
+    tolerance: float = 0.0,
+) -> Combined:
     """Combine the planes of frames of one shape as the parameters say.
+
+    Parameters
+    ----------
+    weights : (n,) float64, optional
+        Weight of each frame.
+    tolerance : float
+        See `keyhole.imaging.combine.combine`.
 
     Raises
     ------
@@ -66,6 +79,7 @@ def combine_frames(frames: list[Frame], params: StackParams, weights: NDArray[np
         nhigh=params.nhigh,
         mclip=params.mclip,
         max_iters=params.max_iters,
+        tolerance=tolerance,
         weights=weights,
     )
 

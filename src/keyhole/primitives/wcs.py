@@ -29,6 +29,8 @@ WCS_KEYS = ("CTYPE1", "CRPIX1", "CRVAL1", "CTYPE2", "CRPIX2", "CRVAL2", "CD1_1",
 # Beyond this disagreement with the camera's scale a CD matrix is not a matrix of this camera
 # (South 2004: 71 arcsec; North AO 2016: 0.0475 and 0.0589 for 0.0507).
 _WORST_SCALE_ERROR = 0.25
+# Degrees; good headers differ by 1 to 2 from the position angle, those of another epoch by a right angle or two.
+_SAME_DIRECTION = 10.0
 
 
 def move_wcs(frame: Frame) -> None:
@@ -214,7 +216,7 @@ def check_pointing(frame: Frame, policy: str, limit: float, context: Context, *,
     if policy == "ignore" or target is None:
         context.caveat("the WCS of the header disagrees with target and offsets; left as it is", [frame])
         return
-    set_plane(frame, _rebuilt(frame, target, context))
+    set_plane(frame, _rebuilt(frame, target, context, given=None if rebuild else np.array(plane_of(frame).cd)))
     if policy == "fix":
         context.caveat("the WCS of the header is unusable; rebuilt from target, offsets and position angle", [frame])
 
@@ -252,12 +254,29 @@ def _distance(frame: Frame, target: tuple[float, float], context: Context) -> fl
     return float(3600 * np.hypot(dra * np.cos(np.radians(target[1])), float(dec[0]) - target[1]))
 
 
-def _rebuilt(frame: Frame, target: tuple[float, float], context: Context) -> TangentPlane:
+def _rebuilt(
+    frame: Frame, target: tuple[float, float], context: Context, *, given: NDArray[np.float64] | None
+) -> TangentPlane:
+    """Target where it should lie; axes of the header where they agree with the position angle, else of that."""
+    cd = _matrix_of_angle(frame)
+    if given is not None and _same_direction(given, cd):
+        # Measured on the sky, the header's axes are better than the recorded angle by some degrees.
+        cd = given
+    x, y = _landing(frame, context)
+    return plane(crval=target, crpix=(x + 1, y + 1), cd=cd)
+
+
+def _matrix_of_angle(frame: Frame) -> NDArray[np.float64]:
     scale = frame.describe("pixel_scale") / 3600
     pa = frame.primary.get("PA", 0.0)
     angle = np.radians((pa if isinstance(pa, (int, float)) and pa > -9999 else 0.0) + 90)
     # +y lies at position angle PA + 90 (East of North); +x a quarter turn further, the usual parity.
     y_axis = np.array([np.sin(angle), np.cos(angle)])
     x_axis = np.array([np.sin(angle + np.pi / 2), np.cos(angle + np.pi / 2)])
-    x, y = _landing(frame, context)
-    return plane(crval=target, crpix=(x + 1, y + 1), cd=scale * np.column_stack([x_axis, y_axis]))
+    return np.asarray(scale * np.column_stack([x_axis, y_axis]))
+
+
+def _same_direction(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
+    """Whether both axes of two matrices of square pixels point the same way within some degrees."""
+    lengths = np.linalg.norm(first, axis=0) * np.linalg.norm(second, axis=0)
+    return bool(np.all((first * second).sum(axis=0) > np.cos(np.radians(_SAME_DIRECTION)) * lengths))

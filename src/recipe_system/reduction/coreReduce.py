@@ -10,7 +10,7 @@ import keyhole
 from keyhole.calibration import paths_by_type, words_of
 from keyhole.cli import script_log
 
-__all__ = ["Reduce"]
+__all__ = ["Reduce", "reduce_data"]
 
 Recipe = str | Callable[[Any], None]
 UserParameters = Mapping[str, Any] | Iterable[tuple[str, Any] | str] | None
@@ -116,3 +116,27 @@ class Reduce:
             logfile=self.logfile or script_log.event_log(),
             notes=[f"{name}={value} has no effect in Keyhole" for name, value in idle.items() if value],
         )
+
+
+def reduce_data(
+    files: Iterable[str],
+    mode: str = "sq",
+    drpkg: str = _OURS,
+    recipename: Recipe | None = None,
+    uparms: UserParameters = None,
+    ucals: UserCals = None,
+    upload: str | Iterable[str] | None = None,
+    config_file: str | None = None,
+    suffix: str | None = None,
+    logmode: str | None = None,
+) -> dict[str, Any]:
+    """Reduce in one call; the answer has the keys ``_output_filenames``, ``processed_filenames``, ``recipename``."""
+    asked = {"mode": mode, "drpkg": drpkg, "recipename": recipename, "upload": upload, "suffix": suffix}
+    made = Reduce(Namespace(files=files, config_file=config_file, logmode=logmode, userparam=uparms, **asked))
+    made.ucals = ucals or {}
+    made.runr()
+    return {
+        "_output_filenames": made.output_filenames,
+        "processed_filenames": made.processed_filenames,
+        "recipename": made.recipename,
+    }
