@@ -12,6 +12,7 @@ from keyhole.primitives.align import (
     AdjustParams,
     ResampleParams,
     ScaleParams,
+    _turned,
     adjust_wcs,
     resample_to_common_frame,
     scale_counts,
@@ -117,7 +118,24 @@ def test_wcs_serves_where_offsets_are_unknown(missing):
 def test_unknown_position_angle_of_one_frame_does_no_harm():
     frames = sequence()
     frames[2].primary["PA"] = -9999.0
-    np.testing.assert_allclose(found_shifts(registered(frames)), SHIFTS + ERRORS, atol=0.05)
+    context = FakeContext()
+    np.testing.assert_allclose(found_shifts(registered(frames, context)), SHIFTS + ERRORS, atol=0.05)
+    assert not any("rotated" in text for text in context.notes)
+    assert not _turned(frames)
+
+
+def test_one_wrong_header_does_not_decide_the_wcs_of_all():
+    frames = sequence()
+    good = plane_of(frames[1])
+    angle = np.radians(2.3)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    wrong = turn @ np.array(good.cd)
+    for i, j in np.ndindex(2, 2):
+        frames[0].header[f"CD{i + 1}_{j + 1}"] = float(wrong[i, j])
+    frames[0].header["CRVAL1"] += 6 / 3600
+    registered(frames)
+    np.testing.assert_allclose(plane_of(frames[0]).cd, good.cd, atol=1e-12)
+    assert abs(plane_of(frames[0]).crval[0] - good.crval[0]) * 3600 < 0.3
 
 
 def test_grid_holds_all_pixels_of_all_frames():

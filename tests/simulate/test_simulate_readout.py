@@ -87,11 +87,24 @@ def test_the_measured_polynomial_undoes_the_response(parity):
     polynomial = GNIRS.nonlinearity("SN7638228.1.2", "Faint Objects", "Shallow")
     exptime = 30.0
     curve = response_curve(78000.0, 0.95, exptime, polynomial)
-    rows = np.full((4, 3), 50000.0, np.float32)
+    rows = np.full((4, 3), 50000.0 * curve.exposure_factor, np.float32)
     read = curve.apply(rows, np.ones_like(rows))[parity].astype(np.float64)
     gamma, eta = polynomial.even if parity == 0 else polynomial.odd
     corrected = read * (1 + read * (gamma + read * eta)) * exptime / (exptime + polynomial.time_delta)
     assert corrected == pytest.approx(50000.0, rel=1e-5)
+
+
+def test_light_is_collected_for_longer_than_the_nominal_exposure_with_its_photon_noise():
+    polynomial = GNIRS.nonlinearity("SN7638228.1.2", "Faint Objects", "Shallow")
+    curve = response_curve(78000.0, 0.95, 1.2, polynomial)
+    assert curve.exposure_factor == pytest.approx(1 + polynomial.time_delta / 1.2)
+    exposure = Exposure(1.2, 1, GAIN, READ_NOISE, curve)
+    _, adu = take(10000.0, plain("poisson"), exposure=exposure)
+    collected = 10000.0 * curve.exposure_factor
+    even, odd = (np.interp(collected, curve.true, curve.measured[parity]) for parity in (0, 1))
+    assert np.mean(adu[::2]) * GAIN == pytest.approx(even, rel=0.002)
+    assert np.std(adu[::2] * GAIN) == pytest.approx(np.sqrt(collected), rel=0.1)
+    assert np.mean(adu[1::2]) * GAIN == pytest.approx(odd, rel=0.002)
 
 
 def test_saturation_is_reached_per_coadd_and_never_below_the_well():

@@ -16,7 +16,7 @@ from keyhole.imaging.match import Registration, SourceList, register
 from keyhole.imaging.resample import Resampled, resample
 from keyhole.imaging.transparency import Transparency, relative_transparency
 from keyhole.primitives.base import Arcsec, Context, Params, Positive, primitive
-from keyhole.primitives.wcs import commanded_shifts, plane_of, set_plane
+from keyhole.primitives.wcs import commanded_shifts, plane, plane_of, position_angle, set_plane
 
 __all__ = [
     "AdjustParams",
@@ -123,8 +123,7 @@ def adjust_wcs(frames: list[Frame], params: AdjustParams, context: Context) -> l
 
 def _turned(frames: list[Frame]) -> bool:
     """Whether the position angle was changed within the sequence."""
-    angles = [frame.primary.get("PA") for frame in frames]
-    known = [float(angle) for angle in angles if isinstance(angle, (int, float))]
+    known = [angle for angle in map(position_angle, frames) if angle is not None]
     return bool(known) and max(known) - min(known) > _SAME_ANGLE
 
 
@@ -182,20 +181,20 @@ Map = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def _mean_plane(frames: list[Frame], maps: list[Map]) -> TangentPlane:
-    """The WCS of the first frame, moved to the median of what all headers say of the same point."""
+    """The WCS on which most headers agree, on the pixels of the first frame: median axes, median position."""
     first = plane_of(frames[0])
+    axes = [np.array(plane_of(frame).cd) @ matrix for frame, (matrix, _) in zip(frames, maps, strict=True)]
+    usual = plane(crval=first.crval, crpix=first.crpix, cd=np.median(axes, axis=0))
     ny, nx = frames[0].data.shape
     centre = np.array([(nx - 1) / 2, (ny - 1) / 2])
-    positions = []
+    ra0, dec0 = (float(v[0]) for v in usual.pixel_to_sky(centre[:1], centre[1:]))
+    moves = []
     for frame, (matrix, shift) in zip(frames, maps, strict=True):
         x, y = matrix @ centre + shift
         ra, dec = plane_of(frame).pixel_to_sky(np.array([x]), np.array([y]))
-        positions.append((float(ra[0]), float(dec[0])))
-    ra0, dec0 = positions[0]
-    d_ra = float(np.median([(ra - ra0 + 180) % 360 - 180 for ra, _ in positions]))
-    d_dec = float(np.median([dec - dec0 for _, dec in positions]))
-    crval = ((first.crval[0] + d_ra) % 360, first.crval[1] + d_dec)
-    return TangentPlane(crval=crval, crpix=first.crpix, cd=first.cd)
+        moves.append(((float(ra[0]) - ra0 + 180) % 360 - 180, float(dec[0]) - dec0))
+    d_ra, d_dec = np.median(moves, axis=0).tolist()
+    return TangentPlane(crval=((first.crval[0] + d_ra) % 360, first.crval[1] + d_dec), crpix=first.crpix, cd=usual.cd)
 
 
 def _update_world(frame: Frame) -> None:

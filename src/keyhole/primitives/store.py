@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from pydantic import Field
 
-from keyhole.errors import InputError
+from keyhole.errors import InputError, ParameterError
 from keyhole.frames import Frame
+from keyhole.frames.frame import strip_extension
 from keyhole.primitives.base import Context, Params, primitive
 
 __all__ = [
@@ -49,6 +51,10 @@ class WriteOutputsParams(Params):
     """Parameters of writeOutputs."""
 
     suffix: str | None = Field(None, description="Ending of the output name; None = the current name")
+    outfilename: str | None = Field(None, description="Name of the output, for a single frame, without suffix")
+    prefix: str | None = Field(None, description="Put before the current name, without suffix")
+    overwrite: bool = Field(True, description="Accepted for compatibility; products are replaced, inputs never")
+    strip: bool = Field(True, description="Accepted for compatibility; a suffix always replaces the previous one")
 
 
 @primitive("storeProcessedDark", StoreDarkParams, scope="frame", stamp="PROCDARK", writes=True)
@@ -71,9 +77,19 @@ def store_processed_science(frames: list[Frame], params: StoreScienceParams, con
     return frames
 
 
-@primitive("writeOutputs", WriteOutputsParams, scope="frame", writes=True)
+@primitive("writeOutputs", WriteOutputsParams, scope="list", writes=True)
 def write_outputs(frames: list[Frame], params: WriteOutputsParams, context: Context) -> list[Frame]:
     """Write the frames as they are now."""
+    if params.outfilename is not None and len(frames) > 1:
+        raise ParameterError(f"writeOutputs: {params.outfilename} names one file, there are {len(frames)}; use prefix")
+    given = params.outfilename or params.prefix
+    if given is not None and params.suffix is not None:
+        raise ParameterError(f"writeOutputs: {given!r} and suffix {params.suffix!r} both rename; give one of them")
+    for frame in frames:
+        if params.outfilename is not None:
+            frame.name = f"{strip_extension(Path(params.outfilename).name)}.fits"
+        elif params.prefix is not None:
+            frame.name = f"{params.prefix}{frame.name}"
     return frames
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "plane",
     "plane_of",
     "pointing_error",
+    "position_angle",
     "set_plane",
     "square_wcs",
 ]
@@ -144,6 +145,12 @@ def _keyhole_centre(frame: Frame, context: Context) -> tuple[float, float]:
     return (nx - 1) / 2, (ny - 1) / 2
 
 
+def position_angle(frame: Frame) -> float | None:
+    """PA card of the telescope, degrees; None where it was not recorded."""
+    angle = frame.primary.get("PA")
+    return float(angle) if isinstance(angle, (int, float)) and angle > -9999 else None
+
+
 def detector_offset(frame: Frame) -> tuple[float, float] | None:
     """Commanded displacement of the stars on the detector, in pixels; None when the header does not tell."""
     for key in ("POFFSET", "QOFFSET"):
@@ -170,10 +177,10 @@ def commanded_shifts(frames: list[Frame], context: Context, *, absolute: bool = 
         ``(dx, dy)`` in pixels: position in the frame = position in the first frame + shift.
     """
     offsets = [detector_offset(frame) for frame in frames]
-    angles = {round(float(frame.primary.get("PA", 0.0)), 1) for frame in frames}
+    angles = {round(angle, 1) for angle in map(position_angle, frames) if angle is not None}
     # The grid of a stack is extended: its pixels no longer are those of the detector.
     raw_grids = not any("NCOMBINE" in frame.primary for frame in frames)
-    if raw_grids and len(angles) == 1 and all(offset is not None for offset in offsets):
+    if raw_grids and len(angles) <= 1 and all(offset is not None for offset in offsets):
         shifts = np.array(offsets, dtype=np.float64)
         return shifts if absolute else shifts - shifts[0]
     first = frames[0]
@@ -268,8 +275,7 @@ def _rebuilt(
 
 def _matrix_of_angle(frame: Frame) -> NDArray[np.float64]:
     scale = frame.describe("pixel_scale") / 3600
-    pa = frame.primary.get("PA", 0.0)
-    angle = np.radians((pa if isinstance(pa, (int, float)) and pa > -9999 else 0.0) + 90)
+    angle = np.radians((position_angle(frame) or 0.0) + 90)
     # +y lies at position angle PA + 90 (East of North); +x a quarter turn further, the usual parity.
     y_axis = np.array([np.sin(angle), np.cos(angle)])
     x_axis = np.array([np.sin(angle + np.pi / 2), np.cos(angle + np.pi / 2)])

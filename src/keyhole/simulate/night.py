@@ -151,7 +151,9 @@ def render_light(night: Night, plan: FramePlan) -> _FLOAT:
     slope = 1.0 + plan.sky_slope[0] * along[:, box[1]] + plan.sky_slope[1] * across[box[0]]
     image = np.float32(night.sky_electrons(plan)) * slope.astype(np.float32)
     if plan.lamp:
-        image = image + np.float32(plan.lamp * LAMP_ELECTRONS) * night.lamp[box]
+        # The lamp is set so that the level is right at the end of what the array collects.
+        lamp = plan.lamp * LAMP_ELECTRONS / night.settings(plan).response.exposure_factor
+        image = image + np.float32(lamp) * night.lamp[box]
     if plan.kind == "OBJECT" and night.stars:
         places = np.array([(star.x, star.y) for star in night.stars]) + night.star_shift(plan)
         electrons = night.star_electrons(plan) * plan.transparency

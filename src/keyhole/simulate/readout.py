@@ -39,11 +39,14 @@ class Response(NamedTuple):
         Electrons read, for the even and for the odd rows.
     well : float
         Nominal saturation, electrons of one coadd.
+    exposure_factor : float
+        Time during which light is collected over the nominal exposure time: non-destructive reads take time.
     """
 
     true: NDArray[np.float64]
     measured: tuple[NDArray[np.float64], NDArray[np.float64]]
     well: float
+    exposure_factor: float = 1.0
 
     def apply(self, electrons: _FLOAT, well_factor: _FLOAT) -> _FLOAT:
         """Give the electrons read for the electrons set free in one coadd, saturation included."""
@@ -91,8 +94,9 @@ def response_curve(
         Exposure time of one coadd, s.
     polynomial : NonLinearity or None
         Measured correction of the array: with m electrons read in one coadd, the true number is
-        ``m (1 + m (gamma + m eta)) t / (t + time_delta)``.  It is inverted here.  Without one the array is
-        linear within 0.2 % up to the limit and then bends to saturation.
+        ``m (1 + m (gamma + m eta)) t / (t + time_delta)``.  The polynomial is inverted here; light is
+        collected for ``t + time_delta``.  Without one the array is linear within 0.2 % up to the limit and
+        then bends to saturation.
     linear : bool
         Leave out all non-linearity, saturation too.
 
@@ -108,9 +112,8 @@ def response_curve(
         bent = _bending_response(true, well, linear_limit)
         return Response(true, (bent, bent), well)
     read = np.arange(0.0, 1.3 * well, _CURVE_STEP)
-    stretch = exptime / (exptime + polynomial.time_delta)
-    even, odd = (read * (1 + read * (gamma + read * eta)) * stretch for gamma, eta in (polynomial.even, polynomial.odd))
-    return Response(even, (read, np.interp(even, odd, read)), well)
+    even, odd = (read * (1 + read * (gamma + read * eta)) for gamma, eta in (polynomial.even, polynomial.odd))
+    return Response(even, (read, np.interp(even, odd, read)), well, 1.0 + polynomial.time_delta / exptime)
 
 
 def expose(
@@ -128,7 +131,7 @@ def expose(
     Parameters
     ----------
     light : ndarray of float32, shape (ny, nx)
-        Expected electrons of all coadds from light, the pixel response included.
+        Expected electrons of all coadds from light in the nominal exposure time, the pixel response included.
     settings : Exposure
         Detector settings.
     array : ArrayModel
@@ -147,6 +150,7 @@ def expose(
     """
     coadds = settings.coadds
     electrons = light + array.dark_rate * np.float32(settings.exptime * coadds)
+    electrons *= np.float32(settings.response.exposure_factor)
     if options.has("poisson"):
         electrons[...] = stream(seed, "poisson", serial).poisson(electrons)
     if impacts is not None:
@@ -168,7 +172,8 @@ def expose(
 
 def expected_dark(settings: Exposure, array: ArrayModel) -> _FLOAT:
     """Give the electrons, summed over the coadds, that a dark of these settings shows without noise."""
-    rate = settings.response.apply(array.dark_rate * np.float32(settings.exptime), array.well_factor)
+    seconds = settings.exptime * settings.response.exposure_factor
+    rate = settings.response.apply(array.dark_rate * np.float32(seconds), array.well_factor)
     return (rate + array.offset) * np.float32(settings.coadds)
 
 
