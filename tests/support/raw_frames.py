@@ -21,9 +21,10 @@ PA = 103.3
 
 def cd_matrix(*, y_error: float = 1.0) -> NDArray[np.float64]:
     """Degrees per pixel of a frame at the position angle of the sequence; the y axis may be too long."""
-    angle = np.radians(PA + 90)
-    y_axis = np.array([np.sin(angle), np.cos(angle)]) * y_error
-    x_axis = np.array([np.sin(angle + np.pi / 2), np.cos(angle + np.pi / 2)])
+    # The x axis of GNIRS frames of 2012 lies 181.35 degrees from the position angle, +y a quarter turn before it.
+    angle = np.radians(PA + 181.35)
+    x_axis = np.array([np.sin(angle), np.cos(angle)])
+    y_axis = np.array([np.sin(angle - np.pi / 2), np.cos(angle - np.pi / 2)]) * y_error
     return np.column_stack([x_axis, y_axis]) * SCALE / 3600
 
 

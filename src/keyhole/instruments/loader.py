@@ -127,6 +127,8 @@ def instrument_from_toml(text: str, *, source: str) -> Instrument:
     rows, columns = (int(n) for n in head.numbers("raw_shape", 2))
     wells = top.table("well_depth")
     wells.provenance()
+    orientation = top.table("orientation")
+    orientation.provenance()
     instrument = Instrument(
         name=head.text("name"),
         shape=(rows, columns),
@@ -140,6 +142,7 @@ def instrument_from_toml(text: str, *, source: str) -> Instrument:
         detectors=_detectors(top.table("detector")),
         nonlinearities=_nonlinearities(top.table("nonlinearity")),
         pixel_scales=_values(top.table("pixel_scale")),
+        x_axis_from_pa=orientation.number("x_axis_from_pa"),
         filter_wavelengths=_values(top.table("filter_wavelength")),
         zeropoints=_zeropoints(top.table("nominal_zeropoint")),
         dispersions=_dispersions(top.table("dispersion")),
@@ -148,7 +151,7 @@ def instrument_from_toml(text: str, *, source: str) -> Instrument:
     )
     head.text("raw_unit")
     head.text("origin")
-    for table in (top, head, wells):
+    for table in (top, head, wells, orientation):
         table.close()
     return instrument
 

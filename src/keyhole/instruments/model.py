@@ -152,6 +152,7 @@ class Instrument:
     detectors: Mapping[tuple[str, str, str], Detector]
     nonlinearities: Mapping[tuple[str, str, str], NonLinearity]
     pixel_scales: Mapping[str, float]
+    x_axis_from_pa: float
     filter_wavelengths: Mapping[str, float]
     zeropoints: Mapping[tuple[str, str], float]
     dispersions: Mapping[str, Mapping[str, Mapping[str, float]]]

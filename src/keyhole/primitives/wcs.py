@@ -265,7 +265,7 @@ def _rebuilt(
     frame: Frame, target: tuple[float, float], context: Context, *, given: NDArray[np.float64] | None
 ) -> TangentPlane:
     """Target where it should lie; axes of the header where they agree with the position angle, else of that."""
-    cd = _matrix_of_angle(frame)
+    cd = _matrix_of_angle(frame, context)
     if given is not None and _same_direction(given, cd):
         # Measured on the sky, the header's axes are better than the recorded angle by some degrees.
         cd = given
@@ -273,12 +273,12 @@ def _rebuilt(
     return plane(crval=target, crpix=(x + 1, y + 1), cd=cd)
 
 
-def _matrix_of_angle(frame: Frame) -> NDArray[np.float64]:
+def _matrix_of_angle(frame: Frame, context: Context) -> NDArray[np.float64]:
     scale = frame.describe("pixel_scale") / 3600
-    angle = np.radians((position_angle(frame) or 0.0) + 90)
-    # +y lies at position angle PA + 90 (East of North); +x a quarter turn further, the usual parity.
-    y_axis = np.array([np.sin(angle), np.cos(angle)])
-    x_axis = np.array([np.sin(angle + np.pi / 2), np.cos(angle + np.pi / 2)])
+    angle = np.radians((position_angle(frame) or 0.0) + context.instrument(frame).x_axis_from_pa)
+    # Position angles count from North over East; +y lies a quarter turn before +x, the usual parity.
+    x_axis = np.array([np.sin(angle), np.cos(angle)])
+    y_axis = np.array([np.sin(angle - np.pi / 2), np.cos(angle - np.pi / 2)])
     return np.asarray(scale * np.column_stack([x_axis, y_axis]))
 
 
