@@ -18,6 +18,10 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	BIN=$(CURDIR)/$(BIN) bash scripts/demo.sh
 
+# The picture of the README is that of the demo.
+picture: demo
+	cp demo/stack.png docs/stack.png
+
 lint: $(STAMP)
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from toy_runs import raw_file, raw_files
 
 import keyhole
 from keyhole.calibration import Config
-from keyhole.engine.user_recipes import choose_recipe, load_file
+from keyhole.engine.user_recipes import choose_recipe, load_file, source_of
 from keyhole.errors import InputError, ParameterError
 from keyhole.primitives import REGISTRY
 
@@ -301,3 +302,52 @@ def test_step_that_returns_something_else_is_told(darks: list[Path]) -> None:
 
     with pytest.raises(ParameterError, match="step broken returned int"):
         reduce(darks, recipe)
+
+
+def test_recipe_may_import_from_its_folder_while_it_runs(darks: list[Path], here: Path) -> None:
+    (here / "mine" / "late_helper.py").write_text("SUFFIX = '_late'\n")
+    (here / "mine" / "late.py").write_text(
+        "def r(p):\n    import late_helper\n    p.prepare(suffix=late_helper.SUFFIX)\n"
+    )
+    before = list(sys.path)
+    sys.modules.pop("late_helper", None)
+    assert reduce(darks[0], "mine/late.py").outputs == [Path("N20120102S0001_late.fits")]
+    assert sys.path == before
+    _, recipe = choose_recipe(TAGS, "mine/late.py")
+    assert source_of(recipe) == "mine/late.py, line 1"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("p.streams['nothing'][0]", "IndexError: list index out of range"),
+        ("p.streams['main'][0].data", "AttributeError: 'data' of a frame is not known to a recipe"),
+        ("p.streams['main'][0].dta", "AttributeError: a frame has no 'dta'"),
+    ],
+)
+def test_recipe_that_fails_is_answered_in_one_sentence(darks: list[Path], here: Path, line: str, told: str) -> None:
+    (here / "mine" / "bad.py").write_text(f"def r(p):\n    p.prepare()\n    {line}\n")
+    with pytest.raises(ParameterError) as caught:
+        reduce(darks, "mine/bad.py")
+    assert str(caught.value).startswith(f"recipe r (mine/bad.py, line 3): {told}")
+
+
+def test_recipe_may_look_at_the_headers_of_its_inputs(darks: list[Path]) -> None:
+    seen = []
+
+    def looking(p: Any) -> None:
+        first = p.streams["main"][0]
+        seen.append((len(p.streams["main"]), first.name, first.root, first.tags, first.describe("exposure_time")))
+        seen[-1] += (first.primary["INSTRUME"], first.path, first.describe_file("object"), "X" in first.header)
+        if "DARK" in first.tags:
+            p.selectFromInputs(tags="DARK", outstream="darks")
+        if len(p.streams["darks"]) > 1:
+            p.prepare()
+
+    result = reduce(darks, looking)
+    assert [timing.step for timing in result.timings] == ["selectFromInputs", "prepare"]
+    # Planned from the headers, then run on the frames: both look the same.
+    planned, ran = seen
+    assert planned == ran
+    assert planned[:2] == (3, "N20120102S0001.fits")

@@ -144,3 +144,10 @@ def test_the_command_loads_no_heavy_package(night):
         capture_output=True,
         env={"PYTHONPATH": str(Path(keyhole.__file__).parents[1])},
     )
+
+
+def test_an_unknown_tag_is_told_with_the_nearest_when_nothing_is_chosen(night, capsys):
+    assert main(["../playdata/*.fits", "--tags", "DRAK"]) == 0
+    assert "no frame has the tag DRAK; did you mean DARK?" in capsys.readouterr().err
+    main(["../playdata/*.fits", "--tags", "SPECT"])
+    assert "no frame has" not in capsys.readouterr().err

@@ -278,3 +278,9 @@ def test_defect_ends_the_process_with_1_and_a_traceback():
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "ZeroDivisionError: a defect" in done.stderr
+
+
+def test_rotating_log_is_taken_as_standard_with_a_note(darks, capsys):
+    code, _, err = reduced(capsys, "--logmode", "rotating", "-r", "prepare", darks[0])
+    assert code == 0
+    assert err.splitlines() == ["warning: --logmode rotating is taken as standard"]

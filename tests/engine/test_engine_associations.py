@@ -318,3 +318,20 @@ def test_master_stands_even_if_it_cannot_be_registered(reduced, tmp_path):
     result = reduced(raw_files(tmp_path, "dark", 1), store_dark, config=config)
     assert result.outputs[0].is_file()
     assert "written but not registered" in reduced.of(Caveat)[0].text
+
+
+def test_databases_that_are_there_are_asked_and_the_missing_one_is_told(reduced, science, dark, tmp_path):
+    database(tmp_path / "cal.db", dark)
+    config = config_of(tmp_path / "nowhere" / "cal.db", tmp_path / "cal.db")
+    result = reduced(science, darks_only, config=config)
+    assert chosen(reduced) == [("processed_dark", "good_dark.fits", 3)]
+    (text,) = [text for text in result.caveats if text.startswith("not asked: ")]
+    assert str(tmp_path / "nowhere") in text
+    with pytest.raises(SetupError, match="nowhere"):
+        reduced(science, darks_only, config=config_of(tmp_path / "nowhere" / "cal.db", tmp_path / "none.db"))
+
+
+def test_missing_master_is_told_with_the_database_that_was_not_there(reduced, science, tmp_path):
+    database(tmp_path / "cal.db")
+    with pytest.raises(CalibrationError, match="nowhere"):
+        reduced(science, darks_only, config=config_of(tmp_path / "nowhere" / "cal.db", tmp_path / "cal.db"))

@@ -7,8 +7,9 @@ import pytest
 
 from keyhole.calibration import rule_for
 from keyhole.engine.parameters import resolve
-from keyhole.engine.recorder import PlannedStep, Recorder, record
+from keyhole.engine.recorder import PlannedFrame, PlannedStep, Recorder, record
 from keyhole.errors import ParameterError
+from keyhole.frames import Frame
 from keyhole.primitives import REGISTRY
 from keyhole.recipes import all_libraries
 
@@ -93,3 +94,17 @@ def test_recorder_can_be_copied_like_any_object():
     recorder.stackDarks(nlow=1)
     assert copy.copy(recorder).steps == recorder.steps
     assert pickle.loads(pickle.dumps(recorder)).steps == recorder.steps
+
+
+def test_all_unknown_steps_are_told_at_once():
+    def recipe(p):
+        p.stakDarks()
+        p.prepar()
+
+    with pytest.raises(ParameterError, match=r"no step 'stakDarks'.*; no step 'prepar'"):
+        record(recipe)
+
+
+def test_what_stands_in_for_a_frame_promises_nothing_that_a_frame_has_not():
+    offered = {name for name in vars(PlannedFrame) if not name.startswith("_")} - {"item"}
+    assert offered <= set(dir(Frame)) | set(Frame.__dataclass_fields__)

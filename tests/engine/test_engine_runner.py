@@ -335,3 +335,23 @@ def test_interrupt_is_told_and_goes_on(reduced, darks, monkeypatch):
         reduced(darks, lambda p: p.toyWrite())
     assert isinstance(reduced.of(RunFailed)[0].error, KeyboardInterrupt)
     assert reduced.of(RunFailed)[0].step == "toyWrite"
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_two_frames_of_one_name_are_both_kept(reduced, tmp_path, writes):
+    cards = {"PREPARE": "2026", "GEM_TLM": "2026", "ORIGNAME": "a.fits"}
+    files = [raw_file(tmp_path / f"{name}.fits", "science", seed=n, **cards) for n, name in enumerate("xy")]
+
+    def recipe(p):
+        p.toyMultiply(factor=1)
+        if writes:
+            p.toyWrite()
+
+    result = reduced(files, recipe)
+    suffix = "_out" if writes else "_toy"
+    assert [path.name for path in result.outputs] == [f"a{suffix}.fits", f"a_2{suffix}.fits"]
+    for path, file in zip(result.outputs, files, strict=True):
+        np.testing.assert_array_equal(read_frame(path).data, read_frame(file).data)
+    text = f"two frames are called a{suffix}.fits; the second is written as a_2{suffix}.fits"
+    assert reduced.of(Caveat) == [Caveat(text)]
+    assert read_frame(result.outputs[1]).primary["CAVEAT01"] == text

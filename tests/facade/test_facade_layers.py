@@ -13,6 +13,8 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src"
 FACADES = ("recipe_system", "gempy")
 MODULES = sorted(path for name in FACADES for path in (SOURCE / name).rglob("*.py"))
+# Holds classes for astrodata, so that it must do more than hand on.
+CLASSES = sorted((SOURCE / "gemini_instruments").rglob("*.py"))
 MOST_STATEMENTS = 5
 # A constructor lists the attributes that scripts know.
 MOST_IN_CONSTRUCTOR = 14
@@ -32,6 +34,12 @@ def imports_of(path: Path) -> set[str]:
 def test_facade_imports_nothing_but_keyhole(path: Path) -> None:
     tops = {name.split(".")[0] for name in imports_of(path)}
     assert tops - set(sys.stdlib_module_names) <= {"keyhole", *FACADES}
+
+
+@pytest.mark.parametrize("path", CLASSES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_classes_for_astrodata_import_nothing_but_keyhole_and_astrodata(path: Path) -> None:
+    tops = {name.split(".")[0] for name in imports_of(path)}
+    assert tops - set(sys.stdlib_module_names) <= {"keyhole", "astrodata", "gemini_instruments"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))

@@ -6,6 +6,7 @@ import bz2
 import errno
 import gzip
 import pickle
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -198,3 +199,41 @@ def test_a_frame_crosses_processes_and_copies_leave_it_alone() -> None:
     twin.primary["OBJECT"] = "changed"
     twin.tables["OBJCAT"].columns["NEW"] = np.zeros(3)
     assert "OBJECT" not in frame.primary and "NEW" not in frame.tables["OBJCAT"].columns
+
+
+def test_table_columns_of_every_numeric_type_are_written(tmp_path: Path) -> None:
+    columns = {kind: np.arange(3).astype(kind) for kind in ("bool", "i1", "u1", "u2", "u4", "f2", "c8", "c16")}
+    columns["u4"][2] = 2**32 - 1
+    columns["i1"][0] = -128
+    columns |= {"vector": np.arange(6.0, dtype="f4").reshape(3, 2), "cube": np.arange(18).reshape(3, 2, 3)}
+    frame = small_frame()
+    frame.tables["EXTRA"] = Table(columns)
+    back = read_frame(write_frame(frame, tmp_path / "a.fits")).tables["EXTRA"].columns
+    for name, values in columns.items():
+        np.testing.assert_array_equal(back[name], values)
+    assert (back["u2"].dtype, back["u4"].dtype, back["i1"].dtype) == (np.int32, np.int64, np.int16)
+
+
+@pytest.mark.parametrize("values", [np.array([None, 1]), np.array([["a"], ["b"]]), np.zeros(2, "u8")])
+def test_column_that_cannot_be_written_is_named(tmp_path: Path, values: np.ndarray) -> None:
+    frame = small_frame()
+    frame.tables["EXTRA"] = Table({"odd": values})
+    with pytest.raises(DataError, match="table EXTRA: column odd"):
+        write_frame(frame, tmp_path / "a.fits")
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_threads_write_one_name_under_two_temporary_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    class Noting:
+        def writeto(self, path: Path, **_: object) -> None:
+            seen.append(Path(path).name)
+            Path(path).write_bytes(b"whole")
+
+    monkeypatch.setattr(frames_io, "_to_hdus", lambda _: Noting())
+    write_frame(small_frame(), tmp_path / "a.fits")
+    thread = threading.Thread(target=write_frame, args=(small_frame(), tmp_path / "a.fits"))
+    thread.start()
+    thread.join()
+    assert len(set(seen)) == 2

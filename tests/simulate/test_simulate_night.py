@@ -349,6 +349,15 @@ def test_other_peoples_frames_are_not_mixed_with_ours(tmp_path):
         simulate_night(tmp_path, options=SMALL)
 
 
+def test_frames_that_may_be_real_are_never_replaced(tmp_path):
+    real = tmp_path / "N20120117S0014.fits"
+    real.write_bytes(b"a real frame")
+    with pytest.raises(InputError, match="may be real"):
+        simulate_night(tmp_path, options=NightOptions(frames=1, darks=1, flats=1))
+    assert real.read_bytes() == b"a real frame"
+    assert [path.name for path in tmp_path.iterdir()] == [real.name]
+
+
 def test_a_file_where_the_folder_should_be_is_an_error(tmp_path):
     (tmp_path / "taken").touch()
     with pytest.raises(SetupError, match="cannot be made"):

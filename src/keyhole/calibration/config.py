@@ -9,7 +9,7 @@ from __future__ import annotations
 import configparser
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,8 +150,15 @@ def database_file(text: str, *, home: Path | None = None, cwd: Path | None = Non
     return str(path if is_file else path / _DATABASE_NAME)
 
 
-def open_stores(config: Config) -> list[CalibrationStore]:
+def open_stores(config: Config, *, on_missing: Callable[[SetupError], None] | None = None) -> list[CalibrationStore]:
     """Open the databases that are asked for calibrations.
+
+    Parameters
+    ----------
+    config : Config
+        Names them.
+    on_missing : callable, optional
+        Told of each database that is not there, as long as another one is; without it, any is an error.
 
     Returns
     -------
@@ -161,20 +168,32 @@ def open_stores(config: Config) -> list[CalibrationStore]:
     Raises
     ------
     SetupError
-        A configured database or its folder does not exist.
+        A configured database or its folder does not exist: any, or with `on_missing` all of them.
     """
     # SQLAlchemy takes a quarter of a second to load; commands that ask for help only need not wait for it.
     from keyhole.calibration.store import CalibrationStore
 
     stores = []
+    missing: list[SetupError] = []
     for database in config.databases:
         if not database.get:
             continue
         store = CalibrationStore(database.location)
         if config.implicit and not store.exists:
             continue
-        _require(database, store.exists, config)
-        stores.append(store)
+        try:
+            _require(database, store.exists, config)
+        except SetupError as error:
+            if on_missing is None:
+                raise
+            missing.append(error)
+        else:
+            stores.append(store)
+    if missing and not stores:
+        raise missing[0]
+    if on_missing is not None:
+        for problem in missing:
+            on_missing(problem)
     return stores
 
 

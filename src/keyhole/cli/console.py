@@ -79,7 +79,8 @@ class Console:
         match event:
             case RunStarted():
                 self._say(f"Keyhole {__version__}   {event.summary}")
-                self._say(f"recipe {event.recipe}, mode {event.mode}, {len(event.steps)} steps")
+                count = len(event.steps)
+                self._say(f"recipe {event.recipe}, mode {event.mode}, {count} step{'s' * (count != 1)}")
             case CalibrationChosen():
                 self._calibration(event)
             case StepStarted():

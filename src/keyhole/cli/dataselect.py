@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from keyhole.cli.common import guarded
 from keyhole.errors import DataError, SetupError
 from keyhole.selection import gather, list_header, select
+from keyhole.selection.expression import TAG_NAMES
 
 __all__ = ["main"]
 
@@ -92,6 +94,7 @@ def _run(options: argparse.Namespace) -> int:
             print(name)
     if not chosen:
         _warn(f"none of {len(selection.files)} files is chosen")
+        _warn_of_unknown_tags(options.tags or ())
     return 0
 
 
@@ -108,6 +111,14 @@ def _write_list(path: Path, chosen: Sequence[str], options: argparse.Namespace) 
         raise SetupError(
             f"the list {path} cannot be written ({error.strerror}); choose another place with -o"
         ) from error
+
+
+def _warn_of_unknown_tags(tags: Sequence[str]) -> None:
+    """A tag that no frame ever has is mostly a slip of the hand."""
+    for tag in tags:
+        if tag not in TAG_NAMES:
+            near = difflib.get_close_matches(tag.upper(), sorted(TAG_NAMES), n=1)
+            _warn(f"no frame has the tag {tag}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 def _warn(text: str, *, prefix: str = "warning") -> None:

@@ -79,8 +79,8 @@ def _add_how_to_tell(parser: argparse.ArgumentParser) -> None:
     add(
         "--logmode",
         default="standard",
-        choices=("standard", "quiet", "verbose", "debug"),
-        help="how much is shown",
+        choices=("standard", "quiet", "verbose", "debug", "rotating"),
+        help="how much is shown (rotating: as standard)",
     )
 
 
@@ -144,6 +144,7 @@ def _request(options: argparse.Namespace) -> Request:
         config=config,
         notes=(
             *(f"--{name} has no effect in Keyhole" for name in _WITHOUT_EFFECT if getattr(options, name)),
+            *(("--logmode rotating is taken as standard",) if options.logmode == "rotating" else ()),
             *(f"{Path(name).name} is given more than once; used once" for name in dict.fromkeys(selection.duplicates)),
             *config.notes,
         ),

@@ -66,7 +66,7 @@ def associate(
         answers = find_for_frames(stores, facts, kind)
         missing = [answer for answer in answers if isinstance(answer, Missing)]
         if missing and required:
-            raise CalibrationError(_explain(missing))
+            raise CalibrationError("; ".join([_explain(missing), *problems]))
         chosen += _grouped(kind, answers, paths)
     return chosen, problems
 
@@ -109,14 +109,17 @@ def _by_hand(given: UserCal, facts: Sequence[Facts], paths: tuple[str, ...]) -> 
 def _stores(request: Request, wanted: Mapping[str, bool]) -> tuple[list[Store], tuple[str, ...]]:
     """Open the databases that are asked.
 
-    A database that is not there stops the run if a master is required of it, or if nothing was given by hand
-    and even its folder is missing: then the configuration is wrong. Else the run goes on and says so.
+    Of several, those that are there are asked, and the others told. Where none is there, the run stops if a
+    master is required of it, or if nothing was given by hand and even a folder is missing: then the
+    configuration is wrong. Else the run goes on and says so.
     """
     config = request.config
     if config is None:
         return [], ()
     try:
-        return list(open_stores(config)), ()
+        absent: list[str] = []
+        stores = open_stores(config, on_missing=lambda err: absent.append(f"not asked: {err}"))
+        return list(stores), tuple(absent)
     except SetupError as err:
         folders = [database.path.parent for database in config.databases if database.path is not None]
         misconfigured = not request.user_cals.by_type and not all(folder.is_dir() for folder in folders)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -68,6 +69,8 @@ class RunContext:
         self._checksums: dict[Path, str] = {}
         self._notes: dict[str, None] = {}
         self._step_caveats: Counter[str] = Counter()
+        # Weak, so that no pixels are kept.
+        self._writers: dict[Path, weakref.ref[Frame]] = {}
 
     def instrument(self, frame: Frame) -> Instrument:
         """Facts about the instrument of a frame."""
@@ -130,6 +133,8 @@ class RunContext:
                 self._emit(Caveat(text, count))
         self.caveats.update(self._step_caveats)
         self._step_caveats.clear()
+        # What a step writes after this may replace what an earlier one wrote, but not what it writes itself.
+        self._writers.clear()
 
     def progress(self, done: int, total: int) -> None:
         """Tell how far a long step has come."""
@@ -143,7 +148,8 @@ class RunContext:
         """Write a frame into the output folder under its current name.
 
         A name that an input or a master holds is changed: ``<root>_aligned<suffix>``, then ``_aligned2`` and
-        so on; the frame keeps the new name. The product carries the caveats of the run in its header.
+        so on; one that another frame of the step was written under becomes ``<root>_2<suffix>``, with a
+        caveat. The frame keeps the new name. The product carries the caveats of the run in its header.
 
         Parameters
         ----------
@@ -157,11 +163,9 @@ class RunContext:
         str
             Path of the file.
         """
-        suffix = frame.name.removeprefix(frame.root)
-        number = 1
-        while (path := self._output_dir / frame.name).resolve() in self._protected:
-            frame.name = f"{frame.root}_aligned{number if number > 1 else ''}{suffix}"
-            number += 1
+        self._give_free_name(frame)
+        path = self._output_dir / frame.name
+        self._writers[path] = weakref.ref(frame)
         product = frame.copy()
         self._add_caveats(product)
         write_frame(product, path)
@@ -170,6 +174,28 @@ class RunContext:
         if final:
             self._emit(ProductWritten(str(path)))
         return str(path)
+
+    def _give_free_name(self, frame: Frame) -> None:
+        suffix = frame.name.removeprefix(frame.root)
+        number = 1
+        while self._is_protected(frame.name):
+            frame.name = f"{frame.root}_aligned{number if number > 1 else ''}{suffix}"
+            number += 1
+        wanted, number = frame.name, 2
+        while self._is_protected(frame.name) or self._is_of_another(frame):
+            frame.name = f"{frame.root}_{number}{wanted.removeprefix(frame.root)}"
+            number += 1
+        if frame.name != wanted:
+            text = f"two frames are called {wanted}; the second is written as {frame.name}"
+            self.caveats[text] += 1
+            self._emit(Caveat(text))
+
+    def _is_protected(self, name: str) -> bool:
+        return (self._output_dir / name).resolve() in self._protected
+
+    def _is_of_another(self, frame: Frame) -> bool:
+        writer = self._writers.get(self._output_dir / frame.name)
+        return writer is not None and writer() is not frame
 
     def _add_caveats(self, product: Frame) -> None:
         texts = [_ascii(text) for text in self.caveats]

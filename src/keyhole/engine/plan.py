@@ -88,7 +88,7 @@ def make_plan(request: Request) -> Plan:
     _check_folder(request.output_dir)
     inputs = accept(request.files, supported=lambda name: name.upper() in available())
     name, recipe = choose_recipe(inputs.tags, request.recipe)
-    steps = record(recipe)
+    steps = record(recipe, inputs.items)
     _check_order(inputs, name, steps)
     resolved = _resolve_all(steps, inputs, request)
     needs = _needs(steps, resolved, request.mode)

@@ -15,7 +15,7 @@ from keyhole.engine.inputs import require_plain_name
 from keyhole.engine.plan import Plan, make_plan
 from keyhole.engine.request import Association, Request, Result
 from keyhole.engine.runner import Runner
-from keyhole.frames import Frame
+from keyhole.frames import Frame, add_provenance
 from keyhole.recipes import mode_defaults
 
 __all__ = ["run"]
@@ -129,8 +129,12 @@ def _open(
         clock=clock,
     )
     context.caveats.update(masters.caveats)
-    for item in items:
+    for item, frame in zip(items, frames, strict=True):
         context.caveats.update(caveats_of(item.headers.primary))
+        if "PREPARED" in item.tags:
+            # Raw frames are entered by prepare.
+            md5 = context.checksum(item.path)
+            add_provenance(frame, context.timestamp(), item.path.name, md5, plan.recipe_name)
     return context, frames
 
 

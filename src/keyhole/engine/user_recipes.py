@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,19 @@ def choose_recipe(tags: frozenset[str], recipe: str | Recipe) -> tuple[str, Reci
     if place is None:
         return find_recipe(tags, recipe)
     path, name = place
-    return _from_module(load_file(path), path, name)
+    name, function = _from_module(load_file(path), path, name)
+    return name, _beside(function, path.resolve().parent)
+
+
+def _beside(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe, able to import from its folder also while it is planned and run."""
+
+    @functools.wraps(recipe)
+    def with_folder(p: Any) -> None:
+        with _importable(folder):
+            recipe(p)
+
+    return with_folder
 
 
 def _place(recipe: str) -> tuple[Path, str] | None:
@@ -68,6 +81,7 @@ def _place(recipe: str) -> tuple[Path, str] | None:
 
 def source_of(recipe: Recipe) -> str:
     """Where a recipe is written: file and line; a single step is written nowhere."""
+    recipe = inspect.unwrap(recipe)
     code = getattr(recipe, "__code__", None)
     if code is None or recipe.__name__ == "<lambda>":
         return "a single step"
@@ -110,7 +124,8 @@ def _importable(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove(str(folder))
+        with suppress(ValueError):  # the recipe may have taken it out itself
+            sys.path.remove(str(folder))
 
 
 def _line(error: Exception, path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def write_frame(frame: Frame, path: Path | str) -> Path:
     Raises
     ------
     DataError
-        A plane holds NaN or infinity.
+        A plane holds NaN or infinity, or a table a column that FITS cannot hold.
     SetupError
         The folder cannot be written, or the disk is full.
     """
@@ -132,7 +133,8 @@ def write_frame(frame: Frame, path: Path | str) -> Path:
     for label, plane in (("SCI", frame.data), ("VAR", frame.variance)):
         if plane is not None and not np.isfinite(plane).all():
             raise DataError(f"{path.name}: plane {label} holds values that are not finite; not written")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Two threads may write one name; the later one wins with a complete file.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
         with warnings.catch_warnings():
             # A comment that is cut because a value became longer loses nothing.
@@ -200,7 +202,7 @@ def _plane_header(header: fits.Header) -> fits.Header:
 def _table_hdu(name: str, table: Table) -> fits.BinTableHDU:
     columns = []
     for key, values in table.columns.items():
-        if values.dtype.kind in "US":
+        if values.dtype.kind in "US" and values.ndim == 1:
             width = int(max((len(str(v)) for v in values), default=1)) + 1
             form = table.formats.get(key, f"A{width}")
             if key not in ("args",) and "A" in form:
@@ -208,13 +210,45 @@ def _table_hdu(name: str, table: Table) -> fits.BinTableHDU:
                 form = f"A{max(width - 1, int(form.replace('A', '') or 1))}"
             else:
                 form = f"A{width}"
+            column = fits.Column(name=key, format=form, unit=table.units.get(key), array=values)
         else:
-            form = _FORMATS[values.dtype.newbyteorder("=").str[1:]]
-        columns.append(fits.Column(name=key, format=form, unit=table.units.get(key), array=values))
+            column = _plain_column(name, key, values, table.units.get(key))
+        columns.append(column)
     hdu = fits.BinTableHDU.from_columns(columns, name=name)
     if name in _EXTENSION_TABLES:
         hdu.header["EXTVER"] = 1
     return hdu
 
 
-_FORMATS = {"f4": "E", "f8": "D", "i8": "K", "i4": "J", "i2": "I", "u1": "B", "b1": "L"}
+# FITS format of each type, and the type that holds all its values where FITS has none of its own.
+_FORMATS = {
+    "b1": ("L", "b1"),
+    "u1": ("B", "u1"),
+    "i1": ("I", "i2"),
+    "i2": ("I", "i2"),
+    "u2": ("J", "i4"),
+    "i4": ("J", "i4"),
+    "u4": ("K", "i8"),
+    "i8": ("K", "i8"),
+    "f2": ("E", "f4"),
+    "f4": ("E", "f4"),
+    "f8": ("D", "f8"),
+    "c8": ("C", "c8"),
+    "c16": ("M", "c16"),
+}
+
+
+def _plain_column(table: str, name: str, values: NDArray[Any], unit: str | None) -> fits.Column:
+    """A column of numbers or truth values; each row may hold an array of them."""
+    found = _FORMATS.get(values.dtype.newbyteorder("=").str[1:])
+    if found is None:
+        raise DataError(
+            f"table {table}: column {name} has type {values.dtype}, which cannot be written; "
+            "leave it out or make it numbers or plain text"
+        )
+    code, held = found
+    shape = values.shape[1:]
+    form = f"{int(np.prod(shape))}{code}" if shape else code
+    # FITS counts the axes of an array from the fastest.
+    dim = f"({','.join(str(n) for n in reversed(shape))})" if len(shape) > 1 else None
+    return fits.Column(name=name, format=form, unit=unit, dim=dim, array=values.astype(held))

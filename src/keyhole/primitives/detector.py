@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from keyhole.errors import DataError
 from keyhole.frames import Frame
 from keyhole.imaging import bits
 from keyhole.imaging.noise import pedestal, variance_model
@@ -46,7 +47,7 @@ def adu_to_electrons(frames: list[Frame], params: ADUToElectronsParams, context:
         if frame.variance is not None:
             frame.variance = frame.variance * np.float32(gain**2)
         for key in ("SATLEVEL", "NONLINEA"):
-            frame.header[key] = (float(frame.header[key]) * gain, "electron")
+            frame.header[key] = (_level(frame, key) * gain, "electron")
         frame.header["GAIN"] = (1.0, "electrons / pixel unit")
         frame.header["BUNIT"] = ("electron", "Unit of the pixels")
     return frames
@@ -113,7 +114,7 @@ def correct_nonlinearity(frames: list[Frame], params: NonlinearityParams, contex
         if params.do_cal == "skip":
             continue
         if known is None:
-            limit = float(frame.header["NONLINEA"])
+            limit = _level(frame, "NONLINEA")
             context.note(f"no polynomial is known for array {array}; flagged above {limit:.0f} e-")
             continue
         coadds = int(frame.describe("coadds") or 1)
@@ -131,7 +132,14 @@ def correct_nonlinearity(frames: list[Frame], params: NonlinearityParams, contex
     return frames
 
 
+def _level(frame: Frame, key: str) -> float:
+    """A level that prepare wrote down."""
+    if key not in frame.header:
+        raise DataError(f"{frame.name}: card {key} is missing, as the frame was not prepared; let prepare run first")
+    return float(frame.header[key])
+
+
 def _move_levels(frame: Frame, known: NonLinearity, coadds: int) -> None:
     for key in ("SATLEVEL", "NONLINEA"):
-        level = linearised_level(float(frame.header[key]), coadds=coadds, even=known.even)
+        level = linearised_level(_level(frame, key), coadds=coadds, even=known.even)
         frame.header[key] = (round(level, 3), "electron")

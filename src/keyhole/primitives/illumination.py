@@ -31,7 +31,9 @@ def illumination_correct(frames: list[Frame], params: IlluminationParams, contex
         return frames
     lit = [frame for frame, light in zip(frames, has_light(frames), strict=True) if light]
     if len(lit) < params.min_frames:
-        context.caveat(f"illumination unchecked with {len(lit)} frames; fluxes may be some per cent off")
+        context.caveat(
+            f"illumination unchecked with {len(lit)} frame{'s' * (len(lit) != 1)}; fluxes may be some per cent off"
+        )
         return frames
     usables = [bits.usable(f.mask) if f.mask is not None else np.ones(f.data.shape, bool) for f in lit]
     fit = fit_illumination([f.data for f in lit], usables, degree_x=params.degree_x, degree_y=params.degree_y)

@@ -185,7 +185,9 @@ def associate_sky(frames: list[Frame], params: AssociateSkyParams, context: Cont
     _tell_few_skies(found, everything, params, context)
     counts = sorted(len(s) for s, f in zip(found.skies, everything, strict=True) if any(f is x for x in frames))
     if counts and counts[-1]:
-        context.note(f"{counts[0]} to {counts[-1]} skies per frame within {params.time:g} s")
+        span = f"{counts[0]} to {counts[-1]}" if counts[0] != counts[-1] else f"{counts[0]}"
+        word = "sky" if counts[-1] == 1 else "skies"
+        context.note(f"{span} {word} per frame within {params.time:g} s")
     return frames
 
 

@@ -14,7 +14,8 @@ from keyhole.imaging.flat import Planes, lamp_difference
 from keyhole.imaging.levels import pair_scales, sky_level
 from keyhole.imaging.quality import hot_pixels
 from keyhole.primitives.base import Context, primitive
-from keyhole.primitives.stacking import Rejection, StackParams, combine_frames, combined_header
+from keyhole.primitives.stacking import Rejection, StackParams, combine_frames, combined_header, count_inputs
+from keyhole.primitives.wcs import plane_of
 
 __all__ = [
     "LampFlatParams",
@@ -24,6 +25,10 @@ __all__ = [
     "stack_darks",
     "stack_frames",
 ]
+
+
+# Pixels by which frames on one grid may differ.
+_ONE_GRID = 0.1
 
 
 class StackDarksParams(StackParams):
@@ -111,11 +116,13 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
     """Combine frames on one grid; every pixel of every frame has its place."""
     if len(frames) == 1:
         frame = frames[0]
-        frame.primary.setdefault("NCOMBINE", 1)
+        count_inputs(frame, frames)
         frame.planes.pop("OBJMASK", None)
         frame.tables.pop("OBJCAT", None)
         context.note("one frame: nothing to combine")
         return frames
+    if not _on_one_grid(frames):
+        context.caveat("the frames are not on one grid and are stacked as they are; resampleToCommonFrame aligns them")
     if params.scale or params.zero:
         frames = _levelled(frames, params)
     combined = combine_frames(frames, params, tolerance=params.signal_tolerance)
@@ -127,6 +134,17 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
     if usable.any():
         context.note(f"{len(frames)} frames, {int(seen.min())} to {int(seen.max())} per pixel")
     return [out]
+
+
+def _on_one_grid(frames: list[Frame]) -> bool:
+    """Whether the same pixel of all frames sees the same sky, to a tenth of a pixel; true where no WCS tells."""
+    if not all("CRVAL1" in frame.header for frame in frames):
+        return True
+    ny, nx = frames[0].data.shape
+    x, y = np.array([0.0, nx - 1.0]), np.array([0.0, ny - 1.0])
+    sky = plane_of(frames[0]).pixel_to_sky(x, y)
+    places = [plane_of(frame).sky_to_pixel(*sky) for frame in frames[1:]]
+    return all(float(np.hypot(u - x, v - y).max()) < _ONE_GRID for u, v in places)
 
 
 def _keep_saturation(out: Frame, frames: list[Frame]) -> None:

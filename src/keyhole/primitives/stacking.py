@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from keyhole.frames import Frame, merge_provenance
 from keyhole.imaging.combine import Combined, combine
 from keyhole.primitives.base import NonNegative, Params, Positive, Sigma
 
-__all__ = ["StackParams", "combine_frames", "combined_header"]
+__all__ = ["StackParams", "combine_frames", "combined_header", "count_inputs"]
 
 Operation = Literal["mean", "wtmean", "median", "lmedian"]
 Rejection = Literal["none", "minmax", "sigclip", "varclip"]
@@ -95,32 +95,37 @@ def combined_header(frames: list[Frame], combined: Combined, params: StackParams
     out.data, out.variance, out.mask = combined.data, combined.variance, combined.mask
     out.planes, out.path = {}, None
     out.tables.pop("OBJCAT", None)
+    count_inputs(out, frames)
     phu = out.primary
-    n = len(frames)
-    counts = [int(frame.primary.get("NCOMBINE", 1)) for frame in frames]
-    phu["NCOMBINE"] = (sum(counts), "Number of frames combined")
-    number = 0
-    for frame in frames:
-        for name in _input_names(frame):
-            number += 1
-            phu[f"IMCMB{number:03d}"] = (name, "Input of the combination")
-    noise = [float(frame.header["RDNOISE"]) for frame in frames if "RDNOISE" in frame.header]
-    if len(noise) == n:
-        out.header["RDNOISE"] = (float(np.sqrt(np.mean(np.square(noise)))), "electrons, one exposure")
-        out.header["EFFRDN"] = (float(np.sqrt(np.sum(np.square(noise))) / n), "electrons, of the combination")
-    gains = [float(frame.header["GAIN"]) for frame in frames if "GAIN" in frame.header]
-    if len(gains) == n:
-        out.header["GAIN"] = n / sum(1 / g for g in gains)
-    airmasses = [a for a in (frame.describe("airmass") for frame in frames) if a is not None]
-    if airmasses:
-        phu["AIRMASS"] = (float(np.mean(airmasses)), "Mean airmass of the inputs")
-    _times(phu, frames, counts)
     label = str(phu.get("DATALAB", ""))
     phu["DATALAB"] = label if label.endswith("-STACK") else f"{label}-STACK"
     merge_provenance(out, frames)
     if params.save_rejection_map:
         out.planes["REJMAP"] = combined.unused
     return out
+
+
+def count_inputs(out: Frame, frames: list[Frame]) -> None:
+    """Write down what went into a combination; inputs may be combinations themselves. Changes `out`."""
+    phu, n = out.primary, len(frames)
+    counts = [int(frame.primary.get("NCOMBINE", 1)) for frame in frames]
+    names = [name for frame in frames for name in _input_names(frame)]
+    noise = [float(frame.header["RDNOISE"]) for frame in frames if "RDNOISE" in frame.header]
+    if len(noise) == n:
+        effective = [float(frame.header.get("EFFRDN", frame.header["RDNOISE"])) for frame in frames]
+        out.header["RDNOISE"] = (float(np.sqrt(np.mean(np.square(noise)))), "electrons, one exposure")
+        out.header["EFFRDN"] = (float(np.sqrt(np.sum(np.square(effective))) / n), "electrons, of the combination")
+    gains = [float(frame.header["GAIN"]) for frame in frames if "GAIN" in frame.header]
+    if len(gains) == n:
+        out.header["GAIN"] = n / sum(1 / g for g in gains)
+    airmasses = [(a, c) for a, c in zip((f.describe("airmass") for f in frames), counts, strict=True) if a is not None]
+    if airmasses:
+        mean = np.average([a for a, _ in airmasses], weights=[c for _, c in airmasses])
+        phu["AIRMASS"] = (float(mean), "Mean airmass of the inputs")
+    _times(phu, frames, counts)
+    phu["NCOMBINE"] = (sum(counts), "Number of frames combined")
+    for number, name in enumerate(names, start=1):
+        phu[f"IMCMB{number:03d}"] = (name, "Input of the combination")
 
 
 def _input_names(frame: Frame) -> list[str]:
@@ -132,12 +137,19 @@ def _times(phu: Any, frames: list[Frame], counts: list[int]) -> None:
     exposures = [f.primary.get("TOTEXP", f.describe("exposure_time")) for f in frames]
     if all(isinstance(e, (int, float)) for e in exposures):
         phu["TOTEXP"] = (float(sum(exposures)), "Exposure time of all inputs together (s)")
-    times = [f.describe("ut_datetime") for f in frames]
-    if all(t is not None for t in times):
-        base = min(times)
-        offsets = [
-            (t - base).total_seconds() + (f.describe("exposure_time") or 0) / 2
-            for t, f in zip(times, frames, strict=True)
-        ]
+    times = [_middle(frame) for frame in frames]
+    known = [time for time in times if time is not None]
+    if len(known) == len(times):
+        base = min(known)
+        offsets = [(time - base).total_seconds() for time in known]
         mean = base + timedelta(seconds=float(np.average(offsets, weights=counts)))
         phu["DATE-MID"] = (mean.isoformat(timespec="milliseconds"), "Mean UT of mid-exposures")
+
+
+def _middle(frame: Frame) -> datetime | None:
+    """Mean UT of the exposures in a frame: as written down by an earlier combination, else its own middle."""
+    written = frame.primary.get("DATE-MID")
+    if isinstance(written, str):
+        return datetime.fromisoformat(written)
+    start: datetime | None = frame.describe("ut_datetime")
+    return None if start is None else start + timedelta(seconds=(frame.describe("exposure_time") or 0.0) / 2)

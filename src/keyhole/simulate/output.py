@@ -91,6 +91,7 @@ def _star_peaks(night: Night, plan: FramePlan, light: _FLOAT) -> NDArray[np.floa
 
 
 def _prepare_folder(folder: Path, names: set[str]) -> None:
+    ours = (folder / "truth").is_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "truth").mkdir(exist_ok=True)
@@ -101,6 +102,11 @@ def _prepare_folder(folder: Path, names: set[str]) -> None:
     others = sorted(path.name for path in folder.glob("*.fits*") if path.name not in names)
     if others:
         raise InputError(f"{folder} already holds other frames ({others[0]}, ...); choose an empty folder.")
+    # The names are those of real frames: only a night with its truth beside it is known to be simulated.
+    real = [] if ours else sorted(path.name for path in folder.glob("*.fits*"))
+    if real:
+        (folder / "truth").rmdir()
+        raise InputError(f"{folder} holds {real[0]} and no truth beside it: it may be real; choose an empty folder.")
 
 
 def _write_raw(path: Path, primary: list[str], extension: list[str], adu: _FLOAT) -> None:

@@ -1,0 +1,61 @@
+"""What a combination writes down of its inputs, also when these are combinations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from raw_frames import FakeContext, electrons
+
+from keyhole.errors import DataError
+from keyhole.primitives.detector import ADUToElectronsParams, adu_to_electrons
+from keyhole.primitives.stack import StackFramesParams, stack_frames
+
+SHAPE = (12, 16)
+
+
+def frame(number: int, ut: str, *, airmass: float = 1.1, crpix: tuple[float, float] = (8.0, 6.0)):
+    made = electrons(np.full(SHAPE, 5.0), number=number, variance=4.0, crpix=crpix, AIRMASS=airmass)
+    made.primary["UT"] = ut
+    made.header["RDNOISE"] = 10.0
+    return made
+
+
+def stacked(frames, context=None):
+    return stack_frames(frames, StackFramesParams(), context or FakeContext())[0]
+
+
+def test_stack_of_stacks_knows_all_frames():
+    first = stacked([frame(1, "05:00:00.0", airmass=1.0)])
+    rest = stacked([frame(n, f"05:0{n}:00.0", airmass=1.2) for n in (2, 3, 4, 5)])
+    both = stacked([first, rest])
+    assert both.primary["NCOMBINE"] == 5
+    assert both.primary["AIRMASS"] == pytest.approx((1.0 + 4 * 1.2) / 5)
+    assert both.header["EFFRDN"] == pytest.approx(np.hypot(10.0, 10.0 / 2) / 2)
+    assert both.header["RDNOISE"] == pytest.approx(10.0)
+    times = [frame(1, "05:00:00.0")] + [frame(n, f"05:0{n}:00.0") for n in (2, 3, 4, 5)]
+    assert both.primary["DATE-MID"] == stacked(times).primary["DATE-MID"]
+    assert len([key for key in both.primary if key.startswith("IMCMB")]) == 5
+
+
+def test_single_frame_carries_the_cards_of_a_stack():
+    alone = stacked([frame(1, "05:00:00.0")])
+    assert alone.primary["NCOMBINE"] == 1
+    assert alone.primary["IMCMB001"].startswith("N2012")
+    assert alone.primary["TOTEXP"] == alone.describe("exposure_time")
+    assert alone.primary["DATE-MID"].startswith("2012-")
+
+
+def test_frames_that_are_not_aligned_are_told():
+    context = FakeContext()
+    stacked([frame(1, "05:00:00.0"), frame(2, "05:01:00.0", crpix=(8.0, 6.0))], context)
+    assert not any("one grid" in text for text in context.caveats)
+    stacked([frame(1, "05:00:00.0"), frame(2, "05:01:00.0", crpix=(11.0, 6.0))], context)
+    assert any("one grid" in text for text in context.caveats)
+
+
+def test_unprepared_frame_is_refused_in_words():
+    raw = frame(1, "05:00:00.0")
+    raw.header["BUNIT"] = "adu"
+    raw.header.remove("SATLEVEL", ignore_missing=True)
+    with pytest.raises(DataError, match=r"SATLEVEL.*prepare"):
+        adu_to_electrons([raw], ADUToElectronsParams(), FakeContext())
