@@ -91,10 +91,11 @@ def test_missing_file_and_folder_are_input_errors(tmp_path):
         b"",
         b"just some words\n" * 500,
         b"SIMPLE",
-        gzip.compress(b"words"),
+        gzip.compress(b"words", mtime=0),
         b"BZh but not packed",
         b"\x1f\x8b\x08",
     ],
+    ids=["empty", "words", "one word", "packed words", "no bzip2", "cut gzip"],
 )
 def test_what_is_no_fits_file_is_refused(content, write):
     with pytest.raises(DataError, match="is no FITS file"):

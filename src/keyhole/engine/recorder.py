@@ -65,6 +65,16 @@ class PlannedFrame:
         return self.item.path.name
 
     @property
+    def filename(self) -> str:
+        """The name, as published recipes ask for it."""
+        return self.name
+
+    @property
+    def phu(self) -> Mapping[str, Any]:
+        """Cards of the primary header, as published recipes ask for it."""
+        return self.primary
+
+    @property
     def path(self) -> Path:
         """The file."""
         return self.item.path

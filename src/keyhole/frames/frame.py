@@ -77,6 +77,16 @@ class Frame:
         return Headers(primary=self.primary, extensions=(self.header,), name=self.name)
 
     @property
+    def filename(self) -> str:
+        """The name, as published recipes ask for it."""
+        return self.name
+
+    @property
+    def phu(self) -> fits.Header:
+        """The primary header, as published recipes ask for it."""
+        return self.primary
+
+    @property
     def tags(self) -> frozenset[str]:
         """What the frame is."""
         return tags(self.headers)
