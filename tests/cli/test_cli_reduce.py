@@ -88,7 +88,7 @@ def test_list_may_hold_options(darks, capsys):
 def test_single_step_is_run_on_raw_frames(darks, capsys):
     code, out, _ = reduced(capsys, "-r", "prepare", darks[0])
     assert code == 0
-    assert "recipe prepare, mode sq, 1 steps" in out
+    assert "recipe prepare, mode sq, 1 step" in out
     assert Path("N20120102S0001_prepared.fits").is_file()
 
 
