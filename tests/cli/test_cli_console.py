@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 
 import pytest
 
@@ -328,3 +329,13 @@ def test_log_file_on_a_full_disk_is_one_warning(log_path, monkeypatch, capsys):
     err = capsys.readouterr().err
     assert err.count("cannot be written any more") == 1
     assert "Traceback" not in err
+
+
+def test_account_goes_on_when_its_reader_has_gone():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w", encoding="utf-8") as out:
+        console = Console(out=out, err=io.StringIO())
+        for event in (started(3), finished(1, "first"), finished(2, "second"), finished(3, "third")):
+            console(event)
+        out.flush()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from typing import TextIO
 
 from keyhole.errors import KeyholeError
 
-__all__ = ["INTERRUPTED", "guarded"]
+__all__ = ["INTERRUPTED", "guarded", "tell"]
 
 INTERRUPTED = 130
 
@@ -29,6 +30,19 @@ def guarded(action: Callable[[], int]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe has gone; what it did not want needs no complaint.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence(sys.stdout)
         return 1
     return code
+
+
+def tell(text: str, stream: TextIO, *, end: str = "\n") -> None:
+    """Print at once; when the reader has gone (``reduce ... | head``) the work goes on without an audience."""
+    try:
+        print(text, end=end, file=stream, flush=True)
+    except BrokenPipeError:
+        _silence(stream)
+
+
+def _silence(stream: TextIO) -> None:
+    """Let a stream whose reader has gone end nowhere, with what is still in its buffer."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from keyhole import __version__
+from keyhole.cli.common import tell
 from keyhole.engine.events import (
     CalibrationChosen,
     Caveat,
@@ -106,7 +107,7 @@ class Console:
     def _print(self, text: str, *, indent: str = "         ") -> None:
         lines = _wrapped(text, indent)
         self._lines += len(lines)
-        print("\n".join(lines), file=self._out, flush=True)
+        tell("\n".join(lines), self._out)
 
     def _say(self, text: str) -> None:
         if not self._quiet:
@@ -119,7 +120,7 @@ class Console:
         times = f" ({event.count} frames)" if event.count > 1 else ""
         lines = _wrapped(f"warning: {event.text}{times}", "         ")
         self._lines += len(lines)
-        print("\n".join(lines), file=self._err, flush=True)
+        tell("\n".join(lines), self._err)
 
     def _calibration(self, event: CalibrationChosen) -> None:
         kind = event.kind.removeprefix("processed_")
@@ -143,7 +144,7 @@ class Console:
             self._tell_silent_steps()
             shown = lines if fits else lines[:1]
             self._lines += len(shown)
-            print("\n".join(shown), file=self._out, flush=True)
+            tell("\n".join(shown), self._out)
         else:
             self._silent_steps.append(event)
 
@@ -167,11 +168,11 @@ class Console:
         if self._live:
             full = round(_BAR * done / max(1, total))
             bar = "#" * full + "." * (_BAR - full)
-            print(f"\r{self._step:32s} [{bar}] {done}/{total}", end="", file=self._err, flush=True)
+            tell(f"\r{self._step:32s} [{bar}] {done}/{total}", self._err, end="")
 
     def _clear(self) -> None:
         if self._live:
-            print("\r\x1b[2K", end="", file=self._err, flush=True)
+            tell("\r\x1b[2K", self._err, end="")
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
