@@ -14,12 +14,24 @@ from keyhole.calibration.config import (
 )
 from keyhole.calibration.entries import Entry, Store
 from keyhole.calibration.facts import CALIBRATION_TYPES, Facts, facts_of, kind_of
-from keyhole.calibration.rules import RULES, Judgement, Rule, judge, rule_for
-from keyhole.calibration.search import Found, Missing, Rejected, find, find_for_frames
+from keyhole.calibration.judging import Judgement, judge
+from keyhole.calibration.memory import MemoryStore
+from keyhole.calibration.rules import RULES, Grade, Rule, rule_for
+from keyhole.calibration.search import (
+    Candidate,
+    Explanation,
+    Found,
+    Missing,
+    MissingCalibrationError,
+    explain,
+    find,
+    find_for_frames,
+)
 from keyhole.calibration.user_cal import (
     UserCal,
     UserCals,
-    disagreements,
+    Verdict,
+    judge_given,
     parse_user_cals,
     paths_by_input,
     paths_by_type,
@@ -33,24 +45,30 @@ __all__ = [
     "CALIBRATION_TYPES",
     "RULES",
     "CalibrationStore",
+    "Candidate",
     "Config",
     "Database",
     "Entry",
+    "Explanation",
     "Facts",
     "Found",
+    "Grade",
     "Judgement",
+    "MemoryStore",
     "Missing",
-    "Rejected",
+    "MissingCalibrationError",
     "Rule",
     "Store",
     "UserCal",
     "UserCals",
+    "Verdict",
     "database_file",
-    "disagreements",
+    "explain",
     "facts_of",
     "find",
     "find_for_frames",
     "judge",
+    "judge_given",
     "kind_of",
     "load_config",
     "open_stores",

@@ -56,11 +56,17 @@ class Store(Protocol):
     def location(self) -> str:
         """Where the database is, for messages."""
 
-    def candidates(self, rule: Rule, frames: Sequence[Facts]) -> list[Entry]:
-        """Entries that meet the rule for at least one of several frames equal in all but time."""
+    def fitting(self, rule: Rule, frames: Sequence[Facts], *, limit: int) -> list[Entry]:
+        """Entries that meet the rule for at least one of several frames equal in all but time; at most `limit`."""
 
-    def entries(self, caltype: str | None = None) -> list[Entry]:
-        """All entries, or those of one type."""
+    def ranked(self, rule: Rule, frame: Facts, *, limit: int, offset: int = 0) -> list[Entry]:
+        """Entries that meet the rule for a frame, the best first, without the first `offset` of them."""
+
+    def nearest(self, rule: Rule, frame: Facts, *, limit: int) -> list[Entry]:
+        """Entries of the rule's type with the fewest failed criteria first, then the nearest in time."""
+
+    def count(self, caltype: str) -> int:
+        """Number of entries of a type."""
 
 
 def checksum(path: Path) -> str:

@@ -156,7 +156,7 @@ def required_tags(caltype: str) -> frozenset[str]:
 def kind_of(caltype: str) -> str:
     """Word for a calibration type in a sentence: ``processed_dark`` is a dark."""
     word = caltype.removeprefix("processed_")
-    return "bad-pixel mask" if word == "bpm" else word
+    return {"bpm": "bad-pixel mask", "lampoff_flat": "lamp-off flat"}.get(word, word)
 
 
 def _one_value(value: Any) -> Any:

@@ -1,43 +1,155 @@
-"""Finding the master for each frame, and explaining why there is none."""
+"""Finding the master for each frame, with its grade, and explaining every choice and every miss."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keyhole.calibration.entries import Entry, Store, checksum
 from keyhole.calibration.facts import Facts, kind_of
-from keyhole.calibration.rules import Judgement, Rule, age_in_words, is_known, judge, preference_key, rule_for
+from keyhole.calibration.judging import Judgement, judge, preference_key, value_in_words
+from keyhole.calibration.rules import Grade, Rule, rule_for
+from keyhole.errors import CalibrationError
 
-__all__ = ["Found", "Missing", "Rejected", "find", "find_for_frames"]
+__all__ = [
+    "Candidate",
+    "Explanation",
+    "Found",
+    "Missing",
+    "MissingCalibrationError",
+    "explain",
+    "find",
+    "find_for_frames",
+]
 
-# So many near misses are kept for the explanation.
-_MISSES_KEPT = 20
+# So many candidates are shown in an explanation; the others are counted.
+_SHOWN = 12
+# So many that fit a group of frames are fetched at once; where there are more, each frame is ranked by the
+# database itself.
+_AT_ONCE = 64
+# So many of the best are fetched for one frame; more only where the files of all of them are unusable.
+_BEST = 8
 
 
 @dataclass(frozen=True)
-class Rejected:
-    """A calibration of the right type that does not fit.
+class Candidate:
+    """A calibration of the right type, held against a frame.
 
     Attributes
     ----------
     entry : Entry
         The calibration.
     judgement : Judgement
-        Criterion by criterion; at least one failed, unless the file itself could not be used.
+        Criterion by criterion.
     database : str
         Where it is registered.
+    problem : str or None
+        Why its file cannot be used; None when it can, or when nobody looked.
     """
 
     entry: Entry
     judgement: Judgement
     database: str
+    problem: str | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be chosen automatically."""
+        return self.judgement.passed and self.problem is None
 
     @property
     def words(self) -> str:
-        """Name and everything that failed."""
-        return f"{self.entry.name}: {'; '.join(check.words for check in self.judgement.failures)}"
+        """Name and everything that speaks against it."""
+        against = [check.words for check in self.judgement.failures]
+        return f"{self.entry.name}: {'; '.join([*against, *([self.problem] if self.problem else [])])}"
+
+    @property
+    def near_miss(self) -> str:
+        """What agrees and what does not, as one says it: ``same read mode and array, but 94 days before``."""
+        against = "; ".join(check.words for check in self.judgement.failures) or self.problem or "nothing"
+        # That the instrument is the same, and the quality not bad, goes without saying.
+        same = [c.label for c in self.judgement.checks if c.passed and c.label not in ("instrument", "quality", "time")]
+        if not same:
+            return against
+        agreeing = f"{', '.join(same[:-1])} and {same[-1]}" if len(same) > 1 else same[0]
+        return f"same {agreeing}, but {against}"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All that speaks for and against the calibrations of a type for one frame.
+
+    Attributes
+    ----------
+    caltype : str
+        ``processed_dark`` and the like.
+    frame : Facts
+        The frame.
+    path : str
+        Its file as the user named it, for commands.
+    needed : tuple of (str, str)
+        Quantity and value that the frame asks for; empty when there is no rule.
+    candidates : tuple of Candidate
+        The best first, then the nearest misses.
+    chosen : Candidate or None
+        What is taken automatically.
+    total : int
+        Number of calibrations of the type in all databases.
+    databases : tuple of str
+        Where was looked.
+    """
+
+    caltype: str
+    frame: Facts
+    path: str
+    needed: tuple[tuple[str, str], ...]
+    candidates: tuple[Candidate, ...] = ()
+    chosen: Candidate | None = None
+    total: int = 0
+    databases: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: what is taken and why, or what comes nearest and what is in its way."""
+        kind = kind_of(self.caltype)
+        if not self.needed:
+            return f"no rule says what makes a {kind} fit frames of {self.frame.instrument or 'an unknown instrument'}"
+        if self.chosen is not None:
+            grade = self.chosen.judgement.grade
+            return f"{self.chosen.entry.name} is taken, grade {grade:d} ({grade.words}): {self.chosen.judgement.reason}"
+        if not self.databases:
+            return "there is no calibration database; make one with: caldb init"
+        if not self.candidates:
+            return f"no {kind} is registered in {', '.join(self.databases)}"
+        nearest = self.candidates[0]
+        return f"no {kind} fits; the nearest is {nearest.entry.name}: {nearest.near_miss}"
+
+    @property
+    def command(self) -> str | None:
+        """The command that uses the nearest miss anyway; None when something fits or nothing is near."""
+        if self.chosen is not None:
+            return None
+        for candidate in self.candidates:
+            if Path(candidate.entry.path).exists():
+                given = shlex.quote(f"{self.caltype}:{candidate.entry.path}")
+                return f"reduce {shlex.quote(self.path)} --user_cal {given}"
+        return None
+
+
+class MissingCalibrationError(CalibrationError):
+    """A master that a run cannot do without fits none of the databases.
+
+    Attributes
+    ----------
+    explanations : tuple of Explanation
+        One for each kind of frame that goes without.
+    """
+
+    def __init__(self, message: str, explanations: Sequence[Explanation] = ()) -> None:
+        super().__init__(message)
+        self.explanations = tuple(explanations)
 
 
 @dataclass(frozen=True)
@@ -53,11 +165,9 @@ class Found:
     entry : Entry
         The calibration, with its path.
     judgement : Judgement
-        How it stands to the frame.
+        How it stands to the frame, with the grade.
     database : str
         Where it was found.
-    notes : tuple of str
-        What differs although the rule is met; equal for frames that differ in nothing but time.
     warnings : tuple of str
         Better calibrations that could not be used because their file is gone or has changed.
     """
@@ -67,7 +177,6 @@ class Found:
     entry: Entry
     judgement: Judgement
     database: str
-    notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -76,12 +185,9 @@ class Found:
         return Path(self.entry.path)
 
     @property
-    def reason(self) -> str:
-        """Why it was chosen: how far in time it is, and how much exposure where that was asked."""
-        words = [check.words for check in self.judgement.checks if check.label == "total exposure"]
-        if self.judgement.age is not None:
-            words.append(age_in_words(self.judgement.age))
-        return ", ".join(words)
+    def grade(self) -> Grade:
+        """How well it serves the frame."""
+        return self.judgement.grade
 
 
 @dataclass(frozen=True)
@@ -94,50 +200,37 @@ class Missing:
         ``processed_dark`` and the like.
     frame : Facts
         The frame.
-    needed : str
-        What the frame asks for, in words.
-    rejected : tuple of Rejected
-        The nearest misses, nearest first.
-    n_candidates : int
-        Number of calibrations of the type in all databases.
-    databases : tuple of str
-        Where was looked.
+    explanation : Explanation
+        Why.
     warnings : tuple of str
         Fitting calibrations that could not be used because their file is gone or has changed.
     """
 
     caltype: str
     frame: Facts
-    needed: str
-    rejected: tuple[Rejected, ...] = ()
-    n_candidates: int = 0
-    databases: tuple[str, ...] = ()
+    explanation: Explanation
     warnings: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
         """What is missing, why, and what to do, in one sentence."""
-        kind = kind_of(self.caltype)
-        if not self.databases:
+        told = self.explanation
+        needed = ", ".join(f"{label} {value}" for label, value in told.needed) or f"instrument {self.frame.instrument}"
+        if not told.needed:
+            where = "there is no rule for this instrument"
+        elif not told.databases:
             where = "there is no calibration database"
-        elif not self.n_candidates:
-            where = f"there is none in {', '.join(self.databases)}"
+        elif not told.total:
+            where = f"there is none in {', '.join(told.databases)}"
         elif self.warnings:
             where = self.warnings[0]
-        elif self.rejected:
-            others = f"; {self.n_candidates - 1} more do not fit" if self.n_candidates > 1 else ""
-            where = f"the nearest is {self.rejected[0].words}{others}"
         else:
-            where = "none can be used"
+            others = f"; {told.total - 1} more do not fit" if told.total > 1 else ""
+            where = f"the nearest is {told.candidates[0].words}{others}"
         return (
-            f"{self.frame.name}: no {kind} found for {self.needed}: {where}; "
+            f"{self.frame.name}: no {kind_of(self.caltype)} found for {needed}: {where}; "
             f"add one with 'caldb add FILE' or give it with '--user_cal {self.caltype}:FILE'"
         )
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """Every near miss with what failed, one line each."""
-        return (*self.warnings, *(miss.words for miss in self.rejected))
 
 
 def find(stores: Sequence[Store], frame: Facts, caltype: str) -> Found | Missing:
@@ -148,9 +241,10 @@ def find(stores: Sequence[Store], frame: Facts, caltype: str) -> Found | Missing
 def find_for_frames(stores: Sequence[Store], frames: Sequence[Facts], caltype: str) -> list[Found | Missing]:
     """Find the best calibration of a type for each frame.
 
-    Frames that differ in nothing but time share one query, and each file is checked once. The first database
-    that has a fitting calibration gives it; the next one is asked for the other frames only. A calibration
-    whose file is gone or has changed since it was added is passed over for the next best one, with a warning.
+    Frames that differ in nothing but time share one query, and each file is checked once. The databases are asked
+    in order: the first one that has a calibration without a doubt gives it; a doubtful one is taken only where no
+    later database has a better one. A calibration whose file is gone or has changed since it was added is passed over for the next best one,
+    with a warning.
 
     Parameters
     ----------
@@ -167,126 +261,175 @@ def find_for_frames(stores: Sequence[Store], frames: Sequence[Facts], caltype: s
         One answer per frame, in order.
     """
     answers: dict[int, Found | Missing] = {}
-    verified: dict[str, str | None] = {}
     groups: dict[tuple[object, ...], tuple[Rule, list[int]]] = {}
     for index, frame in enumerate(frames):
         rule = rule_for(caltype, frame.instrument)
         if rule is None:
-            answers[index] = Missing(caltype, frame, f"{frame.instrument}, for which there is no rule")
+            answers[index] = Missing(caltype, frame, Explanation(caltype, frame, frame.name, ()))
             continue
         groups.setdefault(_quantities(rule, frame), (rule, []))[1].append(index)
+    search = _Search(stores)
     for rule, indices in groups.values():
-        found = _find_for_group(stores, [frames[index] for index in indices], rule, verified)
+        found = search.find(rule, [frames[index] for index in indices])
         answers.update(zip(indices, found, strict=True))
     return [answers[index] for index in range(len(frames))]
 
 
-def _quantities(rule: Rule, frame: Facts) -> tuple[object, ...]:
-    return (frame.coadds, *(getattr(frame, criterion.quantity) for criterion in rule.criteria))
+def explain(stores: Sequence[Store], frame: Facts, caltype: str, *, path: str | None = None) -> Explanation:
+    """Hold all calibrations of a type against a frame: what `find` takes, and why not the others.
+
+    Parameters
+    ----------
+    stores : sequence of Store
+        Databases in the order in which they are asked.
+    frame : Facts
+        Not changed.
+    caltype : str
+        ``processed_dark`` and the like.
+    path : str, optional
+        The frame's file as the user named it, for commands.
+    """
+    path = path or frame.name
+    rule = rule_for(caltype, frame.instrument)
+    if rule is None:
+        return Explanation(caltype, frame, path, ())
+    search = _Search(stores)
+    (answer,) = search.find(rule, [frame])
+    explanation = answer.explanation if isinstance(answer, Missing) else search.explain(rule, frame, answer)
+    return replace(explanation, path=path)
 
 
-def _find_for_group(
-    stores: Sequence[Store], frames: Sequence[Facts], rule: Rule, verified: dict[str, str | None]
-) -> list[Found | Missing]:
-    answers: dict[int, Found] = {}
-    warnings: dict[int, list[str]] = {index: [] for index in range(len(frames))}
-    for store in stores:
-        open_indices = [index for index in range(len(frames)) if index not in answers]
-        if not open_indices:
-            break
-        entries = store.candidates(rule, [frames[index] for index in open_indices])
-        for index in open_indices:
-            found, problems = _best(entries, frames[index], rule, verified)
-            warnings[index] += problems
-            if found is not None:
-                entry, judgement = found
-                answers[index] = Found(
-                    rule.caltype,
-                    frames[index],
-                    entry,
-                    judgement,
-                    store.location,
-                    judgement.doubts,
-                    tuple(warnings[index]),
-                )
-    unanswered = [frames[index] for index in range(len(frames)) if index not in answers]
-    nearby = _nearby(stores, unanswered[0], rule) if unanswered else ([], 0)
-    databases = tuple(store.location for store in stores)
-    return [
-        answers.get(index)
-        or Missing(
+class _Search:
+    """Asks the databases; the file of each calibration is checked once."""
+
+    def __init__(self, stores: Sequence[Store]) -> None:
+        self._stores = stores
+        self._problems: dict[tuple[str, str], str | None] = {}
+
+    def find(self, rule: Rule, frames: Sequence[Facts]) -> list[Found | Missing]:
+        """Answer for frames that are equal in all quantities of a rule."""
+        answers: dict[int, Found] = {}
+        warnings: dict[int, list[str]] = {index: [] for index in range(len(frames))}
+        for store in self._stores:
+            # A doubt is a reason to ask the next database, too.
+            asking = [i for i in range(len(frames)) if i not in answers or answers[i].grade >= Grade.DOUBTFUL]
+            if not asking:
+                break
+            entries = store.fitting(rule, [frames[index] for index in asking], limit=_AT_ONCE + 1)
+            for index in asking:
+                best = self._best(store, rule, frames[index], entries, warnings[index])
+                if best is None:
+                    continue
+                found = Found(rule.caltype, frames[index], best, judge(rule, frames[index], best.facts), store.location)
+                if index not in answers or found.grade < answers[index].grade:
+                    answers[index] = found
+        explanations: dict[object, Explanation] = {}
+        return [
+            replace(answers[index], warnings=tuple(warnings[index]))
+            if index in answers
+            else self._missing(rule, frame, warnings[index], explanations)
+            for index, frame in enumerate(frames)
+        ]
+
+    def explain(self, rule: Rule, frame: Facts, found: Found | None) -> Explanation:
+        """Lay the candidates side by side: what fits, the best first, then what comes nearest."""
+        pairs: dict[tuple[str, int], tuple[Store, Entry]] = {}
+        for store in self._stores:
+            near = [*store.ranked(rule, frame, limit=_SHOWN), *store.nearest(rule, frame, limit=_SHOWN)]
+            pairs |= {(store.location, entry.id): (store, entry) for entry in near}
+        candidates = []
+        for store, entry in pairs.values():
+            judgement = judge(rule, frame, entry.facts)
+            problem = self._problem(entry) if judgement.passed else None
+            candidates.append(Candidate(entry, judgement, store.location, problem))
+        order = {store.location: number for number, store in enumerate(self._stores)}
+        candidates.sort(key=lambda candidate: _order(candidate, rule, frame, order))
+        chosen = None
+        if found is not None:
+            chosen = next(
+                (c for c in candidates if (c.database, c.entry.id) == (found.database, found.entry.id)),
+                Candidate(found.entry, found.judgement, found.database),
+            )
+            candidates = [chosen, *(candidate for candidate in candidates if candidate is not chosen)]
+        return Explanation(
             rule.caltype,
             frame,
+            frame.name,
             _needed(rule, frame),
-            _rejected(nearby[0], frame, rule),
-            nearby[1],
-            databases,
-            tuple(warnings[index]),
+            tuple(candidates[:_SHOWN]),
+            chosen,
+            sum(store.count(rule.caltype) for store in self._stores),
+            tuple(store.location for store in self._stores),
         )
-        for index, frame in enumerate(frames)
-    ]
+
+    def _best(
+        self, store: Store, rule: Rule, frame: Facts, entries: Sequence[Entry], warnings: list[str]
+    ) -> Entry | None:
+        """The most preferred entry whose file can be used; what is wrong with better ones joins `warnings`."""
+        complete = len(entries) <= _AT_ONCE
+        if complete:
+            fitting = [entry for entry in entries if judge(rule, frame, entry.facts).passed]
+            fitting.sort(key=lambda entry: (preference_key(rule, frame, entry.facts), -entry.id))
+        else:
+            fitting = store.ranked(rule, frame, limit=_BEST)
+        seen = 0
+        while fitting:
+            for entry in fitting:
+                problem = self._problem(entry)
+                if problem is None:
+                    return entry
+                warnings.append(problem)
+            seen += len(fitting)
+            fitting = [] if complete else store.ranked(rule, frame, limit=_BEST, offset=seen)
+        return None
+
+    def _missing(
+        self, rule: Rule, frame: Facts, warnings: Sequence[str], explanations: dict[object, Explanation]
+    ) -> Missing:
+        # Frames of one night miss alike: one explanation is enough for them.
+        key = (frame.night, frame.observation_id, tuple(warnings))
+        if key not in explanations:
+            explanations[key] = self.explain(rule, frame, None)
+        return Missing(rule.caltype, frame, explanations[key], tuple(warnings))
+
+    def _problem(self, entry: Entry) -> str | None:
+        """Say why the file of an entry cannot be used; None when it is there and unchanged."""
+        key = (entry.path, entry.md5)
+        if key not in self._problems:
+            self._problems[key] = _file_problem(entry)
+        return self._problems[key]
 
 
-def _best(
-    entries: Sequence[Entry], frame: Facts, rule: Rule, verified: dict[str, str | None]
-) -> tuple[tuple[Entry, Judgement] | None, list[str]]:
-    """The most preferred entry whose file can be used, and what is wrong with the better ones."""
-    judged = [(entry, judge(rule, frame, entry.facts)) for entry in entries]
-    fitting = [(entry, judgement) for entry, judgement in judged if judgement.passed]
-    fitting.sort(key=lambda pair: (preference_key(rule, frame, pair[0].facts), -pair[0].id))
-    problems: list[str] = []
-    for entry, judgement in fitting:
-        problem = _problem(entry, verified)
-        if problem is None:
-            return (entry, judgement), problems
-        problems.append(problem)
-    return None, problems
-
-
-def _problem(entry: Entry, verified: dict[str, str | None]) -> str | None:
-    """Say why the file of an entry cannot be used; None when it is there and unchanged."""
-    if entry.path in verified:
-        return verified[entry.path]
-    problem: str | None = None
+def _file_problem(entry: Entry) -> str | None:
     try:
         if checksum(Path(entry.path)) != entry.md5:
-            problem = f"{entry.path} has changed since it was added and is not used; add it again with: caldb add"
+            return f"{entry.path} has changed since it was added and is not used; add it again with: caldb add"
     except FileNotFoundError:
-        problem = f"{entry.path} is no longer on disk and cannot be used; add it where it is now with: caldb add"
+        return f"{entry.path} is no longer on disk and cannot be used; add it where it is now with: caldb add"
     except OSError as error:
-        problem = f"{entry.path} cannot be read ({error.strerror}) and is not used; check its permissions"
-    verified[entry.path] = problem
-    return problem
+        return f"{entry.path} cannot be read ({error.strerror}) and is not used; check its permissions"
+    return None
 
 
-def _nearby(stores: Sequence[Store], frame: Facts, rule: Rule) -> tuple[list[tuple[str, Entry]], int]:
-    """Entries of the type that come nearest to a frame, with their database, and the number of all."""
-    everything = [(store.location, entry) for store in stores for entry in store.entries(rule.caltype)]
-    judged = [(pair, judge(rule, frame, pair[1].facts)) for pair in everything]
-    judged.sort(key=lambda item: _distance(item[1]))
-    return [pair for pair, _ in judged[:_MISSES_KEPT]], len(everything)
+def _quantities(rule: Rule, frame: Facts) -> tuple[object, ...]:
+    """What frames share that get their calibrations by one query; the doubts and merits are judged frame by frame."""
+    return tuple(getattr(frame, criterion.quantity) for criterion in rule.criteria)
 
 
-def _rejected(nearby: Sequence[tuple[str, Entry]], frame: Facts, rule: Rule) -> tuple[Rejected, ...]:
-    misses = [Rejected(entry, judge(rule, frame, entry.facts), database) for database, entry in nearby]
-    misses = [miss for miss in misses if not miss.judgement.passed]
-    return tuple(sorted(misses, key=lambda miss: _distance(miss.judgement)))
+def _order(candidate: Candidate, rule: Rule, frame: Facts, databases: dict[str, int]) -> tuple[object, ...]:
+    """Usable ones as the search prefers them, then fitting ones whose file is lost, then the nearest misses."""
+    judgement = candidate.judgement
+    if judgement.passed:
+        doubtful = judgement.grade >= Grade.DOUBTFUL
+        preference = preference_key(rule, frame, candidate.entry.facts)
+        return (0, not candidate.usable, doubtful, databases[candidate.database], preference, -candidate.entry.id)
+    age = float("inf") if judgement.age is None else abs(judgement.age.total_seconds())
+    return (len(judgement.failures), False, False, age, (), -candidate.entry.id)
 
 
-def _distance(judgement: Judgement) -> tuple[int, float]:
-    age = judgement.age
-    return len(judgement.failures), float("inf") if age is None else abs(age.total_seconds())
-
-
-def _needed(rule: Rule, frame: Facts) -> str:
-    words = []
-    for criterion in rule.criteria:
-        value = getattr(frame, criterion.quantity)
-        if criterion.quantity == "instrument":
-            continue
-        if not is_known(criterion.quantity, value):
-            words.append(f"{criterion.label} not known")
-        else:
-            shown = f"{value:.10g}" if isinstance(value, float) else str(value)
-            words.append(f"{criterion.label} {shown} {criterion.unit}".rstrip())
-    return ", ".join(words)
+def _needed(rule: Rule, frame: Facts) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (criterion.label, value_in_words(criterion, frame))
+        for criterion in rule.criteria
+        if criterion.quantity != "instrument"
+    )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keyhole.calibration.facts import CALIBRATION_TYPES, Facts, facts_of, kind_of, required_tags
-from keyhole.calibration.rules import judge, rule_for
+from keyhole.calibration.judging import Judgement, judge
+from keyhole.calibration.rules import Grade, rule_for
 from keyhole.errors import CalibrationError, InputError, ParameterError
 from keyhole.headers import check_complete, describe, read_headers
 
@@ -16,7 +17,8 @@ __all__ = [
     "USER_CAL_TYPES",
     "UserCal",
     "UserCals",
-    "disagreements",
+    "Verdict",
+    "judge_given",
     "parse_user_cals",
     "paths_by_input",
     "paths_by_type",
@@ -63,6 +65,25 @@ class UserCals:
     def get(self, caltype: str) -> UserCal | None:
         """The one of a type; None when none was given."""
         return self.by_type.get(caltype)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a calibration given by hand stands to its frames.
+
+    Attributes
+    ----------
+    grade : Grade or None
+        The worst over the frames; None where there is no rule.
+    reason : str
+        Why, for the frame with that grade.
+    warnings : tuple of str
+        Where the rule disagrees, and doubts.
+    """
+
+    grade: Grade | None
+    reason: str
+    warnings: tuple[str, ...]
 
 
 def parse_user_cals(words: Iterable[str]) -> UserCals:
@@ -125,8 +146,8 @@ def words_of(ucals: Mapping[str, str] | Mapping[tuple[str, str], str] | None) ->
     return [f"{caltype}:{path}" for caltype, path in paths.items()]
 
 
-def disagreements(given: UserCal, frames: Sequence[Facts]) -> tuple[str, ...]:
-    """Say where a calibration given by hand does not meet the rule; it is used all the same.
+def judge_given(given: UserCal, frames: Sequence[Facts]) -> Verdict:
+    """Hold a calibration given by hand against the rule; it is used all the same.
 
     Parameters
     ----------
@@ -137,10 +158,12 @@ def disagreements(given: UserCal, frames: Sequence[Facts]) -> tuple[str, ...]:
 
     Returns
     -------
-    tuple of str
-        Each difference once, without the names of the frames; empty when all agree or there is no rule.
+    Verdict
+        The worst grade over the frames, and each disagreement once, without the names of the frames; without
+        a rule there is no grade and no disagreement.
     """
     lines: dict[str, None] = {}
+    worst: Judgement | None = None
     for frame in frames:
         rule = rule_for(given.caltype, frame.instrument)
         if rule is None:
@@ -150,8 +173,14 @@ def disagreements(given: UserCal, frames: Sequence[Facts]) -> tuple[str, ...]:
             # The distance in time differs from frame to frame; one line is enough.
             words = "the time is outside the usual window" if check.label == "time" else check.words
             lines[f"{kind_of(given.caltype)} {given.path.name}, given by hand: {words}"] = None
-        lines.update(dict.fromkeys(judgement.doubts))
-    return tuple(lines)
+        for label, doubt in zip(judgement.doubtful, judgement.doubts, strict=True):
+            if label != "age" or not any("days" in line for line in lines):
+                lines[doubt] = None
+        if worst is None or judgement.grade > worst.grade:
+            worst = judgement
+    if worst is None:
+        return Verdict(None, "", ())
+    return Verdict(worst.grade, worst.reason, tuple(lines))
 
 
 def _split(word: str) -> tuple[str, Path]:
