@@ -10,7 +10,7 @@ from keyhole.calibration.config import (
     open_stores,
     store_for_masters,
 )
-from keyhole.calibration.store import CalibrationStore
+from keyhole.calibration.database import CalibrationStore
 from keyhole.errors import SetupError
 
 

@@ -72,3 +72,32 @@ def test_time_in_microseconds_is_exact():
     assert other.ut_microseconds - one.ut_microseconds == 1
     assert Facts(ut_datetime=datetime(2000, 1, 1, 0, 0, 1)).ut_microseconds == 1_000_000
     assert Facts().ut_microseconds is None
+
+
+@pytest.mark.parametrize(
+    ("telescope", "day", "ut", "night"),
+    [
+        ("Gemini-North", "2012-01-17", "21:59:59.9", "2012-01-16"),  # a second before noon on Mauna Kea
+        ("Gemini-North", "2012-01-17", "22:00:00.0", "2012-01-17"),
+        ("Gemini-North", "2012-01-18", "05:00:00.0", "2012-01-17"),
+        ("Gemini-North", "2012-01-18", "18:00:00.0", "2012-01-17"),  # a dark taken the morning after
+        ("Gemini-South", "2005-01-01", "15:59:59.9", "2004-12-31"),
+        ("Gemini-South", "2005-01-01", "16:00:00.0", "2005-01-01"),
+        ("Gemini-East", "2012-01-17", "05:00:00.0", None),
+        (None, "2012-01-17", "05:00:00.0", None),
+        ("Gemini-North", "0001-01-01", "05:00:00.0", None),
+    ],
+)
+def test_a_night_lasts_from_noon_to_noon_at_the_telescope(tmp_path, telescope, day, ut, night):
+    got = facts(tmp_path / "a.fits", SCIENCE, TELESCOP=telescope, DATE_OBS=day, UT=ut)
+    assert got.night == night
+
+
+def test_without_a_time_the_night_is_not_known(tmp_path):
+    got = facts(tmp_path / "a.fits", SCIENCE, DATE_OBS=None, UT=None)
+    assert (got.ut_datetime, got.night) == (None, None)
+
+
+@pytest.mark.parametrize(("card", "mode"), [("sq", "sq"), ("QL", "ql"), (" ", None), (None, None)])
+def test_processing_mode_is_that_of_its_card(tmp_path, card, mode):
+    assert facts(tmp_path / "a.fits", MASTER_DARK, PROCMODE=card).processing_mode == mode

@@ -7,7 +7,7 @@ import pytest
 from tiny_frames import MASTER_DARK, MASTER_FLAT, SCIENCE, write_frame
 
 from keyhole.calibration import Found, Missing, facts_of, find, find_for_frames
-from keyhole.calibration.store import CalibrationStore
+from keyhole.calibration.database import CalibrationStore
 from keyhole.headers import read_headers
 
 

@@ -17,9 +17,11 @@ from tiny_frames import DARK as RAW_DARK
 from tiny_frames import MASTER_BPM, MASTER_DARK, MASTER_FLAT, write_frame
 
 import keyhole
+from keyhole.calibration.database import SCHEMA_VERSION, CalibrationStore
+from keyhole.calibration.database.schema import CALIBRATION, fact_values
+from keyhole.calibration.database.store import _insert
 from keyhole.calibration.entries import checksum
 from keyhole.calibration.rules import judge
-from keyhole.calibration.store import _CALIBRATION, SCHEMA_VERSION, CalibrationStore, _insert, _row_of
 from keyhole.errors import CalibrationError, DataError, InputError, SetupError
 
 
@@ -32,7 +34,7 @@ def store(tmp_path):
 
 def add_facts(store, facts, number):
     """Register facts without a file behind them."""
-    row = _row_of(facts) | {
+    row = fact_values(facts) | {
         "name": facts.name,
         "path": f"/nowhere/{number}.fits",
         "md5": str(number),
@@ -226,7 +228,7 @@ def test_a_killed_process_leaves_what_it_committed(store, tmp_path):
     for n in range(40):
         write_frame(tmp_path / f"{n:02d}_dark.fits", MASTER_DARK, pixel=n)
     code = (
-        "import sys; from pathlib import Path; from keyhole.calibration.store import CalibrationStore\n"
+        "import sys; from pathlib import Path; from keyhole.calibration.database import CalibrationStore\n"
         "store = CalibrationStore(sys.argv[1])\n"
         "for file in sorted(Path(sys.argv[1]).parent.glob('*_dark.fits')):\n"
         "    store.add(file); print(file.name, flush=True)\n"
@@ -314,10 +316,10 @@ def test_the_size_of_the_database_does_not_slow_a_match_down(store):
     rows = []
     for number in range(5000):
         time = SCIENCE.ut_datetime - timedelta(days=number)
-        row = _row_of(replace(DARK, ut_datetime=time, exposure_time=60.0 + number % 7))
+        row = fact_values(replace(DARK, ut_datetime=time, exposure_time=60.0 + number % 7))
         rows.append(row | {"name": "n", "path": f"/{number}", "md5": "0", "size": 0, "added": time})
     with store._begin(write=True) as connection:
-        connection.execute(sa.insert(_CALIBRATION), rows)
+        connection.execute(sa.insert(CALIBRATION), rows)
         plan = connection.exec_driver_sql(
             "EXPLAIN QUERY PLAN SELECT * FROM keyhole_calibration WHERE caltype = 'processed_dark' "
             "AND instrument = 'GNIRS' AND array_name = 'SN7638228.1' AND ut_microseconds BETWEEN 1 AND 9"

@@ -10,7 +10,7 @@ import tiny_frames
 from tiny_frames import write_frame
 
 import keyhole
-from keyhole.calibration.store import CalibrationStore
+from keyhole.calibration.database import CalibrationStore
 from keyhole.cli.caldb import main
 
 

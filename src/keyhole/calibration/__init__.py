@@ -39,7 +39,7 @@ from keyhole.calibration.user_cal import (
 )
 
 if TYPE_CHECKING:
-    from keyhole.calibration.store import CalibrationStore
+    from keyhole.calibration.database import CalibrationStore
 
 __all__ = [
     "CALIBRATION_TYPES",
@@ -84,7 +84,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # SQLAlchemy takes a quarter of a second to load; only who opens a database pays for it.
     if name == "CalibrationStore":
-        from keyhole.calibration.store import CalibrationStore
+        from keyhole.calibration.database import CalibrationStore
 
         return CalibrationStore
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

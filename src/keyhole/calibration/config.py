@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from keyhole.errors import SetupError
 
 if TYPE_CHECKING:
-    from keyhole.calibration.store import CalibrationStore
+    from keyhole.calibration.database import CalibrationStore
 
 __all__ = ["Config", "Database", "database_file", "load_config", "open_stores", "store_for_masters"]
 
@@ -171,7 +171,7 @@ def open_stores(config: Config, *, on_missing: Callable[[SetupError], None] | No
         A configured database or its folder does not exist: any, or with `on_missing` all of them.
     """
     # SQLAlchemy takes a quarter of a second to load; commands that ask for help only need not wait for it.
-    from keyhole.calibration.store import CalibrationStore
+    from keyhole.calibration.database import CalibrationStore
 
     stores = []
     missing: list[SetupError] = []
@@ -210,7 +210,7 @@ def store_for_masters(config: Config) -> CalibrationStore | None:
     SetupError
         The database or its folder does not exist, or cannot be made.
     """
-    from keyhole.calibration.store import CalibrationStore
+    from keyhole.calibration.database import CalibrationStore
 
     for database in config.databases:
         if database.store:

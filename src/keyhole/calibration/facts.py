@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keyhole.headers import Headers, describe, tags
+from keyhole.instruments import load_observatory
 
 __all__ = ["CALIBRATION_TYPES", "Facts", "caltype_of_tags", "facts_of", "kind_of", "required_tags"]
 
@@ -43,6 +44,9 @@ class Facts:
         Identity as the header has it.
     ut_datetime : datetime or None
         Start of the exposure, UT, without zone.
+    night : str or None
+        Civil date (ISO) of the last noon at the telescope before the exposure: from noon to noon, calibrations
+        taken by day included, is one night. None where time or telescope are not known.
     array_name, read_mode, well_depth_setting : str or None
         Detector and how it was read; ``Unknown`` when the header's combination is in no table.
     exposure_time : float or None
@@ -57,6 +61,8 @@ class Facts:
         ``1x1`` for GNIRS.
     qa_state : str or None
         Verdict of the observatory: Pass, Usable, Fail, CHECK or Undefined.
+    processing_mode : str or None
+        How a master was made: ``sq`` (science quality), ``ql`` (quick look) or ``qa`` (quality assessment).
     """
 
     name: str = ""
@@ -68,6 +74,7 @@ class Facts:
     observation_id: str | None = None
     data_label: str | None = None
     ut_datetime: datetime | None = None
+    night: str | None = None
     array_name: str | None = None
     read_mode: str | None = None
     well_depth_setting: str | None = None
@@ -80,6 +87,7 @@ class Facts:
     gcal_lamp: str | None = None
     binning: str | None = None
     qa_state: str | None = None
+    processing_mode: str | None = None
 
     @property
     def exposure_per_coadd(self) -> float | None:
@@ -136,6 +144,8 @@ def facts_of(headers: Headers) -> Facts:
     values: dict[str, Any] = {name: _one_value(describe(headers, name)) for name in _DESCRIPTORS}
     if values["instrument"] is not None:
         values["instrument"] = str(values["instrument"]).strip().upper()
+    values["night"] = _night(describe(headers, "telescope"), values["ut_datetime"])
+    values["processing_mode"] = str(headers.primary.get("PROCMODE") or "").strip().lower() or None
     return Facts(name=Path(headers.name).name, tags=found, caltype=caltype_of_tags(found), **values)
 
 
@@ -157,6 +167,14 @@ def kind_of(caltype: str) -> str:
     """Word for a calibration type in a sentence: ``processed_dark`` is a dark."""
     word = caltype.removeprefix("processed_")
     return {"bpm": "bad-pixel mask", "lampoff_flat": "lamp-off flat"}.get(word, word)
+
+
+def _night(telescope: object, ut: datetime | None) -> str | None:
+    if ut is None or telescope is None:
+        return None
+    # All instruments so far are at one observatory, to which `tags` and descriptors belong as well.
+    night = load_observatory("gemini").night(str(telescope).strip(), ut)
+    return None if night is None else night.isoformat()
 
 
 def _one_value(value: Any) -> Any:

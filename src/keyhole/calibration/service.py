@@ -11,7 +11,7 @@ from keyhole.calibration.entries import Entry
 from keyhole.errors import CalibrationError, InputError, SetupError
 
 if TYPE_CHECKING:
-    from keyhole.calibration.store import CalibrationStore
+    from keyhole.calibration.database import CalibrationStore
 
 __all__ = [
     "activate",
@@ -121,7 +121,7 @@ def store_to_change(config: Config) -> CalibrationStore:
     SetupError
         The configuration names none, or several among which it does not choose.
     """
-    from keyhole.calibration.store import CalibrationStore  # SQLAlchemy is slow to load
+    from keyhole.calibration.database import CalibrationStore  # SQLAlchemy is slow to load
 
     databases = require_databases(config)
     if len(databases) > 1:

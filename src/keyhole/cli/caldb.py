@@ -160,8 +160,8 @@ def _configuration(options: argparse.Namespace) -> Config:
 
 
 def _stores(options: argparse.Namespace) -> list[CalibrationStore]:
+    from keyhole.calibration.database import CalibrationStore
     from keyhole.calibration.service import require_databases
-    from keyhole.calibration.store import CalibrationStore
 
     return [CalibrationStore(database.location) for database in require_databases(_configuration(options))]
 

@@ -102,6 +102,7 @@ def load_observatory(name: str) -> Observatory:
         extinctions=MappingProxyType(
             {site: table.number_map() for site, table in extinction.table("values").table_map().items()}
         ),
+        utc_offsets=_values(top.table("utc_offset")),
     )
     top.close()
     return observatory

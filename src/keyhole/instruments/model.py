@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 __all__ = [
@@ -122,6 +123,7 @@ class Observatory:
     filter_wavelengths: Mapping[str, float]
     wavelength_bands: Mapping[str, float]
     extinctions: Mapping[str, Mapping[str, float]]
+    utc_offsets: Mapping[str, float]
 
     def effective_wavelength(self, filter_name: str) -> float | None:
         """Effective wavelength of a filter (component id cut) in micrometre, None when not listed."""
@@ -134,6 +136,16 @@ class Observatory:
     def nominal_extinction(self, telescope: str | None, filter_name: str | None) -> float:
         """Nominal extinction in mag per airmass, 0 when the pair is not listed."""
         return self.extinctions.get(telescope or "", {}).get(filter_name or "", 0.0)
+
+    def night(self, telescope: str | None, ut: datetime) -> date | None:
+        """Civil date of the last local noon at or before `ut` (UT, without zone), None when the site is not listed.
+
+        Everything from one noon to the next, calibrations taken by day included, is one night.
+        """
+        offset = self.utc_offsets.get(telescope or "")
+        if offset is None or ut.year < 2:  # a time that no calendar has room before
+            return None
+        return (ut + timedelta(hours=offset - 12)).date()
 
 
 @dataclass(frozen=True)
