@@ -145,6 +145,7 @@ def reduce(
     logfile: str | Path | EventLog | None = None,
     on_event: Callable[[Event], None] | None = None,
     notes: Sequence[str] = (),
+    best_effort: bool = False,
 ) -> Result:
     """Reduce frames: darks and flats to a master each, science frames to a stacked image.
 
@@ -177,6 +178,8 @@ def reduce(
         Receives each event of the run, see `keyhole.engine.events`.
     notes : sequence of str
         Warnings to begin with.
+    best_effort : bool
+        Go on where a required dark or flat is missing; the products are marked (``CALGRADE`` 4).
 
     Returns
     -------
@@ -197,6 +200,7 @@ def reduce(
         suffix=suffix,
         config=_config(config),
         output_dir=Path(output_dir),
+        best_effort=best_effort,
         notes=(*notes, *(f"{Path(file).name} is given more than once; used once" for file in selection.duplicates)),
     )
     record = _Record()

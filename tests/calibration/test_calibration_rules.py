@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 from known_facts import BPM, DARK, FLAT, RULE, SCIENCE
 
-from keyhole.calibration.rules import age_in_words, judge, preference_key, rule_for
+from keyhole.calibration.judging import age_in_words, judge, preference_key
+from keyhole.calibration.rules import RULES, Grade, Trigger, rule_for, rules_of
 
 
 def failed(caltype, frame, calibration):
@@ -59,21 +60,49 @@ def test_total_exposure_agrees_within_a_hundredth_of_a_second(exposure):
     assert failed("processed_dark", SCIENCE, replace(DARK, exposure_time=exposure)) == []
 
 
-@pytest.mark.parametrize("caltype", ["processed_dark", "processed_flat"])
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_time_window_is_an_open_interval_of_90_days(caltype, sign):
-    calibration = {"processed_dark": DARK, "processed_flat": FLAT}[caltype]
+def test_time_window_of_a_dark_is_an_open_interval_of_90_days(sign):
     limit = SCIENCE.ut_datetime + sign * timedelta(days=90)
     inside = limit - sign * timedelta(microseconds=1)
-    assert failed(caltype, SCIENCE, replace(calibration, ut_datetime=limit)) == ["time"]
-    assert failed(caltype, SCIENCE, replace(calibration, ut_datetime=inside)) == []
+    assert failed("processed_dark", SCIENCE, replace(DARK, ut_datetime=limit)) == ["time"]
+    assert failed("processed_dark", SCIENCE, replace(DARK, ut_datetime=inside)) == []
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_flat_of_90_days_or_more_is_usable_with_a_doubt_that_tells_its_age(sign):
+    limit = SCIENCE.ut_datetime + sign * timedelta(days=90)
+    old = judge(RULE["processed_flat"], SCIENCE, replace(FLAT, ut_datetime=limit))
+    young = judge(RULE["processed_flat"], SCIENCE, replace(FLAT, ut_datetime=limit - sign * timedelta(microseconds=1)))
+    assert (old.grade, old.doubtful) == (Grade.DOUBTFUL, ("age",))
+    assert old.doubts == (f"90.0 days {'before' if sign < 0 else 'after'} the frame, more than 90 days",)
+    assert young.grade < Grade.DOUBTFUL
+
+
+def test_grades_go_from_the_same_night_to_by_hand_only():
+    rule = RULE["processed_dark"]
+    frame = replace(SCIENCE, night="2012-01-16")
+    fitting = replace(DARK, coadds=2, night="2012-01-01")
+    grades = [
+        judge(rule, frame, replace(fitting, night="2012-01-16")).grade,
+        judge(rule, frame, replace(fitting, observation_id=SCIENCE.observation_id)).grade,
+        judge(rule, frame, fitting).grade,
+        judge(rule, frame, replace(fitting, coadds=1, night="2012-01-16")).grade,
+        judge(rule, frame, replace(fitting, qa_state="CHECK")).grade,
+        judge(rule, frame, replace(fitting, processing_mode="ql")).grade,
+        judge(rule, frame, replace(fitting, exposure_time=30.0)).grade,
+    ]
+    assert grades == [0, 0, 1, 2, 2, 2, 3]
+
+
+def test_two_nights_or_observations_that_are_not_known_are_not_the_same():
+    unknown = {"night": None, "observation_id": None}
+    judgement = judge(RULE["processed_dark"], replace(SCIENCE, **unknown), replace(DARK, coadds=2, **unknown))
+    assert (judgement.grade, judgement.merits) == (Grade.GOOD, ())
 
 
 def test_other_coadds_are_a_doubt_that_says_what_differs():
     doubts = judge(RULE["processed_dark"], SCIENCE, DARK).doubts
-    assert doubts == (
-        "dark N20120102S0538_dark.fits: 1 coadd of 60 s, frame has 2 coadds of 30 s; same total exposure",
-    )
+    assert doubts == ("1 coadd of 60 s, frame has 2 coadds of 30 s; same total exposure",)
 
 
 def test_equal_coadds_leave_no_doubt():
@@ -111,14 +140,22 @@ def test_flat_fits_whatever_its_exposure_and_read_mode():
     assert failed("processed_flat", SCIENCE, FLAT) == []
 
 
-def test_a_nearer_flat_of_another_observation_is_preferred_and_the_same_observation_decides_ties():
+def test_flats_of_the_night_come_first_among_them_those_of_the_observation_then_the_nearest():
     rule = RULE["processed_flat"]
+    frame = replace(SCIENCE, night="2012-01-16")
+    tonight = replace(FLAT, night="2012-01-16", observation_id="other")
     hour = timedelta(hours=1)
-    near = replace(FLAT, observation_id="other", ut_datetime=SCIENCE.ut_datetime + hour)
-    far = replace(FLAT, ut_datetime=SCIENCE.ut_datetime + 3 * hour)
-    before = replace(FLAT, ut_datetime=SCIENCE.ut_datetime - hour)
-    assert preference_key(rule, SCIENCE, near) < preference_key(rule, SCIENCE, far)
-    assert preference_key(rule, SCIENCE, before) < preference_key(rule, SCIENCE, near)
+    order = [
+        replace(FLAT, night="2012-01-16", ut_datetime=SCIENCE.ut_datetime + 3 * hour),
+        replace(tonight, ut_datetime=SCIENCE.ut_datetime - hour),
+        replace(tonight, ut_datetime=SCIENCE.ut_datetime + 2 * hour),
+        replace(FLAT, ut_datetime=SCIENCE.ut_datetime - 30 * 24 * hour),  # the observation, another night
+        replace(FLAT, observation_id="other", ut_datetime=SCIENCE.ut_datetime + 30 * hour),
+        replace(FLAT, ut_datetime=SCIENCE.ut_datetime + 91 * 24 * hour),
+    ]
+    keys = [preference_key(rule, frame, flat) for flat in order]
+    assert keys == sorted(keys)
+    assert len(set(keys)) == len(keys)
 
 
 def test_mask_may_be_of_any_age_but_not_later_than_the_frame():
@@ -153,3 +190,19 @@ def test_no_rule_is_invented():
     assert rule_for("processed_dark", "GNIRS") is RULE["processed_dark"]
     assert rule_for("processed_dark", "NIRI") is None
     assert rule_for("processed_arc", "GNIRS") is None
+
+
+def test_raw_sets_have_the_rule_of_their_master_and_more_to_share():
+    for raw, master in (("dark", "processed_dark"), ("flat", "processed_flat"), ("lampoff_flat", "processed_flat")):
+        assert RULE[raw].criteria == RULE[master].criteria
+        assert RULE[raw].tags
+    assert [criterion.quantity for criterion in RULE["dark"].set_quantities] == ["coadds"]
+    assert (RULE["lampoff_flat"].window.days_before, RULE["lampoff_flat"].window.days_after) == (1, 1)
+
+
+def test_every_rule_names_quantities_that_frames_have():
+    for rule in RULES:
+        names = [criterion.quantity for criterion in (*rule.criteria, *rule.set_quantities)]
+        names += [doubt.quantity for doubt in rule.doubts if doubt.trigger is not Trigger.AGE]
+        assert all(hasattr(SCIENCE, name) for name in names), rule.caltype
+    assert rules_of("GNIRS") == RULES

@@ -6,8 +6,7 @@ from datetime import timedelta
 import pytest
 from tiny_frames import MASTER_DARK, MASTER_FLAT, SCIENCE, write_frame
 
-from keyhole.calibration import Found, Missing, facts_of, find, find_for_frames
-from keyhole.calibration.database import CalibrationStore
+from keyhole.calibration import CalibrationStore, Found, Grade, Missing, explain, facts_of, find, find_for_frames
 from keyhole.headers import read_headers
 
 
@@ -19,12 +18,9 @@ class CountingStore:
         self.location = inner.location
         self.asked = 0
 
-    def candidates(self, rule, frames):
+    def fitting(self, rule, frames, *, limit):
         self.asked += 1
-        return self.inner.candidates(rule, frames)
-
-    def entries(self, caltype=None):
-        return self.inner.entries(caltype)
+        return self.inner.fitting(rule, frames, limit=limit)
 
 
 @pytest.fixture
@@ -45,11 +41,10 @@ def test_the_dark_of_the_tutorial_is_found_with_one_clear_line(store, frame, tmp
     found = find([store], frame, "processed_dark")
     assert isinstance(found, Found)
     assert (found.path, found.database) == (file, store.location)
-    assert found.notes == (
-        "dark N20120102S0538_dark.fits: 1 coadd of 60 s, frame has 2 coadds of 30 s; same total exposure",
-    )
+    assert found.judgement.doubts == ("1 coadd of 60 s, frame has 2 coadds of 30 s; same total exposure",)
+    assert found.grade is Grade.DOUBTFUL
     assert found.warnings == ()
-    assert found.reason == "total exposure 60 s, 14.5 days before the frame"
+    assert found.judgement.reason == f"{found.judgement.doubts[0]}; 14.5 days before the frame"
 
 
 def test_equal_coadds_win_over_a_nearer_dark(store, frame, tmp_path):
@@ -57,7 +52,7 @@ def test_equal_coadds_win_over_a_nearer_dark(store, frame, tmp_path):
     store.add(write_frame(tmp_path / "far_dark.fits", MASTER_DARK, DATE_OBS="2011-12-01", COADDS=2))
     found = find([store], frame, "processed_dark")
     assert found.entry.name == "far_dark.fits"
-    assert found.notes == ()
+    assert found.grade is Grade.GOOD
 
 
 def test_the_nearest_in_time_wins_before_or_after(store, frame, tmp_path):
@@ -73,10 +68,12 @@ def test_of_two_equal_ones_the_last_added_wins(store, frame, tmp_path):
     assert find([store], frame, "processed_flat").path.parent.name == "a"
 
 
-def test_the_same_observation_decides_between_flats_of_equal_distance(store, frame, tmp_path):
-    store.add(write_frame(tmp_path / "same_flat.fits", MASTER_FLAT, UT="06:41:49.5"))
-    store.add(write_frame(tmp_path / "other_flat.fits", MASTER_FLAT, UT="04:41:49.5", OBSID="GN-2011B-Q-1-1"))
-    assert find([store], frame, "processed_flat").entry.name == "same_flat.fits"
+def test_the_same_observation_is_preferred_among_the_flats_of_a_night(store, frame, tmp_path):
+    store.add(write_frame(tmp_path / "same_flat.fits", MASTER_FLAT, UT="09:41:49.5"))
+    store.add(write_frame(tmp_path / "other_flat.fits", MASTER_FLAT, UT="05:31:49.5", OBSID="GN-2011B-Q-1-1"))
+    found = find([store], frame, "processed_flat")
+    assert found.entry.name == "same_flat.fits"
+    assert found.grade is Grade.IDEAL
 
 
 @pytest.mark.parametrize("damage", ["deleted", "changed"])
@@ -102,7 +99,9 @@ def test_a_fitting_but_lost_file_is_what_the_explanation_names(store, frame, tmp
     missing = find([store], frame, "processed_dark")
     assert isinstance(missing, Missing)
     assert "no longer on disk" in missing.sentence
-    assert missing.rejected == ()
+    assert missing.explanation.candidates[0].problem is not None
+    assert "no longer on disk" in missing.explanation.verdict
+    assert missing.explanation.command is None
 
 
 def test_databases_are_asked_in_order(store, frame, tmp_path):
@@ -112,6 +111,18 @@ def test_databases_are_asked_in_order(store, frame, tmp_path):
     assert find([store, second], frame, "processed_dark").database == second.location
     store.add(write_frame(tmp_path / "first_dark.fits", MASTER_DARK))
     assert find([store, second], frame, "processed_dark").database == store.location
+    assert explain([store, second], frame, "processed_dark").chosen.database == store.location
+
+
+def test_a_doubtful_one_gives_way_to_a_better_one_of_a_later_database(store, frame, tmp_path):
+    store.add(write_frame(tmp_path / "doubtful_dark.fits", MASTER_DARK, DATE_OBS="2012-01-17"))
+    second = CalibrationStore(tmp_path / "second.db")
+    second.create()
+    second.add(write_frame(tmp_path / "good_dark.fits", MASTER_DARK, COADDS=2))
+    found = find([store, second], frame, "processed_dark")
+    assert (found.entry.name, found.grade) == ("good_dark.fits", Grade.GOOD)
+    told = explain([store, second], frame, "processed_dark")
+    assert [candidate.entry.name for candidate in told.candidates] == ["good_dark.fits", "doubtful_dark.fits"]
 
 
 def test_every_near_miss_is_explained_nearest_first(store, frame, tmp_path):
@@ -120,13 +131,18 @@ def test_every_near_miss_is_explained_nearest_first(store, frame, tmp_path):
     store.add(write_frame(tmp_path / "near_dark.fits", MASTER_DARK, LNRS=1))
     missing = find([store], frame, "processed_dark")
     assert isinstance(missing, Missing)
-    assert missing.lines == (
+    told = missing.explanation
+    assert [candidate.words for candidate in told.candidates] == [
         "near_dark.fits: read mode Bright Objects, needed Faint Objects",
         "old_dark.fits: 93.5 days before the frame, limit 90 days",
         "far_dark.fits: read mode Very Bright Objects, needed Faint Objects; "
         "total exposure 10 s, needed 60 s (2 coadds of 30 s)",
+    ]
+    assert told.candidates[1].near_miss == (
+        "same array, read mode, well depth and total exposure, but 93.5 days before the frame, limit 90 days"
     )
-    assert missing.n_candidates == 3
+    assert told.total == 3
+    assert told.command == f"reduce {frame.name} --user_cal processed_dark:{tmp_path}/near_dark.fits"
     for words in (
         "N20120117S0019.fits: no dark found",
         "read mode Faint Objects",
@@ -145,7 +161,8 @@ def test_an_empty_and_an_absent_database_are_told_apart(store, frame):
 
 def test_an_instrument_without_a_rule_is_named(store, frame):
     missing = find([store], replace(frame, instrument="NIRI"), "processed_dark")
-    assert "NIRI, for which there is no rule" in missing.sentence
+    assert "no rule for this instrument" in missing.sentence
+    assert "NIRI" in missing.sentence
 
 
 def test_frames_that_differ_in_time_only_share_one_query(store, frame, tmp_path):

@@ -21,7 +21,7 @@ from keyhole.calibration.database import SCHEMA_VERSION, CalibrationStore
 from keyhole.calibration.database.schema import CALIBRATION, fact_values
 from keyhole.calibration.database.store import _insert
 from keyhole.calibration.entries import checksum
-from keyhole.calibration.rules import judge
+from keyhole.calibration.judging import judge
 from keyhole.errors import CalibrationError, DataError, InputError, SetupError
 
 
@@ -299,7 +299,7 @@ def test_the_query_returns_exactly_what_the_rule_passes(store, base, frame_chang
         time = None if days is None else SCIENCE.ut_datetime + timedelta(days=days)
         add_facts(store, replace(base, ut_datetime=time, **(shared | changes)), number)
     rule = RULE[base.caltype]
-    found = {entry.id for entry in store.candidates(rule, [frame])}
+    found = {entry.id for entry in store.fitting(rule, [frame], limit=99)}
     passed = {entry.id for entry in store.entries() if judge(rule, frame, entry.facts).passed}
     assert found == passed
 
@@ -308,7 +308,7 @@ def test_one_query_for_several_frames_spans_their_windows(store):
     for number, days in enumerate([-91, -89, 95, 101]):
         add_facts(store, replace(DARK, ut_datetime=SCIENCE.ut_datetime + timedelta(days=days)), number)
     later = replace(SCIENCE, ut_datetime=SCIENCE.ut_datetime + timedelta(days=10))
-    found = store.candidates(RULE["processed_dark"], [SCIENCE, later])
+    found = store.fitting(RULE["processed_dark"], [SCIENCE, later], limit=99)
     assert sorted(entry.path for entry in found) == ["/nowhere/1.fits", "/nowhere/2.fits"]
 
 
@@ -325,4 +325,4 @@ def test_the_size_of_the_database_does_not_slow_a_match_down(store):
             "AND instrument = 'GNIRS' AND array_name = 'SN7638228.1' AND ut_microseconds BETWEEN 1 AND 9"
         ).one()
     assert "USING INDEX keyhole_calibration_by_time" in plan[3]
-    assert len(store.candidates(RULE["processed_dark"], [SCIENCE])) == 13  # days 0, 7, ... 84
+    assert len(store.fitting(RULE["processed_dark"], [SCIENCE], limit=99)) == 13  # days 0, 7, ... 84

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tiny_frames import DARK, MASTER_BPM, MASTER_DARK, MASTER_FLAT, SCIENCE, write_frame
 
-from keyhole.calibration import disagreements, facts_of, parse_user_cals
+from keyhole.calibration import Grade, facts_of, judge_given, parse_user_cals
 from keyhole.errors import CalibrationError, DataError, InputError, ParameterError
 from keyhole.headers import read_headers
 
@@ -97,15 +97,29 @@ def test_a_given_calibration_that_breaks_the_rule_is_told_once_for_all_frames(fi
     write_frame(Path("z_dark.fits"), MASTER_DARK, EXPTIME=10.0, DATE_OBS="2011-01-01")
     cals = parse_user_cals(["processed_dark:z_dark.fits", "processed_flat:x_flat.fits"])
     frames = [replace(frame, ut_datetime=frame.ut_datetime + timedelta(minutes=n)) for n in range(3)]
-    assert disagreements(cals.by_type["processed_dark"], frames) == (
+    against = judge_given(cals.by_type["processed_dark"], frames)
+    assert against.warnings == (
         "dark z_dark.fits, given by hand: total exposure 10 s, needed 60 s (2 coadds of 30 s)",
-        "dark z_dark.fits, given by hand: the time is outside the usual window",
+        "dark z_dark.fits, given by hand: 380.5 days before the frame, limit 90 days",
     )
-    assert disagreements(cals.by_type["processed_flat"], frames) == ()
+    assert against.grade is Grade.BY_HAND
+    fitting = judge_given(cals.by_type["processed_flat"], frames)
+    assert (fitting.grade, fitting.warnings) == (Grade.IDEAL, ())
+    assert fitting.reason == "same night, same observation, 1.3 h after the frame"
 
 
 def test_the_dark_of_the_tutorial_given_by_hand_tells_its_coadds(files):
     frame = facts_of(read_headers(write_frame(Path("a.fits"), SCIENCE)))
     given = parse_user_cals(["processed_dark:x_dark.fits"]).by_type["processed_dark"]
-    (line,) = disagreements(given, [frame, frame])
+    verdict = judge_given(given, [frame, frame])
+    (line,) = verdict.warnings
     assert "same total exposure" in line
+    assert verdict.grade is Grade.DOUBTFUL
+
+
+def test_of_several_frames_the_worst_grade_counts(files):
+    frame = facts_of(read_headers(write_frame(Path("a.fits"), SCIENCE, COADDS=1, EXPTIME=60.0)))
+    given = parse_user_cals(["processed_dark:x_dark.fits"]).by_type["processed_dark"]
+    other = replace(frame, read_mode="Bright Objects")
+    assert judge_given(given, [frame, frame]).grade is Grade.GOOD
+    assert judge_given(given, [frame, other, frame]).grade is Grade.BY_HAND

@@ -97,6 +97,7 @@ class FakeContext:
     """A run of one step: answers what it is asked and remembers what it is told."""
 
     mode: str = "sq"
+    best_effort: bool = False
     streams: dict[str, list[Frame]] = field(default_factory=dict)
     masters: dict[str, Frame] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

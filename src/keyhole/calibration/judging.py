@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from keyhole.calibration.facts import Facts, kind_of
+from keyhole.calibration.facts import Facts
 from keyhole.calibration.rules import (
     REJECTED_QA_STATES,
     UNKNOWN_VALUES,
@@ -60,7 +60,7 @@ class Judgement:
     checks : tuple of Check
         Every criterion, then the time, then the quality.
     doubts : tuple of str
-        What differs although everything required is met, one sentence each.
+        What differs although everything required is met, in words without the name of the calibration.
     doubtful : tuple of str
         Labels of the doubts, in the same order.
     merits : tuple of str
@@ -239,20 +239,17 @@ def _age(frame: Facts, calibration: Facts) -> timedelta | None:
 
 
 def _doubt_in_words(doubt: Doubt, frame: Facts, calibration: Facts) -> str:
-    name = f"{kind_of(calibration.caltype or '')} {calibration.name}".strip()
     found, needed = (getattr(facts, doubt.quantity, None) for facts in (calibration, frame))
     if doubt.trigger is Trigger.AGE:
         age = _age(frame, calibration)
-        words = f"{age_in_words(age) if age is not None else 'age not known'}, more than {doubt.days:g} days"
-    elif doubt.quantity == "coadds":
-        words = f"{_coadds(calibration)}, frame has {_coadds(frame)}; same total exposure"
-    elif doubt.quantity == "processing_mode":
-        words = f"made in quick-look mode ({found})"
-    elif doubt.quantity == "qa_state":
-        words = f"quality state {found}: not judged yet by the observatory"
-    else:
-        words = f"{doubt.label} {found}, frame has {needed}"
-    return f"{name}: {words}"
+        return f"{'age not known' if age is None else age_in_words(age)}, more than {doubt.days:g} days"
+    if doubt.quantity == "coadds":
+        return f"{_coadds(calibration)}, frame has {_coadds(frame)}; same total exposure"
+    if doubt.quantity == "processing_mode":
+        return f"made in quick-look mode ({found})"
+    if doubt.quantity == "qa_state":
+        return f"quality state {found}: not judged yet by the observatory"
+    return f"{doubt.label} {found}, frame has {needed}"
 
 
 def _coadds(facts: Facts) -> str:

@@ -76,12 +76,15 @@ class Criterion:
         Largest difference allowed, in the unit of the quantity; None asks for equality.
     unit : str
         Unit for messages.
+    head : str
+        Its name above a narrow column.
     """
 
     quantity: str
     label: str
     tolerance: float | None = None
     unit: str = ""
+    head: str = ""
 
 
 @dataclass(frozen=True)
@@ -178,26 +181,26 @@ UNKNOWN_VALUES: dict[str, frozenset[str]] = {
 # Verdicts of the observatory that keep a calibration from being chosen.
 REJECTED_QA_STATES: frozenset[str] = frozenset({"Fail"})
 
-_INSTRUMENT = Criterion("instrument", "instrument")
-_ARRAY = Criterion("array_name", "array")
-_WELL = Criterion("well_depth_setting", "well depth")
-_COADDS = Criterion("coadds", "number of coadds")
+_INSTRUMENT = Criterion("instrument", "instrument", head="instr.")
+_ARRAY = Criterion("array_name", "array", head="array")
+_WELL = Criterion("well_depth_setting", "well depth", head="well")
+_COADDS = Criterion("coadds", "number of coadds", head="coadds")
 _DARK = (
     _INSTRUMENT,
     _ARRAY,
-    Criterion("read_mode", "read mode"),
+    Criterion("read_mode", "read mode", head="read"),
     _WELL,
     # The header has exposure times to the hundredth of a second.
-    Criterion("exposure_time", "total exposure", tolerance=0.01, unit="s"),
+    Criterion("exposure_time", "total exposure", tolerance=0.01, unit="s", head="exp."),
 )
 _FLAT = (
     _INSTRUMENT,
     _ARRAY,
     _WELL,
-    Criterion("camera", "camera"),
-    Criterion("filter_name", "filter"),
-    Criterion("focal_plane_mask", "slit and decker"),
-    Criterion("disperser", "disperser"),
+    Criterion("camera", "camera", head="cam."),
+    Criterion("filter_name", "filter", head="filt."),
+    Criterion("focal_plane_mask", "slit and decker", head="slit"),
+    Criterion("disperser", "disperser", head="disp."),
 )
 _UNCHECKED = Doubt(Trigger.VALUE, "quality", "qa_state", frozenset({"CHECK"}))
 _QUICK = Doubt(Trigger.VALUE, "processing", "processing_mode", frozenset({"ql", "qa"}))
@@ -218,7 +221,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "processed_bpm",
         "GNIRS",
-        (_INSTRUMENT, _ARRAY, Criterion("binning", "binning")),
+        (_INSTRUMENT, _ARRAY, Criterion("binning", "binning", head="bin.")),
         # Bad pixels come and stay: the latest mask that the frame's array had already earned.
         TimeWindow(days_before=None, days_after=0),
         preferences=(Preference.NEAREST_IN_TIME,),

@@ -241,10 +241,10 @@ def find(stores: Sequence[Store], frame: Facts, caltype: str) -> Found | Missing
 def find_for_frames(stores: Sequence[Store], frames: Sequence[Facts], caltype: str) -> list[Found | Missing]:
     """Find the best calibration of a type for each frame.
 
-    Frames that differ in nothing but time share one query, and each file is checked once. The databases are asked
-    in order: the first one that has a calibration without a doubt gives it; a doubtful one is taken only where no
-    later database has a better one. A calibration whose file is gone or has changed since it was added is passed over for the next best one,
-    with a warning.
+    Frames that differ in nothing but time share one query, and each file is checked once. The databases are
+    asked in order: the first one that has a calibration without a doubt gives it; a doubtful one is taken only
+    where no later database has a better one. A calibration whose file is gone or has changed since it was added
+    is passed over for the next best one, with a warning.
 
     Parameters
     ----------

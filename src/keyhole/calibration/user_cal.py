@@ -162,25 +162,24 @@ def judge_given(given: UserCal, frames: Sequence[Facts]) -> Verdict:
         The worst grade over the frames, and each disagreement once, without the names of the frames; without
         a rule there is no grade and no disagreement.
     """
-    lines: dict[str, None] = {}
+    lines: dict[str, str] = {}
     worst: Judgement | None = None
     for frame in frames:
         rule = rule_for(given.caltype, frame.instrument)
         if rule is None:
             continue
         judgement = judge(rule, frame, given.facts)
+        # The distance in time differs from frame to frame; one line for each quantity is enough.
         for check in judgement.failures:
-            # The distance in time differs from frame to frame; one line is enough.
-            words = "the time is outside the usual window" if check.label == "time" else check.words
-            lines[f"{kind_of(given.caltype)} {given.path.name}, given by hand: {words}"] = None
+            words = f"{kind_of(given.caltype)} {given.path.name}, given by hand: {check.words}"
+            lines.setdefault(check.label, words)
         for label, doubt in zip(judgement.doubtful, judgement.doubts, strict=True):
-            if label != "age" or not any("days" in line for line in lines):
-                lines[doubt] = None
+            lines.setdefault(label, f"{kind_of(given.caltype)} {given.path.name}: {doubt}")
         if worst is None or judgement.grade > worst.grade:
             worst = judgement
     if worst is None:
         return Verdict(None, "", ())
-    return Verdict(worst.grade, worst.reason, tuple(lines))
+    return Verdict(worst.grade, worst.reason, tuple(lines.values()))
 
 
 def _split(word: str) -> tuple[str, Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from keyhole import __version__
+from keyhole.calibration import Grade, MissingCalibrationError
 from keyhole.cli.common import tell
 from keyhole.engine.events import (
     CalibrationChosen,
@@ -126,9 +127,14 @@ class Console:
         kind = event.kind.removeprefix("processed_")
         if event.path is None:
             self._say(f"{kind:4s} none: {event.reason}")
-        else:
-            reason = f"; {event.reason}" if event.reason else ""
-            self._say(f"{kind:4s} {Path(event.path).name} ({event.origin}{reason})")
+            return
+        words = [event.origin, *([event.reason] if event.reason else [])]
+        if event.grade is not None:
+            grade = Grade(event.grade)
+            # Doubts and disagreements follow as warnings.
+            reason = f": {event.reason}" if grade < Grade.DOUBTFUL and event.reason else ""
+            words = [f"grade {grade:d}, {grade.words}{reason}", event.origin]
+        self._say(f"{kind:4s} {Path(event.path).name} ({'; '.join(words)})")
 
     def _finished(self, event: StepFinished) -> None:
         self._clear()
@@ -210,7 +216,7 @@ class EventLog:
                 for name in event.files:
                     log.info("   input %s", name)
             case CalibrationChosen():
-                log.info("%s: %s  %s %s", event.kind, event.path, event.origin, event.reason)
+                log.info("%s: %s  %s  grade %s  %s", event.kind, event.path, event.origin, event.grade, event.reason)
                 log.info("   for %s", ", ".join(Path(f).name for f in event.frames))
             case StepStarted():
                 log.info("PRIMITIVE: %s (frames: %d)", event.name, event.n_frames)
@@ -236,6 +242,10 @@ class EventLog:
         where = f" in {event.step}" if event.step else ""
         known = isinstance(event.error, (KeyholeError, KeyboardInterrupt))
         words = str(event.error) or ("interrupted" if known else type(event.error).__name__)
+        if isinstance(event.error, MissingCalibrationError):
+            for told in event.error.explanations:
+                for candidate in told.candidates:
+                    self._logger.info("   not %s", candidate.words)
         self._logger.error("failed%s: %s", where, words, exc_info=None if known else event.error)
 
 

@@ -57,6 +57,11 @@ def _add_what_to_do(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
     )
+    add(
+        "--best-effort",
+        action="store_true",
+        help="go on where a dark or flat is missing; the product is marked (CALGRADE 4)",
+    )
     add("-c", "--config", default=None, metavar="FILE", help="configuration file of the calibration databases")
     add("--local_db_dir", default=None, metavar="DIR", help="calibration database, in place of the configured one")
     add("--adpkg", default=None, metavar="NAME", help="accepted for compatibility; has no effect")
@@ -105,6 +110,7 @@ def _reduce(argv: list[str]) -> int:
 
     options = make_parser().parse_intermixed_args(regroup(inline_options(argv)))
     # The engine loads numpy and astropy; --help and --version do not need them.
+    from keyhole.calibration import MissingCalibrationError
     from keyhole.cli.console import Console, LogFile
     from keyhole.engine import run
 
@@ -121,6 +127,11 @@ def _reduce(argv: list[str]) -> int:
 
     try:
         run(request, emit)
+    except MissingCalibrationError as err:
+        from keyhole.cli.why import print_explanations
+
+        print_explanations(err.explanations, sys.stderr)
+        raise
     finally:
         log.close()
     return 0
@@ -142,6 +153,7 @@ def _request(options: argparse.Namespace) -> Request:
         user_cals=parse_user_cals(options.user_cal),
         suffix=options.suffix,
         config=config,
+        best_effort=options.best_effort,
         notes=(
             *(f"--{name} has no effect in Keyhole" for name in _WITHOUT_EFFECT if getattr(options, name)),
             *(("--logmode rotating is taken as standard",) if options.logmode == "rotating" else ()),

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeGuard
 
 from keyhole.calibration import (
+    Explanation,
     Facts,
     Found,
+    Grade,
     Missing,
+    MissingCalibrationError,
     Store,
     UserCal,
-    disagreements,
     facts_of,
     find_for_frames,
+    judge_given,
     kind_of,
     open_stores,
     store_for_masters,
@@ -21,6 +26,7 @@ from keyhole.calibration import (
 from keyhole.calibration.facts import required_tags
 from keyhole.engine.events import Caveat, EventSink, Note
 from keyhole.engine.inputs import InputSet
+from keyhole.engine.plan import Needs
 from keyhole.engine.request import Association, Request
 from keyhole.errors import CalibrationError, SetupError
 from keyhole.headers import check_complete, read_headers
@@ -28,17 +34,15 @@ from keyhole.headers import check_complete, read_headers
 __all__ = ["associate", "check_named", "store_products"]
 
 
-def associate(
-    inputs: InputSet, needed: Mapping[str, bool], request: Request
-) -> tuple[list[Association], tuple[str, ...]]:
+def associate(inputs: InputSet, needs: Needs, request: Request) -> tuple[list[Association], tuple[str, ...]]:
     """Choose a master of each needed kind for each input.
 
     Parameters
     ----------
     inputs : InputSet
         Inputs of the run.
-    needed : mapping of str to bool
-        Kind to whether the run cannot go on without.
+    needs : Needs
+        Kinds, and whether the run cannot go on without.
     request : Request
         Masters given by hand, databases and mode.
 
@@ -47,28 +51,50 @@ def associate(
     list of Association
         Those given by hand first.
     tuple of str
-        Why databases could not be asked, one sentence each.
+        Why databases could not be asked, and what a run that makes do goes without, one sentence each.
 
     Raises
     ------
-    CalibrationError
-        A required master is missing; the message explains the nearest miss.
+    MissingCalibrationError
+        Required masters are missing; the message explains the nearest miss of each kind.
     SetupError
         A configured database cannot be opened and something may depend on it.
     """
     facts = [facts_of(item.headers) for item in inputs.items]
     paths = tuple(str(item.path) for item in inputs.items)
-    by_hand = {kind: given for kind in needed if (given := request.user_cals.get(kind)) is not None}
+    by_hand = {kind: given for kind in needs.required if (given := request.user_cals.get(kind)) is not None}
     chosen = [_by_hand(given, facts, paths) for given in by_hand.values()]
-    wanted = {kind: required for kind, required in needed.items() if kind not in by_hand}
+    wanted = {kind: required for kind, required in needs.required.items() if kind not in by_hand}
     stores, problems = _stores(request, wanted) if wanted else ([], ())
-    for kind, required in wanted.items():
-        answers = find_for_frames(stores, facts, kind)
-        missing = [answer for answer in answers if isinstance(answer, Missing)]
-        if missing and required:
-            raise CalibrationError("; ".join([_explain(missing), *problems]))
-        chosen += _grouped(kind, answers, paths)
+    answers = {kind: find_for_frames(stores, facts, kind) for kind in wanted}
+    lacking = {
+        kind: missing
+        for kind, found in answers.items()
+        if (missing := [(path, answer) for path, answer in zip(paths, found, strict=True) if _is_missing(answer)])
+    }
+    required = [missing for kind, missing in lacking.items() if wanted[kind]]
+    if required:
+        sentences = [_explain([answer for _, answer in missing]) for missing in required]
+        explanations = [told for missing in required for told in _explanations(missing)]
+        raise MissingCalibrationError("; ".join([*sentences, *problems]), explanations)
+    for kind, found in answers.items():
+        chosen += _grouped(kind, found, paths, correction=kind in needs.corrections)
+    if request.best_effort:
+        without = [answers for kind, answers in lacking.items() if kind in needs.corrections]
+        problems += tuple(f"best effort: {_explain([answer for _, answer in missing])}" for missing in without)
     return chosen, problems
+
+
+def _is_missing(answer: Found | Missing) -> TypeGuard[Missing]:
+    return isinstance(answer, Missing)
+
+
+def _explanations(missing: Sequence[tuple[str, Missing]]) -> list[Explanation]:
+    """The different explanations of one kind, each with a file for which it holds."""
+    different: dict[int, Explanation] = {}
+    for path, answer in missing:
+        different.setdefault(id(answer.explanation), replace(answer.explanation, path=path))
+    return list(different.values())
 
 
 def check_named(named: Sequence[tuple[str, str]], inputs: InputSet) -> list[Association]:
@@ -97,13 +123,15 @@ def check_named(named: Sequence[tuple[str, str]], inputs: InputSet) -> list[Asso
             raise CalibrationError(
                 f"{file} is no processed {kind_of(kind)} (tags {' '.join(sorted(facts.tags))}); name another file"
             )
-        doubts = disagreements(UserCal(kind, Path(file), facts), frames)
-        chosen.append(Association(kind, Path(file), "named by a parameter", "", paths, doubts))
+        chosen.append(_by_hand(UserCal(kind, Path(file), facts), frames, paths, origin="named by a parameter"))
     return chosen
 
 
-def _by_hand(given: UserCal, facts: Sequence[Facts], paths: tuple[str, ...]) -> Association:
-    return Association(given.caltype, given.path, "given by hand", "", paths, disagreements(given, facts))
+def _by_hand(
+    given: UserCal, facts: Sequence[Facts], paths: tuple[str, ...], *, origin: str = "given by hand"
+) -> Association:
+    verdict = judge_given(given, facts)
+    return Association(given.caltype, given.path, origin, verdict.reason, paths, verdict.warnings, verdict.grade)
 
 
 def _stores(request: Request, wanted: Mapping[str, bool]) -> tuple[list[Store], tuple[str, ...]]:
@@ -133,22 +161,33 @@ def _explain(missing: Sequence[Missing]) -> str:
     return missing[0].sentence + more
 
 
-def _grouped(kind: str, answers: Sequence[Found | Missing], paths: Sequence[str]) -> list[Association]:
+def _grouped(
+    kind: str, answers: Sequence[Found | Missing], paths: Sequence[str], *, correction: bool
+) -> list[Association]:
     """One association per master, in the order of the inputs."""
     members: dict[Path | None, list[int]] = {}
     for index, answer in enumerate(answers):
         members.setdefault(answer.path if isinstance(answer, Found) else None, []).append(index)
     groups = []
     for path, indices in members.items():
-        first = answers[indices[0]]
-        notes = [note for i in indices if isinstance(found := answers[i], Found) for note in found.notes]
-        warnings = tuple(dict.fromkeys([*notes, *(text for i in indices for text in answers[i].warnings)]))
+        found = [answer for i in indices if isinstance(answer := answers[i], Found)]
+        warnings = tuple(dict.fromkeys(text for i in indices for text in answers[i].warnings))
         frames = tuple(paths[i] for i in indices)
-        if isinstance(first, Found):
-            groups.append(Association(kind, path, f"from {first.database}", first.reason, frames, warnings))
-        else:
-            why = "none fits" if first.n_candidates else "none in the databases"
-            groups.append(Association(kind, None, "", why, frames, warnings))
+        if path is None:
+            first = answers[indices[0]]
+            why = "none fits" if isinstance(first, Missing) and first.explanation.total else "none in the databases"
+            grade = Grade.MISSING if correction else None
+            groups.append(Association(kind, None, "", why, frames, warnings, grade))
+            continue
+        worst = max(found, key=lambda answer: answer.grade)
+        doubts: dict[str, str] = {}
+        for answer in (worst, *found):
+            # The distance in time differs from frame to frame; one line for each doubt is enough.
+            for label, words in zip(answer.judgement.doubtful, answer.judgement.doubts, strict=True):
+                doubts.setdefault(label, f"{kind_of(kind)} {path.name}: {words}")
+        told = (*doubts.values(), *warnings)
+        reason = worst.judgement.reason
+        groups.append(Association(kind, path, f"from {worst.database}", reason, frames, told, worst.grade))
     return groups
 
 

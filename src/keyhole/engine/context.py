@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from keyhole.engine.events import Caveat, EventSink, ProductWritten, Progress
+from keyhole.engine.served import Served
 from keyhole.errors import CalibrationError
 from keyhole.frames import Frame, file_md5, read_frame, write_frame
 from keyhole.instruments import Instrument, load
@@ -25,8 +26,8 @@ class RunContext:
     ----------
     mode : str
         ``sq``, ``ql`` or ``qa``.
-    calibrations : mapping
-        ``(root of the frame, kind)`` to the path of the master chosen for it.
+    served : Served
+        Masters chosen for the frames.
     output_dir : Path
         Where products go.
     protected : iterable of Path
@@ -35,6 +36,8 @@ class RunContext:
         Receiver of events.
     clock : callable
         Returns the current UTC time.
+    best_effort : bool
+        Whether steps go on without a master that is required.
 
     Attributes
     ----------
@@ -50,17 +53,19 @@ class RunContext:
         self,
         *,
         mode: str,
-        calibrations: Mapping[tuple[str, str], Path],
+        served: Served,
         output_dir: Path,
         protected: Iterable[Path],
         emit: EventSink,
         clock: Callable[[], datetime],
+        best_effort: bool = False,
     ) -> None:
         self.mode = mode
+        self.best_effort = best_effort
+        self.served = served
         self.streams: dict[str, list[Frame]] = {"main": []}
         self.outputs: list[Path] = []
         self.caveats: Counter[str] = Counter()
-        self._calibrations = calibrations
         self._output_dir = output_dir
         self._protected = {path.resolve() for path in protected}
         self._emit = emit
@@ -78,7 +83,7 @@ class RunContext:
 
     def calibration(self, frame: Frame, kind: str) -> Frame | None:
         """Return the master of `kind` chosen for a frame, read once per run."""
-        path = self._calibrations.get((frame.root, kind))
+        path = self.served.ask(frame.root, kind)
         return None if path is None else self._master(path)
 
     def read_calibration(self, path: str, kind: str) -> Frame:
@@ -91,6 +96,7 @@ class RunContext:
         CalibrationError
             It is not of the kind.
         """
+        self.served.ask_named(Path(path), kind)
         master = self._master(Path(path))
         wanted = {"PROCESSED", kind.removeprefix("processed_").upper()}
         if not wanted <= master.tags:
@@ -168,6 +174,7 @@ class RunContext:
         self._writers[path] = weakref.ref(frame)
         product = frame.copy()
         self._add_caveats(product)
+        self.served.write_cards(product)
         write_frame(product, path)
         if path not in self.outputs:
             self.outputs.append(path)

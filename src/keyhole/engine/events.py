@@ -52,13 +52,28 @@ class RunStarted(Event):
 
 @dataclass(frozen=True)
 class CalibrationChosen(Event):
-    """A master was chosen for some of the inputs, or none was found."""
+    """A master was chosen for some of the inputs, or none was found.
+
+    Attributes
+    ----------
+    kind : str
+        ``processed_dark`` and the like.
+    path : str or None
+        The master.
+    origin, reason : str
+        Where it comes from, and why it has its grade.
+    frames : list of str
+        Paths of the inputs it serves.
+    grade : int or None
+        0 ideal, 1 good, 2 usable with a doubt, 3 against the rule, 4 missing though required; None: not graded.
+    """
 
     kind: str
     path: str | None
     origin: str
     reason: str
     frames: list[str]
+    grade: int | None = None
 
 
 @dataclass(frozen=True)

@@ -36,11 +36,14 @@ class Needs:
         Kind and file of the masters that parameters of steps name.
     waived : list of str
         One sentence for each correction that the user switched off.
+    corrections : set of str
+        Kinds without which a correction is not made; the others only help.
     """
 
     required: dict[str, bool] = field(default_factory=dict)
     named: list[tuple[str, str]] = field(default_factory=list)
     waived: list[str] = field(default_factory=list)
+    corrections: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def make_plan(request: Request) -> Plan:
     steps = record(recipe, inputs.items)
     _check_order(inputs, name, steps)
     resolved = _resolve_all(steps, inputs, request)
-    needs = _needs(steps, resolved, request.mode)
+    needs = _needs(steps, resolved, required_by_mode=request.mode == "sq" and not request.best_effort)
     names = [step.name for step in steps]
     unused = [kind for kind in request.user_cals.by_type if kind not in needs.required]
     warnings = (
@@ -137,7 +140,7 @@ def _resolve_all(steps: list[PlannedStep], inputs: InputSet, request: Request) -
     return resolved
 
 
-def _needs(steps: list[PlannedStep], resolved: list[Resolved], mode: str) -> Needs:
+def _needs(steps: list[PlannedStep], resolved: list[Resolved], *, required_by_mode: bool) -> Needs:
     needs = Needs()
     for step, parameters in zip(steps, resolved, strict=True):
         values = parameters.values
@@ -149,8 +152,10 @@ def _needs(steps: list[PlannedStep], resolved: list[Resolved], mode: str) -> Nee
                 continue
             needs.named += [(kind, file) for file in _named(values, kind)]
             if _asks(values, kind):
-                required = do_cal == "force" or (do_cal == "procmode" and mode == "sq")
+                required = do_cal == "force" or (do_cal == "procmode" and required_by_mode)
                 needs.required[kind] = needs.required.get(kind, False) or required
+                if do_cal is not None:
+                    needs.corrections.add(kind)
     return needs
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keyhole.calibration import Config, UserCals
+from keyhole.calibration import Config, Grade, UserCals, kind_of
 from keyhole.recipes import Recipe
 
 __all__ = ["Association", "Request", "Result"]
@@ -38,6 +38,8 @@ class Request:
         Where products go.
     notes : tuple of str
         Warnings from reading the request itself, told when the run starts.
+    best_effort : bool
+        Go on where a required master is missing, and mark the products.
     """
 
     files: Sequence[str | Path]
@@ -49,6 +51,7 @@ class Request:
     config: Config | None = None
     output_dir: Path = field(default_factory=Path)
     notes: tuple[str, ...] = ()
+    best_effort: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class Association:
         Paths of the inputs.
     warnings : tuple of str
         Where it does not meet the rule in full.
+    grade : Grade or None
+        How well it serves the inputs, the worst of them; None where nothing is required or no rule is known.
     """
 
     kind: str
@@ -77,6 +82,17 @@ class Association:
     reason: str
     frames: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    grade: Grade | None = None
+
+    @property
+    def sentence(self) -> str:
+        """Kind, name, grade and reason, for headers and histories."""
+        kind = kind_of(self.kind)
+        if self.path is None:
+            return f"no {kind}: {self.reason}"
+        if self.grade is None:
+            return f"{kind} {self.path.name}: {self.origin}"
+        return f"{kind} {self.path.name}: grade {self.grade:d} ({self.grade.words}): {self.reason}"
 
 
 @dataclass(frozen=True)

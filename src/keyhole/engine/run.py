@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from keyhole.calibration import Grade, kind_of
 from keyhole.engine.associations import associate, check_named, store_products
 from keyhole.engine.context import RunContext, caveats_of, read_input
 from keyhole.engine.events import CalibrationChosen, Caveat, EventSink, RunFailed, RunFinished, RunStarted
@@ -15,6 +16,7 @@ from keyhole.engine.inputs import require_plain_name
 from keyhole.engine.plan import Plan, make_plan
 from keyhole.engine.request import Association, Request, Result
 from keyhole.engine.runner import Runner
+from keyhole.engine.served import Served
 from keyhole.frames import Frame, add_provenance
 from keyhole.recipes import mode_defaults
 
@@ -74,6 +76,7 @@ def run(
         plan.recipe(runner)
         outputs = _finish(request, context, saved=runner.saved) if runner.changed else []
         store_products(request, outputs, emit)
+        _remind(request, masters, outputs, emit)
     except BaseException as err:
         emit(RunFailed(err, runner.current if runner else None))
         raise
@@ -93,18 +96,27 @@ def _announce(plan: Plan, request: Request, emit: EventSink) -> None:
 def _choose_masters(plan: Plan, request: Request, emit: EventSink) -> _Masters:
     """Choose and announce the masters; the doubts about them are caveats of the products."""
     named = check_named(plan.needs.named, plan.inputs)
-    chosen, problems = associate(plan.inputs, plan.needs.required, request)
+    chosen, problems = associate(plan.inputs, plan.needs, request)
     caveats = [*plan.needs.waived, *problems]
     for found in (*named, *chosen):
         if found.path is not None:
             require_plain_name(found.path)
         path = None if found.path is None else str(found.path)
-        emit(CalibrationChosen(found.kind, path, found.origin, found.reason, list(found.frames)))
+        emit(CalibrationChosen(found.kind, path, found.origin, found.reason, list(found.frames), found.grade))
         caveats += found.warnings
     caveats = list(dict.fromkeys(caveats))
     for text in caveats:
         emit(Caveat(text))
     return _Masters(chosen, named, caveats)
+
+
+def _remind(request: Request, masters: _Masters, outputs: list[Path], emit: EventSink) -> None:
+    """Say again, where it is read last, what a product was made without."""
+    kinds = [kind_of(found.kind) for found in masters.chosen if found.grade is Grade.MISSING]
+    if request.best_effort and kinds and outputs:
+        names = ", ".join(path.name for path in outputs)
+        without = " and ".join(f"a {kind}" for kind in dict.fromkeys(kinds))
+        emit(Caveat(f"{names}: made without {without} (best effort, CALGRADE {Grade.MISSING:d}); do not measure on it"))
 
 
 def _open(
@@ -117,12 +129,10 @@ def _open(
     files = [found.path for found in (*masters.chosen, *masters.named) if found.path is not None]
     context = RunContext(
         mode=request.mode,
-        calibrations={
-            (roots[file], found.kind): found.path
-            for found in masters.chosen
-            if found.path is not None
-            for file in found.frames
-        },
+        served=Served(
+            {(roots[file], found.kind): found for found in masters.chosen for file in found.frames}, masters.named
+        ),
+        best_effort=request.best_effort,
         output_dir=request.output_dir,
         protected=[*(item.path for item in items), *files],
         emit=emit,
@@ -131,6 +141,7 @@ def _open(
     context.caveats.update(masters.caveats)
     for item, frame in zip(items, frames, strict=True):
         context.caveats.update(caveats_of(item.headers.primary))
+        context.served.inherit(item.headers.primary)
         if "PREPARED" in item.tags:
             # Raw frames are entered by prepare.
             md5 = context.checksum(item.path)

@@ -124,6 +124,8 @@ class Runner:
                 self._emit(Progress(number, len(frames)))
         stop = self._context.timestamp()
         told = {name: value for name, value in parameters.items() if not name.startswith("debug_")}
+        if used := self._context.served.take_step():
+            told["calibrations"] = used
         if self._context.step_caveats:
             told["caveats"] = self._context.step_caveats
         for frame in out:

@@ -64,6 +64,10 @@ class Context(Protocol):
     @property
     def mode(self) -> str:
         """Reduction mode: ``sq``, ``ql`` or ``qa``."""
+
+    @property
+    def best_effort(self) -> bool:
+        """Whether a step goes on without a master that the mode requires."""
         ...
 
     @property

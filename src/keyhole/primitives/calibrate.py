@@ -90,7 +90,8 @@ def _master(frame: Frame, do_cal: DoCal, named: str | None, kind: str, context: 
     found = context.calibration(frame, kind)
     if found is None:
         words = kind.replace("_", " ")
-        if do_cal == "force" or (do_cal == "procmode" and context.mode == "sq"):
+        required = context.mode == "sq" and not context.best_effort
+        if do_cal == "force" or (do_cal == "procmode" and required):
             raise CalibrationError(f"{frame.name}: no {words} is at hand; name one with --user_cal {kind}:FILE")
         context.caveat(f"no {words}; the frames are used without that correction", [frame])
     return found

@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from keyhole.calibration.database.connect import OtherFormatError, begin, engine_of, is_made, make_file
-from keyhole.calibration.database.query import conditions_of
+from keyhole.calibration.database.query import conditions_of, nearness_of, ranking_of
 from keyhole.calibration.database.schema import (
     CALIBRATION,
     SCHEMA,
@@ -155,7 +155,13 @@ class CalibrationStore:
         with self._begin(write=False) as connection:
             return [entry_of(row) for row in connection.execute(query)]
 
-    def candidates(self, rule: Rule, frames: Sequence[Facts]) -> list[Entry]:
+    def count(self, caltype: str) -> int:
+        """Number of calibrations of a type."""
+        query = sa.select(sa.func.count()).select_from(CALIBRATION).where(CALIBRATION.c.caltype == caltype)
+        with self._begin(write=False) as connection:
+            return int(connection.execute(query).scalar() or 0)
+
+    def fitting(self, rule: Rule, frames: Sequence[Facts], *, limit: int) -> list[Entry]:
         """Calibrations that meet a rule, in one query for frames that differ in nothing but time and name.
 
         Parameters
@@ -164,18 +170,40 @@ class CalibrationStore:
             What must match.
         frames : sequence of Facts
             Frames equal in all quantities of the rule; the first one speaks for all, except for the time.
+        limit : int
+            So many at most.
 
         Returns
         -------
         list of Entry
-            For one frame exactly those that `keyhole.calibration.rules.judge` passes; for several frames
+            For one frame exactly those that `keyhole.calibration.judging.judge` passes; for several frames
             those that fit the quantities and lie in the time that their windows span together. In no order.
         """
         conditions = conditions_of(rule, frames)
+        return [] if conditions is None else self._select(conditions, limit=limit)
+
+    def ranked(self, rule: Rule, frame: Facts, *, limit: int, offset: int = 0) -> list[Entry]:
+        """Calibrations that meet a rule for one frame, the best first, without the first `offset` of them."""
+        conditions = conditions_of(rule, [frame])
         if conditions is None:
             return []
+        return self._select(conditions, order=ranking_of(rule, frame), limit=limit, offset=offset)
+
+    def nearest(self, rule: Rule, frame: Facts, *, limit: int) -> list[Entry]:
+        """Calibrations of the rule's type, the fewest failed criteria first, then the nearest in time."""
+        return self._select([CALIBRATION.c.caltype == rule.caltype], order=nearness_of(rule, frame), limit=limit)
+
+    def _select(
+        self,
+        conditions: Sequence[sa.ColumnElement[bool]],
+        *,
+        order: Sequence[sa.ColumnElement[Any]] = (),
+        limit: int,
+        offset: int = 0,
+    ) -> list[Entry]:
+        query = sa.select(CALIBRATION).where(*conditions).order_by(*order).limit(limit).offset(offset)
         with self._begin(write=False) as connection:
-            return [entry_of(row) for row in connection.execute(sa.select(CALIBRATION).where(*conditions))]
+            return [entry_of(row) for row in connection.execute(query)]
 
     # -- opening ---------------------------------------------------------------------------------------------
 
