@@ -103,8 +103,7 @@ def test_the_explanation_and_the_query_always_agree(store, tmp_path, kind, frame
     for entry in entries:
         candidate = by_id[entry.id]
         assert candidate.judgement == judge(rule, frame, entry.facts)
-        if candidate.judgement.passed:
-            assert (candidate.problem is not None) == (entry.id in lost)
+        assert candidate.usable == (candidate.judgement.passed and entry.id not in lost)
 
 
 def test_what_does_not_fit_at_once_is_ranked_by_the_database(store, tmp_path):

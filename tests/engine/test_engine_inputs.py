@@ -191,7 +191,7 @@ def test_mixed_kinds_are_refused_with_an_example_of_each_in_order(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "cards", "words"),
     [
-        ("dark", {"EXPTIME": 30.0}, "exposure time"),
+        ("dark", {"EXPTIME": 30.0}, "total exposure"),
         ("dark", {"EXPTIME": 30.0, "COADDS": 2}, "number of coadds"),
         ("dark", {"LNRS": 1, "NDAVGS": 1}, "read mode"),
         ("dark", {"DETBIAS": -0.6}, "well depth"),

@@ -14,6 +14,7 @@ from keyhole.calibration.config import (
 )
 from keyhole.calibration.entries import Entry, Store
 from keyhole.calibration.facts import CALIBRATION_TYPES, Facts, facts_of, kind_of
+from keyhole.calibration.grouping import RawSet, judge_set, raw_sets, set_criteria
 from keyhole.calibration.judging import Judgement, judge
 from keyhole.calibration.memory import MemoryStore
 from keyhole.calibration.rules import RULES, Grade, Rule, rule_for
@@ -57,6 +58,7 @@ __all__ = [
     "MemoryStore",
     "Missing",
     "MissingCalibrationError",
+    "RawSet",
     "Rule",
     "Store",
     "UserCal",
@@ -69,13 +71,16 @@ __all__ = [
     "find_for_frames",
     "judge",
     "judge_given",
+    "judge_set",
     "kind_of",
     "load_config",
     "open_stores",
     "parse_user_cals",
     "paths_by_input",
     "paths_by_type",
+    "raw_sets",
     "rule_for",
+    "set_criteria",
     "store_for_masters",
     "words_of",
 ]

@@ -127,15 +127,19 @@ class Explanation:
         return f"no {kind} fits; the nearest is {nearest.entry.name}: {nearest.near_miss}"
 
     @property
-    def command(self) -> str | None:
-        """The command that uses the nearest miss anyway; None when something fits or nothing is near."""
+    def option(self) -> str | None:
+        """The option that uses the nearest miss anyway; None when something fits or nothing is near."""
         if self.chosen is not None:
             return None
         for candidate in self.candidates:
             if Path(candidate.entry.path).exists():
-                given = shlex.quote(f"{self.caltype}:{candidate.entry.path}")
-                return f"reduce {shlex.quote(self.path)} --user_cal {given}"
+                return f"--user_cal {shlex.quote(f'{self.caltype}:{candidate.entry.path}')}"
         return None
+
+    @property
+    def command(self) -> str | None:
+        """The command that uses the nearest miss anyway; None when something fits or nothing is near."""
+        return None if self.option is None else f"reduce {shlex.quote(self.path)} {self.option}"
 
 
 class MissingCalibrationError(CalibrationError):

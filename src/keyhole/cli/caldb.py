@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyhole.cli.common import guarded
+from keyhole.cli.why import add_arguments as add_why_arguments
+from keyhole.cli.why import why
 from keyhole.errors import CalibrationError, DataError, InputError, KeyholeError
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ examples:
   caldb init                                 make the database
   caldb add N20120102S0538_dark.fits         register a master; its file stays where it is
   caldb list                                 what is registered
+  caldb why N20120117S0014.fits dark         which dark is taken for a frame, and why not the others
   caldb remove N20120102S0538_dark.fits      forget it; its file stays where it is
 """
 
@@ -45,7 +48,15 @@ def main(argv: list[str] | None = None) -> int:
     if options.action is None:
         parser.print_help(sys.stderr)
         return 2
-    actions = {"init": _init, "add": _add, "list": _list, "remove": _remove, "config": _config}
+    actions = {
+        "init": _init,
+        "add": _add,
+        "list": _list,
+        "remove": _remove,
+        "config": _config,
+        "why": _why,
+        "rules": _rules,
+    }
     return guarded(lambda: actions[options.action](options))
 
 
@@ -77,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     remove = action("remove", "forget masters; the files stay where they are")
     remove.add_argument("files", nargs="+", metavar="NAME", help="file names; a folder in front is ignored")
     action("config", "show which databases are used, and where that is said")
+    action("rules", "show what makes a calibration fit, as a table in Markdown")
+    add_why_arguments(action("why", "show which masters fit a frame, which do not, and why"))
     return parser
 
 
@@ -148,6 +161,17 @@ def _config(options: argparse.Namespace) -> int:
     from keyhole.calibration import service
 
     print("\n".join(service.explain_config(_configuration(options))))
+    return 0
+
+
+def _why(options: argparse.Namespace) -> int:
+    return why(options, _configuration(options))
+
+
+def _rules(options: argparse.Namespace) -> int:
+    from keyhole.cli.rules import rule_table
+
+    print(rule_table("GNIRS"))
     return 0
 
 

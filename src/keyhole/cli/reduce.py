@@ -130,7 +130,7 @@ def _reduce(argv: list[str]) -> int:
     except MissingCalibrationError as err:
         from keyhole.cli.why import print_explanations
 
-        print_explanations(err.explanations, sys.stderr)
+        print_explanations(err.explanations, sys.stderr, in_a_run=True)
         raise
     finally:
         log.close()

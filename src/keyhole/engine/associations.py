@@ -80,9 +80,15 @@ def associate(inputs: InputSet, needs: Needs, request: Request) -> tuple[list[As
     for kind, found in answers.items():
         chosen += _grouped(kind, found, paths, correction=kind in needs.corrections)
     if request.best_effort:
-        without = [answers for kind, answers in lacking.items() if kind in needs.corrections]
-        problems += tuple(f"best effort: {_explain([answer for _, answer in missing])}" for missing in without)
+        without = [missing for kind, missing in lacking.items() if kind in needs.corrections]
+        problems += tuple(_without(missing) for missing in without)
     return chosen, problems
+
+
+def _without(missing: Sequence[tuple[str, Missing]]) -> str:
+    first = missing[0][1]
+    frames = f"{len(missing)} frame{'s' * (len(missing) > 1)}"
+    return f"best effort: {frames} without {kind_of(first.caltype)}: {first.explanation.verdict}"
 
 
 def _is_missing(answer: Found | Missing) -> TypeGuard[Missing]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keyhole.calibration import set_criteria
 from keyhole.errors import DataError, InputError
 from keyhole.headers import Headers, check_complete, describe_extension, read_headers, tags
 
@@ -14,20 +15,8 @@ __all__ = ["Input", "InputSet", "accept", "require_plain_name"]
 
 # What frames of one run must share, by kind: descriptor, and what it is called in a message.
 _COMMON: dict[str, tuple[tuple[str, str], ...]] = {
-    "dark": (
-        ("array_name", "array"),
-        ("read_mode", "read mode"),
-        ("well_depth_setting", "well depth"),
-        ("exposure_time", "exposure time"),
-        ("coadds", "number of coadds"),
-    ),
-    "flat": (
-        ("array_name", "array"),
-        ("well_depth_setting", "well depth"),
-        ("camera", "camera"),
-        ("filter_name", "filter"),
-        ("focal_plane_mask", "slit and decker"),
-    ),
+    "dark": tuple((criterion.quantity, criterion.label) for criterion in set_criteria("dark")),
+    "flat": tuple((criterion.quantity, criterion.label) for criterion in set_criteria("flat")),
     "science image": (
         ("array_name", "array"),
         ("well_depth_setting", "well depth"),

@@ -14,7 +14,7 @@ from keyhole.frames import Frame
 __all__ = ["GRADE_CARD", "Served"]
 
 GRADE_CARD = "CALGRADE"
-_MEANING = "Worst calibration: 0 ideal ... 3 by hand, 4 none"
+_MEANING = "Worst calibration: 0 ideal ... 4 missing"
 _KIND_CARDS = {"processed_dark": "DARKGRAD", "processed_flat": "FLATGRAD", "processed_bpm": "BPMGRAD"}
 
 

@@ -45,8 +45,6 @@ class Reduce:
         Log file; None: that of `gempy.utils.logutils.config`, if any.
     config_file : str or None
         Configuration of the calibration databases; None: the usual one.
-    best_effort : bool
-        Go on where a required master is missing; see `keyhole.reduce`.
     adpkg, drpkg
         Have no effect, and the account says so where they are set.
     """
@@ -64,7 +62,6 @@ class Reduce:
         self.logfile: str | None = given.get("logfile")
         self.config_file: str | None = given.get("config") or given.get("config_file")
         self.recipename = given.get("recipename") or given.get("recipe") or "_default"
-        self.best_effort: bool = bool(given.get("best_effort"))
         self.upload = given.get("upload")
         self._result: keyhole.Result | None = None
 
@@ -115,7 +112,6 @@ class Reduce:
             calibrations=words_of(self.ucals),
             suffix=self.suffix,
             config=self.config_file,
-            best_effort=self.best_effort,
             account=script_log.account(self.logmode),
             logfile=self.logfile or script_log.event_log(),
             notes=[f"{name}={value} has no effect in Keyhole" for name, value in idle.items() if value],
