@@ -10,6 +10,7 @@ from toy_runs import install_toy_steps, raw_file, raw_files
 
 from keyhole import __version__
 from keyhole.calibration import CalibrationStore
+from keyhole.cli import caldb
 from keyhole.cli.reduce import main
 from keyhole.frames import read_frame
 
@@ -129,9 +130,21 @@ def test_missing_dark_stops_science_but_not_a_quick_look(capsys, monkeypatch):
     line = refused(capsys, 4, "-r", "darkCorrect", *science)
     assert "no dark found" in line
     assert "--user_cal processed_dark:FILE" in line
+    raw_file(Path("short_dark.fits"), "master dark", EXPTIME=10.0)
+    assert caldb.main(["add", "short_dark.fits"]) == 0
+    capsys.readouterr()
+    code, out, err = reduced(capsys, "-r", "darkCorrect", *science)
+    assert (code, len(err.splitlines())) == (4, 1)
+    (row,) = [line for line in out.splitlines() if line.startswith("short_dark.fits")]
+    assert row.split() == ["short_dark.fits", "3", "✓", "✓", "✓", "✗", "✓", "✓", "✓"]
+    assert out.splitlines()[-1].strip() == f"--user_cal processed_dark:{Path.cwd()}/short_dark.fits"
+    code, out, err = reduced(capsys, "--best-effort", "-r", "darkCorrect", *science)
+    assert code == 0
+    assert "warning: best effort: 2 frames without dark" in err
+    assert "CALGRADE 4" in err.splitlines()[-1] + err.splitlines()[-2]
     code, out, err = reduced(capsys, "--ql", "-r", "darkCorrect", *science)
     assert code == 0
-    assert "dark none: none in the databases" in out
+    assert "dark none: none fits" in out
     assert "warning: no processed dark" in err
     code, _, err = reduced(capsys, "-r", "darkCorrect", "-p", "darkCorrect:do_cal=skip", "--", *science)
     assert code == 0
@@ -147,7 +160,7 @@ def test_master_by_hand_may_stand_before_or_after_the_inputs(capsys):
     ):
         code, out, _ = reduced(capsys, "-r", "darkCorrect", *words)
         assert code == 0
-        assert "dark my_dark.fits (given by hand)" in out
+        assert "dark my_dark.fits (grade 2, usable with a doubt; given by hand)" in out
 
 
 def test_database_of_the_command_line_is_asked_in_place_of_the_configured_one(capsys, tmp_path):

@@ -130,7 +130,9 @@ def _reduce(argv: list[str]) -> int:
     except MissingCalibrationError as err:
         from keyhole.cli.why import print_explanations
 
-        print_explanations(err.explanations, sys.stderr, in_a_run=True)
+        # The table belongs to the account; the error itself stays one sentence.
+        if options.logmode != "quiet":
+            print_explanations(err.explanations, sys.stdout, in_a_run=True)
         raise
     finally:
         log.close()
