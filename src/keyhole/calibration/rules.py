@@ -224,6 +224,8 @@ RULES: tuple[Rule, ...] = (
         (_INSTRUMENT, _ARRAY, Criterion("binning", "binning", head="bin.")),
         # Bad pixels come and stay: the latest mask that the frame's array had already earned.
         TimeWindow(days_before=None, days_after=0),
+        # An earlier one of the same observation knows less.
+        ideal=(Preference.SAME_NIGHT,),
         preferences=(Preference.NEAREST_IN_TIME,),
     ),
     Rule(

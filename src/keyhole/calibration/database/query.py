@@ -25,7 +25,7 @@ from keyhole.calibration.rules import (
     Trigger,
 )
 
-__all__ = ["conditions_of", "nearness_of", "ranking_of"]
+__all__ = ["best_of", "conditions_of", "nearness_of"]
 
 _MERIT_COLUMNS = {Preference.SAME_NIGHT: "night", Preference.SAME_OBSERVATION: "observation_id"}
 
@@ -53,11 +53,47 @@ def conditions_of(rule: Rule, frames: Sequence[Facts]) -> list[sa.ColumnElement[
     ]
 
 
-def ranking_of(rule: Rule, frame: Facts) -> list[sa.ColumnElement[Any]]:
+def best_of(rule: Rule, frame: Facts, *, n_doubts: int, limit: int) -> sa.Select[Any] | None:
+    """The best rows that meet a rule with so many doubts, the best first; None when no row can.
+
+    Grades and preferences ask for nothing but the same night, the same observation and the distance in time. The
+    best rows are therefore among those nearest in time before and after the frame, of all and of the same
+    observation: four steps through an index, where sorting everything would read it whole.
+
+    Parameters
+    ----------
+    rule : Rule
+        What must match.
+    frame : Facts
+        The frame.
+    n_doubts : int
+        Number of doubts that the rows raise, 0 to all of the rule.
+    limit : int
+        Number of rows.
+    """
+    conditions = conditions_of(rule, [frame])
+    time = frame.ut_microseconds
+    if conditions is None or time is None:
+        return None
+    conditions.append(_n_doubts(rule, frame) == n_doubts)
+    groups = [conditions]
+    if Preference.SAME_OBSERVATION in (*rule.ideal, *rule.preferences) and frame.observation_id is not None:
+        groups.append([*conditions, _has_merit(Preference.SAME_OBSERVATION, frame)])
+    column, number = CALIBRATION.c.ut_microseconds, CALIBRATION.c.id
+    parts = []
+    for group in groups:
+        before = sa.select(number).where(*group, column <= time).order_by(column.desc(), number.desc()).limit(limit)
+        after = sa.select(number).where(*group, column > time).order_by(column.asc(), number.desc()).limit(limit)
+        # A limit of a part of a union needs a select around it.
+        parts += [sa.select(part.subquery().c.id) for part in (before, after)]
+    near = sa.union_all(*parts).subquery()
+    chosen = sa.select(CALIBRATION).where(number.in_(sa.select(near.c.id)))
+    return chosen.order_by(*_ranking_of(rule, frame)).limit(limit)
+
+
+def _ranking_of(rule: Rule, frame: Facts) -> list[sa.ColumnElement[Any]]:
     """Order among rows that meet a rule, the best first: grade, number of doubts, preferences, latest addition."""
-    raised = [_as_number(_raises(doubt, frame)) for doubt in rule.doubts]
-    # A sum without terms would be no SQL.
-    n_doubts: sa.ColumnElement[int] = sum(raised[1:], raised[0]) if raised else sa.literal(0)
+    n_doubts = _n_doubts(rule, frame)
     ideal = sa.or_(sa.false(), *(_has_merit(merit, frame) for merit in rule.ideal))
     grade = sa.case(
         (n_doubts > 0, int(Grade.DOUBTFUL)),
@@ -77,6 +113,12 @@ def nearness_of(rule: Rule, frame: Facts) -> list[sa.ColumnElement[Any]]:
     # Databases differ on where NULL stands in an order.
     unknown = _as_number(CALIBRATION.c.ut_microseconds.is_(None))
     return [sum(failed[1:], failed[0]), unknown, distance, CALIBRATION.c.id.desc()]
+
+
+def _n_doubts(rule: Rule, frame: Facts) -> sa.ColumnElement[int]:
+    raised = [_as_number(_raises(doubt, frame)) for doubt in rule.doubts]
+    # A sum without terms would be no SQL.
+    return sum(raised[1:], raised[0]) if raised else sa.literal(0)
 
 
 def _meets(criterion: Criterion, frame: Facts) -> sa.ColumnElement[bool]:

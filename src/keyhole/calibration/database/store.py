@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from keyhole.calibration.database.connect import OtherFormatError, begin, engine_of, is_made, make_file
-from keyhole.calibration.database.query import conditions_of, nearness_of, ranking_of
+from keyhole.calibration.database.query import best_of, conditions_of, nearness_of
 from keyhole.calibration.database.schema import (
     CALIBRATION,
     SCHEMA,
@@ -184,10 +184,15 @@ class CalibrationStore:
 
     def ranked(self, rule: Rule, frame: Facts, *, limit: int, offset: int = 0) -> list[Entry]:
         """Calibrations that meet a rule for one frame, the best first, without the first `offset` of them."""
-        conditions = conditions_of(rule, [frame])
-        if conditions is None:
-            return []
-        return self._select(conditions, order=ranking_of(rule, frame), limit=limit, offset=offset)
+        wanted = offset + limit
+        entries: list[Entry] = []
+        with self._begin(write=False) as connection:
+            # The grades and the number of doubts come first in the order: one query for each, while more is wanted.
+            for n_doubts in range(len(rule.doubts) + 1):
+                query = best_of(rule, frame, n_doubts=n_doubts, limit=wanted - len(entries))
+                if query is not None and len(entries) < wanted:
+                    entries += [entry_of(row) for row in connection.execute(query)]
+        return entries[offset:]
 
     def nearest(self, rule: Rule, frame: Facts, *, limit: int) -> list[Entry]:
         """Calibrations of the rule's type, the fewest failed criteria first, then the nearest in time."""
@@ -199,9 +204,8 @@ class CalibrationStore:
         *,
         order: Sequence[sa.ColumnElement[Any]] = (),
         limit: int,
-        offset: int = 0,
     ) -> list[Entry]:
-        query = sa.select(CALIBRATION).where(*conditions).order_by(*order).limit(limit).offset(offset)
+        query = sa.select(CALIBRATION).where(*conditions).order_by(*order).limit(limit)
         with self._begin(write=False) as connection:
             return [entry_of(row) for row in connection.execute(query)]
 
