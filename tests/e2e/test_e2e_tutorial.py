@@ -71,6 +71,14 @@ def test_showpars_tells_defaults_ranges_and_meanings(shared_playground: Playgrou
     assert "sky frame" in out
 
 
+def test_caldb_says_which_masters_the_science_frames_will_get_and_why(shared_playground: Playground) -> None:
+    out = shared_playground.run("caldb why ../playdata/N20120117S0014.fits").stdout
+    text = " ".join(out.split())
+    assert f"=> {DARK} is taken, grade 2 (usable with a doubt): 1 coadd of 60 s, frame has 2 coadds of 30 s" in text
+    assert f"=> {FLAT} is taken, grade 0 (ideal): same night, same observation" in text
+    assert max(map(len, out.splitlines())) <= 80
+
+
 def test_science_finds_its_flat_in_the_database(shared_playground: Playground) -> None:
     done = shared_playground.run(f"reduce @target.lis --user_cal processed_dark:{DARK}")
     assert FLAT in done.stdout and STACK in done.stdout
@@ -80,6 +88,7 @@ def test_science_finds_its_flat_in_the_database(shared_playground: Playground) -
         assert [h.name for h in hdus][:4] == ["PRIMARY", "SCI", "VAR", "DQ"]
         assert hdus["SCI"].header["BUNIT"] == "electron"
         assert hdus[0].header["NCOMBINE"] == 20
+        assert (hdus[0].header["DARKGRAD"], hdus[0].header["FLATGRAD"], hdus[0].header["CALGRADE"]) == (2, 0, 2)
         used = set(hdus["PROVENANCE"].data["filename"])
         assert {DARK, FLAT, *(Path(s).name for s in SCIENCE)} == used
         steps = list(hdus["HISTORY"].data["primitive"])
