@@ -24,13 +24,6 @@ class CountingStore:
 
 
 @pytest.fixture
-def store(tmp_path):
-    made = CalibrationStore(tmp_path / "cal_manager.db")
-    made.create()
-    return made
-
-
-@pytest.fixture
 def frame(tmp_path):
     return facts_of(read_headers(write_frame(tmp_path / "N20120117S0019.fits", SCIENCE)))
 

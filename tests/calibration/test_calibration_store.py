@@ -1,47 +1,26 @@
 from __future__ import annotations
 
-import sqlite3
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from known_facts import BPM, DARK, FLAT, RULE, SCIENCE
 from tiny_frames import DARK as RAW_DARK
 from tiny_frames import MASTER_BPM, MASTER_DARK, MASTER_FLAT, write_frame
 
-import keyhole
-from keyhole.calibration.database import SCHEMA_VERSION, CalibrationStore
-from keyhole.calibration.database.schema import CALIBRATION, fact_values
-from keyhole.calibration.database.store import _insert
-from keyhole.calibration.entries import checksum
+from keyhole.calibration.database import CalibrationStore
+from keyhole.calibration.entries import Entry, checksum
 from keyhole.calibration.judging import judge
-from keyhole.errors import CalibrationError, DataError, InputError, SetupError
+from keyhole.errors import CalibrationError, DataError, InputError
 
 
-@pytest.fixture
-def store(tmp_path):
-    made = CalibrationStore(tmp_path / "cal_manager.db")
-    made.create()
-    return made
-
-
-def add_facts(store, facts, number):
-    """Register facts without a file behind them."""
-    row = fact_values(facts) | {
-        "name": facts.name,
-        "path": f"/nowhere/{number}.fits",
-        "md5": str(number),
-        "size": 0,
-    }
-    with store._begin(write=True) as connection:
-        return _insert(connection, row | {"added": SCIENCE.ut_datetime})
+def entry_of_facts(facts, number):
+    """An entry without a file behind it."""
+    return Entry(0, facts.name, f"/nowhere/{number}.fits", str(number), 0, SCIENCE.ut_datetime, facts)
 
 
 def test_a_new_database_is_empty_and_a_second_init_keeps_it(store, tmp_path):
@@ -140,70 +119,6 @@ def test_what_is_no_usable_calibration_is_refused(store, tmp_path):
     assert store.entries() == []
 
 
-def test_a_database_that_was_not_made_names_the_way_out(tmp_path):
-    with pytest.raises(SetupError, match="caldb init"):
-        CalibrationStore(tmp_path / "cal_manager.db").entries()
-
-
-def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(SetupError, match=r"nowhere.* does not exist"):
-        CalibrationStore(tmp_path / "nowhere" / "cal_manager.db").create()
-
-
-def test_a_file_that_is_no_database_is_refused_and_kept_until_wiped(tmp_path):
-    file = tmp_path / "cal_manager.db"
-    file.write_text("this is not a database, though its name says so\n" * 100)
-    with pytest.raises(SetupError, match="not a calibration database of Keyhole"):
-        CalibrationStore(file).entries()
-    with pytest.raises(SetupError):
-        CalibrationStore(file).create()
-    assert file.read_text().startswith("this is")
-    assert CalibrationStore(file).create(wipe=True) is True
-    assert CalibrationStore(file).entries() == []
-
-
-def test_a_database_of_another_program_is_refused(tmp_path):
-    file = tmp_path / "cal_manager.db"
-    with sqlite3.connect(file) as connection:
-        connection.execute("CREATE TABLE diskfile (id INTEGER)")
-    connection.close()
-    with pytest.raises(SetupError, match="not a calibration database of Keyhole"):
-        CalibrationStore(file).entries()
-
-
-def test_a_newer_format_is_refused_in_one_sentence(store, tmp_path):
-    with sqlite3.connect(tmp_path / "cal_manager.db") as connection:
-        connection.execute("UPDATE keyhole_schema SET version = ?", (SCHEMA_VERSION + 1,))
-    connection.close()
-    with pytest.raises(SetupError, match=f"format {SCHEMA_VERSION + 1}"):
-        CalibrationStore(tmp_path / "cal_manager.db").entries()
-
-
-def test_an_empty_file_counts_as_no_database(tmp_path):
-    file = tmp_path / "cal_manager.db"
-    file.touch()
-    assert CalibrationStore(file).create() is True
-    assert CalibrationStore(file).entries() == []
-
-
-def test_a_folder_with_odd_characters_is_no_obstacle(tmp_path):
-    folder = tmp_path / "night ?#%20 ä"
-    folder.mkdir()
-    store = CalibrationStore(folder / "cal_manager.db")
-    store.create()
-    store.add(write_frame(folder / "a b_dark.fits", MASTER_DARK))
-    assert [entry.path for entry in CalibrationStore(folder / "cal_manager.db").entries()] == [
-        str(folder / "a b_dark.fits")
-    ]
-    assert sorted(path.name for path in folder.iterdir()) == ["a b_dark.fits", "cal_manager.db"]
-
-
-def test_the_database_writes_ahead(store, tmp_path):
-    connection = sqlite3.connect(tmp_path / "cal_manager.db")
-    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    connection.close()
-
-
 def test_adding_from_several_threads_loses_nothing(store, tmp_path):
     files = [write_frame(tmp_path / f"{n:02d}_dark.fits", MASTER_DARK, pixel=n) for n in range(16)]
     errors = []
@@ -211,7 +126,7 @@ def test_adding_from_several_threads_loses_nothing(store, tmp_path):
     def work(part):
         try:
             for file in part:
-                CalibrationStore(store.location).add(file)
+                CalibrationStore(store.address).add(file)
         except Exception as error:
             errors.append(error)
 
@@ -222,44 +137,6 @@ def test_adding_from_several_threads_loses_nothing(store, tmp_path):
         thread.join()
     assert errors == []
     assert len(store.entries()) == 16
-
-
-def test_a_killed_process_leaves_what_it_committed(store, tmp_path):
-    for n in range(40):
-        write_frame(tmp_path / f"{n:02d}_dark.fits", MASTER_DARK, pixel=n)
-    code = (
-        "import sys; from pathlib import Path; from keyhole.calibration.database import CalibrationStore\n"
-        "store = CalibrationStore(sys.argv[1])\n"
-        "for file in sorted(Path(sys.argv[1]).parent.glob('*_dark.fits')):\n"
-        "    store.add(file); print(file.name, flush=True)\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, store.location],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={"PYTHONPATH": str(Path(keyhole.__file__).parents[1])},
-    )
-    with process:
-        told = [process.stdout.readline().strip() for _ in range(3)]
-        process.kill()
-        told += process.stdout.read().split()
-    names = [entry.name for entry in store.entries()]
-    assert set(told) <= set(names)
-    assert len(names) == len(set(names))
-    store.add(tmp_path / "39_dark.fits")
-
-
-def test_of_two_that_make_the_database_at_once_the_first_one_stays(tmp_path, monkeypatch):
-    path = tmp_path / "cal_manager.db"
-    first = CalibrationStore(path)
-    first.create()
-    first.add(write_frame(tmp_path / "a_dark.fits", MASTER_DARK))
-    # The second one looked before the first one had finished.
-    answers = iter([False])
-    monkeypatch.setattr(CalibrationStore, "exists", property(lambda _self: next(answers, True)))
-    assert CalibrationStore(path).create() is False
-    assert len(first.entries()) == 1
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a_dark.fits", "cal_manager.db"]
 
 
 # -- the query and the judgement agree ---------------------------------------------------------------------
@@ -297,7 +174,8 @@ def test_the_query_returns_exactly_what_the_rule_passes(store, base, frame_chang
     shared = {name: value for name, value in frame_changes.items() if name != "qa_state"}
     for number, (changes, days) in enumerate([({}, 0), *candidates]):
         time = None if days is None else SCIENCE.ut_datetime + timedelta(days=days)
-        add_facts(store, replace(base, ut_datetime=time, **(shared | changes)), number)
+        facts = replace(base, ut_datetime=time, **(shared | changes))
+        store.import_entries([entry_of_facts(facts, number)])
     rule = RULE[base.caltype]
     found = {entry.id for entry in store.fitting(rule, [frame], limit=99)}
     passed = {entry.id for entry in store.entries() if judge(rule, frame, entry.facts).passed}
@@ -306,23 +184,8 @@ def test_the_query_returns_exactly_what_the_rule_passes(store, base, frame_chang
 
 def test_one_query_for_several_frames_spans_their_windows(store):
     for number, days in enumerate([-91, -89, 95, 101]):
-        add_facts(store, replace(DARK, ut_datetime=SCIENCE.ut_datetime + timedelta(days=days)), number)
+        facts = replace(DARK, ut_datetime=SCIENCE.ut_datetime + timedelta(days=days))
+        store.import_entries([entry_of_facts(facts, number)])
     later = replace(SCIENCE, ut_datetime=SCIENCE.ut_datetime + timedelta(days=10))
     found = store.fitting(RULE["processed_dark"], [SCIENCE, later], limit=99)
     assert sorted(entry.path for entry in found) == ["/nowhere/1.fits", "/nowhere/2.fits"]
-
-
-def test_the_size_of_the_database_does_not_slow_a_match_down(store):
-    rows = []
-    for number in range(5000):
-        time = SCIENCE.ut_datetime - timedelta(days=number)
-        row = fact_values(replace(DARK, ut_datetime=time, exposure_time=60.0 + number % 7))
-        rows.append(row | {"name": "n", "path": f"/{number}", "md5": "0", "size": 0, "added": time})
-    with store._begin(write=True) as connection:
-        connection.execute(sa.insert(CALIBRATION), rows)
-        plan = connection.exec_driver_sql(
-            "EXPLAIN QUERY PLAN SELECT * FROM keyhole_calibration WHERE caltype = 'processed_dark' "
-            "AND instrument = 'GNIRS' AND array_name = 'SN7638228.1' AND ut_microseconds BETWEEN 1 AND 9"
-        ).one()
-    assert "USING INDEX keyhole_calibration_by_time" in plan[3]
-    assert len(store.fitting(RULE["processed_dark"], [SCIENCE], limit=99)) == 13  # days 0, 7, ... 84

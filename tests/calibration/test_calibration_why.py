@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from known_facts import BPM, DARK, FLAT, RULE, SCIENCE
 
-from keyhole.calibration import CalibrationStore, Entry, Found, MemoryStore, explain, find
+from keyhole.calibration import Entry, Found, MemoryStore, explain, find
 from keyhole.calibration.database.schema import CALIBRATION, fact_values
 from keyhole.calibration.judging import judge
 from keyhole.calibration.search import Candidate, Explanation
@@ -61,13 +60,6 @@ def fill(store, entries):
             row = fact_values(entry.facts)
             row |= {name: getattr(entry, name) for name in ("id", "name", "path", "md5", "size", "added")}
             connection.execute(sa.insert(CALIBRATION).values(row))
-
-
-@pytest.fixture
-def store(tmp_path):
-    made = CalibrationStore(tmp_path / "cal_manager.db")
-    made.create()
-    return made
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

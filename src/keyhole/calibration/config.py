@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keyhole.calibration.location import file_of, shown
 from keyhole.errors import SetupError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Database:
     Attributes
     ----------
     location : str
-        Absolute path of an SQLite file, or a database URL.
+        Absolute path of an SQLite file, or a database URL; that may hold a password, see `shown`.
     get, store : bool
         Whether it is asked for calibrations, and whether new masters go there by themselves.
     """
@@ -45,7 +46,12 @@ class Database:
     @property
     def path(self) -> Path | None:
         """The file; None for a database on a server."""
-        return None if "://" in self.location else Path(self.location)
+        return file_of(self.location)
+
+    @property
+    def shown(self) -> str:
+        """The location for messages: without a password."""
+        return shown(self.location)
 
 
 @dataclass(frozen=True)
@@ -79,9 +85,9 @@ class Config:
     def origin(self) -> str:
         """Where the choice comes from, in one line."""
         if self.implicit:
-            return f"no configuration file: calibrations are kept in {self.databases[0].location}"
+            return f"no configuration file: calibrations are kept in {self.databases[0].shown}"
         if self.source is None:
-            return f"calibration database {', '.join(database.location for database in self.databases)}"
+            return f"calibration database {', '.join(database.shown for database in self.databases)}"
         if not self.databases:
             return f"{self.source} names no calibration database"
         return f"calibration databases as configured in {self.source}"
@@ -274,7 +280,7 @@ def _words(file: Path, line: str) -> list[str]:
     try:
         return shlex.split(line)
     except ValueError as error:
-        raise SetupError(f"{file}: a quote is not closed in 'databases' line {line}; close it") from error
+        raise SetupError(f"{file}: a quote is not closed in 'databases' line {shown(line)}; close it") from error
 
 
 def _database(file: Path, words: list[str], home: Path, cwd: Path) -> Database:
@@ -282,7 +288,7 @@ def _database(file: Path, words: list[str], home: Path, cwd: Path) -> Database:
     for flag in flags:
         if flag not in _FLAGS:
             raise SetupError(
-                f"{file}: unknown flag '{flag}' after database {location}; "
+                f"{file}: unknown flag '{flag}' after database {shown(location)}; "
                 "known flags are get and store, and a path with blanks needs quotes"
             )
     get = not flags or "get" in flags

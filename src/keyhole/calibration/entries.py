@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from keyhole.calibration.facts import Facts
+from keyhole.calibration.facts import Facts, facts_of
 from keyhole.calibration.rules import Rule
+from keyhole.errors import CalibrationError, DataError, InputError, KeyholeError
+from keyhole.headers import check_complete
 
-__all__ = ["Entry", "Store", "checksum"]
+__all__ = ["Added", "Entry", "Store", "checksum", "is_gone", "is_unchanged", "read_master"]
+
+# The clocks of file systems run behind, some tell even seconds only.
+_CLOCK_MARGIN = timedelta(seconds=2)
+_LARGEST_INTEGER = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,7 @@ class Entry:
     Attributes
     ----------
     id : int
-        Grows with every addition: the larger, the later added.
+        Grows with every addition: the larger, the later added. 0 before the database gave one.
     name, path : str
         File name, and absolute path.
     md5 : str
@@ -47,6 +54,45 @@ class Entry:
     def caltype(self) -> str:
         """``processed_dark`` and the like."""
         return self.facts.caltype or ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as numbers and text, for JSON, always in this order.
+
+        ``name``, ``path``, ``type``, ``md5``, ``size`` (bytes), ``added``, ``tags`` (sorted), then the
+        quantities in the order and under the names of `Facts`, None where not known. Times are UT in ISO form
+        with microseconds and without zone.
+        """
+        quantities = {
+            field.name: _plain(getattr(self.facts, field.name))
+            for field in fields(Facts)
+            if field.name not in {"name", "tags", "caltype"}
+        }
+        return {
+            "name": self.name,
+            "path": self.path,
+            "type": self.caltype,
+            "md5": self.md5,
+            "size": self.size,
+            "added": _plain(self.added),
+            "tags": sorted(self.facts.tags),
+            **quantities,
+        }
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of one file that was to be registered.
+
+    Attributes
+    ----------
+    path : str
+        As it was given.
+    outcome : Entry or KeyholeError
+        What is in the database for good, or why the file cannot be registered.
+    """
+
+    path: str
+    outcome: Entry | KeyholeError
 
 
 class Store(Protocol):
@@ -88,3 +134,81 @@ def checksum(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def read_master(path: str | Path) -> Entry:
+    """What there is to know of a processed calibration file, read from the file alone.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; symbolic links are kept as the user wrote them.
+
+    Returns
+    -------
+    Entry
+        Not in any database yet.
+
+    Raises
+    ------
+    InputError
+        The file does not exist or cannot be read.
+    DataError
+        It is damaged or not FITS.
+    CalibrationError
+        It is not a processed calibration.
+    """
+    file = Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow the user's symbolic links
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{os.fsencode(file)!r}: the name is not text in UTF-8; rename the file") from None
+    if not file.is_file():
+        raise InputError(f"{path}: no such file; check the name")
+    # Taken before anything is read: what changes in the file after this moment was not seen.
+    now = datetime.now(UTC).replace(tzinfo=None)
+    facts = facts_of(check_complete(file))
+    if facts.caltype is None:
+        raise CalibrationError(
+            f"{path}: not a processed calibration (tags {' '.join(sorted(facts.tags)) or 'none'}); "
+            "only masters made by reduce and bad-pixel masks can be added"
+        )
+    if abs(facts.coadds or 0) > _LARGEST_INTEGER:
+        raise DataError(f"{path}: {facts.coadds} is no possible number of coadds; correct its header")
+    try:
+        return Entry(0, file.name, str(file), checksum(file), file.stat().st_size, now, facts)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its folder and permissions") from error
+
+
+def is_gone(path: str | Path) -> bool:
+    """Tell whether a file is certainly not there; a folder that may not be looked into proves nothing."""
+    try:
+        os.stat(path)  # noqa: PTH116 - Path.exists raises or denies where nothing can be said
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def is_unchanged(entry: Entry) -> bool:
+    """Tell whether a file holds what it held when it was added.
+
+    A file of the same size that nobody has touched since is taken to be unchanged without reading it.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    path = Path(entry.path)
+    status = path.stat()
+    if status.st_size != entry.size:
+        return False
+    touched = datetime.fromtimestamp(max(status.st_mtime, status.st_ctime), UTC).replace(tzinfo=None)
+    return touched < entry.added - _CLOCK_MARGIN or checksum(path) == entry.md5
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat(timespec="microseconds") if isinstance(value, datetime) else value

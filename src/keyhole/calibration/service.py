@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyhole.calibration.config import Config, Database, database_file, load_config
-from keyhole.calibration.entries import Entry
-from keyhole.errors import CalibrationError, InputError, SetupError
+from keyhole.calibration.entries import Entry, read_master
+from keyhole.calibration.facts import CALIBRATION_TYPES
+from keyhole.errors import CalibrationError, DataError, InputError, KeyholeError, ParameterError, SetupError
 
 if TYPE_CHECKING:
     from keyhole.calibration.database import CalibrationStore
 
 __all__ = [
+    "Rebuilt",
     "activate",
     "active_config",
     "add",
+    "calibration_types",
     "chosen_config",
     "explain_config",
     "fits_files_below",
     "folder_of",
     "make",
+    "rebuild",
     "remove",
     "require_databases",
     "store_to_change",
@@ -71,7 +77,7 @@ def explain_config(config: Config) -> list[str]:
     for database in config.databases:
         missing = database.path is not None and not database.path.exists()
         state = "  (does not exist; make it with: caldb init)" if missing else ""
-        lines.append(f"Database: {database.location}{state}")
+        lines.append(f"Database: {database.shown}{state}")
         lines.append(f"  Get: {'yes' if database.get else 'no'}  Store: {'yes' if database.store else 'no'}")
     lines += config.notes
     if config.implicit:
@@ -144,10 +150,11 @@ def make(store: CalibrationStore, *, wipe: bool = False) -> bool:
     SetupError
         The folder cannot be made, or the file is of another program.
     """
-    folder = Path(store.location).parent
-    if "://" not in store.location and not folder.exists():
+    folder = None if store.path is None else store.path.parent
+    if folder is not None and not folder.exists():
         try:
-            folder.mkdir()
+            # Another process may make it at the same time.
+            folder.mkdir(exist_ok=True)
         except OSError as error:
             raise SetupError(
                 f"the folder {folder} for the calibration database cannot be made ({error.strerror}); "
@@ -169,11 +176,11 @@ def add(store: CalibrationStore, path: str | Path, *, config: Config | None = No
     if not Path(path).is_dir():
         return [store.add(path)]
     entries = []
-    for file in fits_files_below(path):
-        try:
-            entries.append(store.add(file))
-        except CalibrationError:
-            continue
+    for added in store.add_all(fits_files_below(path)):
+        if isinstance(added.outcome, Entry):
+            entries.append(added.outcome)
+        elif not isinstance(added.outcome, CalibrationError):
+            raise added.outcome
     return entries
 
 
@@ -182,6 +189,83 @@ def fits_files_below(folder: str | Path) -> Iterator[Path]:
     for path in sorted(Path(folder).rglob("*.fits*")):
         if path.name.endswith(_FITS_ENDINGS) and path.is_file():
             yield path
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What a database was made of anew.
+
+    Attributes
+    ----------
+    masters : list of Entry
+        Read from the folders.
+    dropped : list of Entry
+        Entries that are no more: their file is gone or cannot be used.
+    damaged : list of KeyholeError
+        Files that were passed over because they are damaged or cannot be read.
+    left_out : int
+        Number of files that are no processed calibrations.
+    """
+
+    masters: list[Entry]
+    dropped: list[Entry]
+    damaged: list[KeyholeError]
+    left_out: int
+
+
+def rebuild(store: CalibrationStore, folders: Iterable[str | Path]) -> Rebuilt:
+    """Make a database anew from the headers of all masters below some folders.
+
+    First all files are read, then the content is replaced in one transaction: whoever asks meanwhile, or kills
+    this process, sees the old content or the new one. A database that does not exist is made. Entries of files
+    elsewhere are kept as long as their file exists.
+
+    Raises
+    ------
+    InputError
+        A folder does not exist; nothing is changed.
+    SetupError
+        The database cannot be used.
+    """
+    folders = list(folders)
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise InputError(f"{folder}: no such folder; check the name")
+    if store.exists:
+        store.entries()  # what cannot be used is told before thousands of files are read
+    # Two folders may hold each other; absolute paths show that.
+    files = dict.fromkeys(os.path.abspath(file) for folder in folders for file in fits_files_below(folder))  # noqa: PTH100
+    masters: list[Entry] = []
+    damaged: list[KeyholeError] = []
+    unusable: set[str] = set()
+    for file in files:
+        try:
+            masters.append(read_master(file))
+        except (CalibrationError, DataError, InputError) as error:
+            unusable.add(file)
+            if not isinstance(error, CalibrationError):
+                damaged.append(error)
+    make(store)
+    dropped = store.rebuild(masters, unusable=unusable)
+    return Rebuilt(masters, dropped, damaged, len(unusable) - len(damaged))
+
+
+def calibration_types(words: Iterable[str]) -> tuple[str, ...]:
+    """Types that a user named, with or without ``processed_`` before them.
+
+    Raises
+    ------
+    ParameterError
+        A word names none.
+    """
+    types = []
+    for word in words:
+        caltype = f"processed_{word.lower().removeprefix('processed_')}"
+        if caltype not in CALIBRATION_TYPES:
+            known = ", ".join(name.removeprefix("processed_") for name in CALIBRATION_TYPES)
+            raise ParameterError(f"{word} is no type of calibration; known are {known}")
+        types.append(caltype)
+    return tuple(types)
 
 
 def remove(store: CalibrationStore, name: str | Path) -> list[Entry]:

@@ -28,7 +28,7 @@ def set_calservice(local_db_dir: str | None = None, config_file: str | None = No
 
 def set_local_database() -> LocalDB:
     """The database that the configuration names."""
-    return LocalDB(_service.store_to_change(_service.active_config()).location)
+    return LocalDB(_service.store_to_change(_service.active_config()).address)
 
 
 def load_calconf(conf_path: str | None = None) -> Config:

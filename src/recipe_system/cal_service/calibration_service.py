@@ -49,4 +49,4 @@ class CalibrationService:
 
     @property
     def _database(self) -> LocalDB:
-        return LocalDB(_service.store_to_change(self._chosen).location)
+        return LocalDB(_service.store_to_change(self._chosen).address)

@@ -1,145 +1,199 @@
-"""Opening a database: engines, what SQLite needs to be told, making a file, errors in words."""
+"""Opening a database: engines for files and servers, transactions that wait for their turn, errors in words."""
 
 from __future__ import annotations
 
-import os
+import random
 import sqlite3
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
-from keyhole.calibration.database.schema import SCHEMA, create_tables
+from keyhole.calibration.location import file_of, shown
 from keyhole.errors import SetupError
 
-__all__ = ["OtherFormatError", "begin", "engine_of", "is_made", "make_file"]
+__all__ = [
+    "ConflictError",
+    "NotMadeError",
+    "OtherFormatError",
+    "begin",
+    "explained",
+    "foreign",
+    "is_busy",
+    "is_server",
+    "not_made",
+    "server_engine",
+    "sqlite_code",
+]
 
-_BUSY_SECONDS = 30
+# So long a process waits for the others before it gives up.
+_PATIENCE_SECONDS = 120.0
+_CONNECT_SECONDS = 10
+# Any number that other programs on the same server are unlikely to take.
+_POSTGRES_LOCK = 0x6B657968_6F6C65
+_POSTGRES_DRIVER = "postgresql+psycopg"
+# SQLSTATE of a row that is there already, of a serialization failure, of a deadlock.
+_CONFLICT_STATES = frozenset({"23505", "40001", "40P01"})
+_UNDEFINED_TABLE, _FORBIDDEN = "42P01", "42501"
 
 
 class OtherFormatError(SetupError):
     """The file is of another program or of another version of this one."""
 
 
-def is_made(path: Path) -> bool:
-    """Whether there is a database at this place; an empty file is none."""
-    return path.is_file() and path.stat().st_size > 0
+class NotMadeError(SetupError):
+    """There is no calibration database yet."""
 
 
-def engine_of(location: str, path: Path | None, *, make: bool = False) -> sa.Engine:
-    """The engine for a database URL, or for an SQLite file if `path` is given; `make` creates the file."""
-    if path is None:
-        return sa.create_engine(location, pool_pre_ping=True)
-    if make:
-        mode = "rwc"
-    elif os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
-        mode = "rw"
-    else:
-        # Reading a database in a folder that may not be written otherwise fails for want of lock files.
-        mode = "ro&immutable=1"
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    engine = sa.create_engine(
-        "sqlite://",
-        creator=lambda: sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS),
-        # Each use opens and closes the file: nothing stays open between the steps of a long run.
-        poolclass=NullPool,
-    )
-    sa.event.listen(engine, "connect", _prepare_sqlite)
-    if make:
-        # Readers and a writer then do not wait for each other. The file remembers it.
-        sa.event.listen(engine, "connect", lambda made, _record: made.execute("PRAGMA journal_mode=WAL"))
-    sa.event.listen(engine, "begin", _begin_sqlite)
-    return engine
+class ConflictError(SetupError):
+    """Another process changed the same thing at the same moment: try again."""
 
 
-@contextmanager
-def begin(engine: sa.Engine, location: str, *, write: bool) -> Iterator[sa.Connection]:
-    """One transaction, with the write lock from its beginning if `write`.
+def not_made(location: str) -> NotMadeError:
+    """The error of using a database before it was made."""
+    return NotMadeError(f"the calibration database {shown(location)} does not exist; run: caldb init")
+
+
+def is_server(location: str) -> bool:
+    """Whether a location names a database on a server."""
+    return file_of(location) is None
+
+
+def server_engine(location: str) -> sa.Engine:
+    """The engine for a database URL; nothing is opened yet.
 
     Raises
     ------
     SetupError
+        The URL cannot be understood, or the Python package that talks to its kind of server is not installed.
+    """
+    try:
+        url = sa.make_url(location)
+    except (sa.exc.ArgumentError, ValueError):
+        # Not "from" the cause: its message may hold the password.
+        raise SetupError(
+            f"{shown(location)} is not understood as the URL of a database; "
+            "write it like postgresql://user@host/database"
+        ) from None
+    if url.drivername in {"postgresql", "postgres"}:
+        url = url.set(drivername=_POSTGRES_DRIVER)
+    if url.get_backend_name() == "sqlite":
+        raise SetupError(f"{shown(location)} names no file; give the path of a database file instead")
+    options: dict[str, Any] = {}
+    if url.drivername == _POSTGRES_DRIVER and "connect_timeout" not in url.query:
+        options["connect_args"] = {"connect_timeout": _CONNECT_SECONDS}
+    try:
+        # Nothing stays open between the steps of a long run, nor is shared by processes that fork.
+        return sa.create_engine(url, poolclass=NullPool, **options)
+    except sa.exc.NoSuchModuleError:
+        raise SetupError(
+            f"{shown(location)}: databases of the kind {url.drivername} are not known; use postgresql:// or a file"
+        ) from None
+    except ImportError as error:
+        extra = "pip install 'keyhole[postgres]'" if url.drivername == _POSTGRES_DRIVER else f"install {error.name}"
+        raise SetupError(
+            f"the Python package that talks to the database {shown(location)} is not installed ({error}); {extra}"
+        ) from error
+
+
+@contextmanager
+def begin(engine: sa.Engine, location: str, *, write: bool) -> Iterator[sa.Connection]:
+    """One transaction: committed at the end, undone by any error.
+
+    With `write` it holds the lock for all changes from its beginning, so it never fails half-way for want of
+    it; without, it sees the database as it was at its beginning. Both wait until it is their turn.
+
+    Raises
+    ------
+    ConflictError
+        Another process changed the same thing; doing all of it again may help.
+    OtherFormatError, SetupError
         The database cannot be used, in words.
     """
     try:
-        with engine.connect().execution_options(keyhole_write=write) as connection, connection.begin():
+        with _started(engine, write=write) as connection:
             yield connection
+            connection.commit()
     except sa.exc.DBAPIError as error:
-        raise _explained(error, location) from error
+        raise explained(error, location) from error
 
 
-def make_file(path: Path, *, replace: bool) -> bool:
-    """Make an SQLite database with empty tables.
-
-    Made complete under another name and then linked into place: whoever looks, sees no database or a ready one,
-    and of two processes that make it at once the second keeps the work of the first.
-
-    Returns
-    -------
-    bool
-        False when another process was faster.
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
-    _unlink(draft)
-    try:
-        engine = engine_of(str(draft), draft, make=True)
-        with engine.connect().execution_options(keyhole_write=True) as connection, connection.begin():
-            create_tables(connection)
-        if path.exists() and (replace or not is_made(path)):
-            _unlink(path)
-        return _link(draft, path)
-    except (sa.exc.DBAPIError, OSError) as error:
-        reason = error.orig if isinstance(error, sa.exc.DBAPIError) else error.strerror
-        raise SetupError(
-            f"the calibration database {path} cannot be made ({reason}); "
-            "check that the folder may be written, or choose another one with -d"
-        ) from error
-    finally:
-        _unlink(draft)
+def _started(engine: sa.Engine, *, write: bool) -> sa.Connection:
+    give_up = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        connection = None
+        try:
+            connection = engine.connect()
+            connection.begin()
+            _take_lock(connection, write=write)
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            # SQLite waits by itself in most places, but not where one process opens what another one closes.
+            if not is_busy(error) or time.monotonic() > give_up:
+                raise
+            time.sleep(random.uniform(0.005, 0.05))
+        else:
+            return connection
 
 
-def _explained(error: sa.exc.DBAPIError, location: str) -> SetupError:
-    reason = str(error.orig)
-    if any(words in reason for words in (SCHEMA.name, "not a database", "malformed")):
-        return OtherFormatError(
-            f"{location} is not a calibration database of Keyhole ({reason}); "
-            "choose another file, or overwrite it with: caldb init -w"
+def is_busy(error: BaseException) -> bool:
+    """Whether an error only says that another process is using an SQLite database."""
+    return isinstance(error, sa.exc.DBAPIError) and sqlite_code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def sqlite_code(error: sa.exc.DBAPIError) -> int:
+    """What SQLite calls an error; 0 for errors of other databases."""
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+
+
+def _take_lock(connection: sa.Connection, *, write: bool) -> None:
+    name = connection.dialect.name
+    if name == "postgresql" and write:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_POSTGRES_LOCK)))
+    elif name == "sqlite" and not connection.get_execution_options().get("keyhole_snapshot"):
+        # Begun by hand: the driver would begin without a lock, and fail when it needs one later.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        if not write:
+            connection.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").all()
+
+
+def explained(error: sa.exc.DBAPIError, location: str) -> Exception:
+    """An error of the database in words; the error itself where no user can have caused it."""
+    place = shown(location)
+    reason = " ".join(str(error.orig).split())
+    state, code = getattr(error.orig, "sqlstate", None), sqlite_code(error)
+    if state in _CONFLICT_STATES:
+        return ConflictError(
+            f"the calibration database {place} could not be changed while other processes changed it; try again"
         )
-    return SetupError(
-        f"the calibration database {location} cannot be used ({reason}); "
-        "check its permissions and the free space, or choose another one with -d"
+    if isinstance(error, (sa.exc.IntegrityError, sa.exc.ProgrammingError)) and state != _FORBIDDEN:
+        return not_made(location) if state == _UNDEFINED_TABLE else error
+    if is_busy(error):
+        return SetupError(
+            f"the calibration database {place} has been in use by another process for "
+            f"{_PATIENCE_SECONDS:.0f} seconds; try again when that has ended"
+        )
+    if code == sqlite3.SQLITE_NOTADB:
+        return foreign(location, reason)
+    if code == sqlite3.SQLITE_CORRUPT:
+        return OtherFormatError(
+            f"the calibration database {place} is damaged ({reason}); "
+            "make it anew with 'caldb init -w' and fill it with 'caldb add FOLDER'"
+        )
+    if is_server(location):
+        advice = "check that the server runs, the name of the database, and your rights in it"
+    else:
+        advice = "check its permissions and the free space, or choose another one with -d"
+    return SetupError(f"the calibration database {place} cannot be used ({reason}); {advice}")
+
+
+def foreign(location: str, reason: str) -> OtherFormatError:
+    """The error of a file that is something else."""
+    return OtherFormatError(
+        f"{shown(location)} is not a calibration database of Keyhole ({reason}); "
+        "choose another file, or overwrite it with: caldb init -w"
     )
-
-
-def _unlink(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-
-
-def _link(draft: Path, path: Path) -> bool:
-    try:
-        path.hardlink_to(draft)
-    except FileExistsError:
-        return False
-    except OSError:
-        # A file system without links.
-        if path.exists():
-            return False
-        draft.rename(path)
-    return True
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # Transactions are begun by the statement below; the driver's own, which start without a lock and fail
-    # when they later need one, are switched off.
-    connection.isolation_level = None
-    connection.execute("PRAGMA synchronous=FULL")
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    write = connection.get_execution_options().get("keyhole_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

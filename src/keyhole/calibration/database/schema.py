@@ -10,12 +10,27 @@ import sqlalchemy as sa
 from keyhole.calibration.entries import Entry
 from keyhole.calibration.facts import Facts
 
-__all__ = ["CALIBRATION", "FACT_COLUMNS", "SCHEMA", "SCHEMA_VERSION", "create_tables", "entry_of", "fact_values"]
+__all__ = [
+    "ADDED_COLUMNS",
+    "CALIBRATION",
+    "FACT_COLUMNS",
+    "METADATA",
+    "REMOVED_INDEXES",
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "entry_of",
+    "fact_values",
+    "row_of",
+    "version_of",
+]
 
 SCHEMA_VERSION = 2
+# What a version of the tables brought and took away; `versions.update` does the same to older tables.
+ADDED_COLUMNS: dict[int, tuple[str, ...]] = {2: ("night", "processing_mode")}
+REMOVED_INDEXES: dict[int, tuple[str, ...]] = {2: ("keyhole_calibration_by_time",)}
 
-_METADATA = sa.MetaData()
-SCHEMA = sa.Table("keyhole_schema", _METADATA, sa.Column("version", sa.Integer, nullable=False))
+METADATA = sa.MetaData()
+SCHEMA = sa.Table("keyhole_schema", METADATA, sa.Column("version", sa.Integer, nullable=False))
 # One column for each quantity of a frame, of the type given here or text.
 FACT_COLUMNS = tuple(field.name for field in fields(Facts) if field.name not in {"name", "tags"})
 _COLUMN_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
@@ -23,9 +38,27 @@ _COLUMN_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
     "exposure_time": sa.Double,
     "coadds": sa.Integer,
 }
+# What all masters share that may replace each other, by type. With the time behind it in an index, the nearest
+# before and after a moment are each found in one step; the last columns save a look at rows that do not count.
+_KEYS: dict[str, tuple[str, ...]] = {
+    "dark": ("caltype", "instrument", "array_name", "read_mode", "well_depth_setting"),
+    "flat": (
+        "caltype",
+        "instrument",
+        "array_name",
+        "well_depth_setting",
+        "camera",
+        "filter_name",
+        "focal_plane_mask",
+        "disperser",
+    ),
+    "bpm": ("caltype", "instrument", "array_name", "binning"),
+}
+_BEHIND_THE_TIME = ("id", "qa_state", "exposure_time", "coadds", "night", "processing_mode", "observation_id")
+
 CALIBRATION = sa.Table(
     "keyhole_calibration",
-    _METADATA,
+    METADATA,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("path", sa.Text, nullable=False, unique=True),
@@ -37,17 +70,32 @@ CALIBRATION = sa.Table(
     sa.Column("ut_microseconds", sa.BigInteger),
     *(sa.Column(name, _COLUMN_TYPES.get(name, sa.Text)) for name in FACT_COLUMNS),
     sa.Index("keyhole_calibration_by_name", "name"),
-    sa.Index("keyhole_calibration_by_time", "caltype", "instrument", "array_name", "ut_microseconds"),
+    sa.Index("keyhole_calibration_by_content", "md5"),
+    *(
+        sa.Index(f"keyhole_calibration_{kind}", *keys, "ut_microseconds", *_BEHIND_THE_TIME)
+        for kind, keys in _KEYS.items()
+    ),
+    # The nearest of an observation, too, are found in one step: most masters are of another one than the frame.
+    *(
+        sa.Index(
+            f"keyhole_calibration_{kind}_of_observation",
+            *_KEYS[kind],
+            "observation_id",
+            "ut_microseconds",
+            *(name for name in _BEHIND_THE_TIME if name != "observation_id"),
+        )
+        for kind in ("dark", "flat")
+    ),
     # A number must never come back: it tells which entry was added last.
     sqlite_autoincrement=True,
 )
 
 
-def create_tables(connection: sa.Connection) -> None:
-    """Make the tables that are missing, and note the version in one that is new."""
-    _METADATA.create_all(connection)
-    if connection.execute(sa.select(SCHEMA.c.version)).first() is None:
-        connection.execute(sa.insert(SCHEMA).values(version=SCHEMA_VERSION))
+def version_of(connection: sa.Connection) -> int | None:
+    """Version of the tables; None where there are none of ours."""
+    if not sa.inspect(connection).has_table(SCHEMA.name):
+        return None
+    return connection.execute(sa.select(SCHEMA.c.version)).scalar()
 
 
 def fact_values(facts: Facts) -> dict[str, Any]:
@@ -56,13 +104,24 @@ def fact_values(facts: Facts) -> dict[str, Any]:
     return row | {"tags": " ".join(sorted(facts.tags)), "ut_microseconds": facts.ut_microseconds}
 
 
+def row_of(entry: Entry) -> dict[str, Any]:
+    """All columns of an entry but its number, which the database gives."""
+    return fact_values(entry.facts) | {
+        "name": entry.name,
+        "path": entry.path,
+        "md5": entry.md5,
+        "size": entry.size,
+        "added": entry.added,
+    }
+
+
 def entry_of(row: sa.Row[Any]) -> Entry:
-    """The entry that a row with all columns of the table holds."""
+    """The entry that a row holds; a quantity whose column is not there is not known."""
     values = row._mapping
     facts = Facts(
         name=values["name"],
         tags=frozenset(values["tags"].split()),
-        **{name: values[name] for name in FACT_COLUMNS},
+        **{name: values.get(name) for name in FACT_COLUMNS},
     )
     return Entry(
         id=values["id"],

@@ -1,54 +1,71 @@
 """The calibration database: which masters there are, where, and what they say about themselves.
 
-SQLite by default; the location may be any database URL that SQLAlchemy knows. Each change is one transaction
-that takes the write lock at once, so a process that is killed leaves the database as it was before or after
+SQLite by default; the location may be the URL of a PostgreSQL database. Each change is one transaction that takes
+the lock for changes at its beginning, so a process that is killed leaves the database as it was before or after
 the change, and two processes wait for each other instead of failing.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+import random
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from keyhole.calibration.database.connect import OtherFormatError, begin, engine_of, is_made, make_file
+from keyhole.calibration.database.connect import ConflictError, begin, not_made, server_engine
+from keyhole.calibration.database.files import fingerprint, is_made, make_file, may_write, open_file, read_whole
 from keyhole.calibration.database.query import best_of, conditions_of, nearness_of
-from keyhole.calibration.database.schema import (
-    CALIBRATION,
-    SCHEMA,
-    SCHEMA_VERSION,
-    create_tables,
-    entry_of,
-    fact_values,
-)
-from keyhole.calibration.entries import Entry, checksum
-from keyhole.calibration.facts import Facts, facts_of
+from keyhole.calibration.database.register import insert_many, register, replace_content
+from keyhole.calibration.database.schema import CALIBRATION, entry_of
+from keyhole.calibration.database.versions import require_current, set_up, update
+from keyhole.calibration.entries import Added, Entry, read_master
+from keyhole.calibration.facts import Facts
+from keyhole.calibration.location import file_of, shown
 from keyhole.calibration.rules import Rule
-from keyhole.errors import CalibrationError, InputError, SetupError
-from keyhole.headers import check_complete
+from keyhole.errors import CalibrationError, DataError, InputError, KeyholeError, SetupError
 
 __all__ = ["CalibrationStore"]
+
+T = TypeVar("T")
+# So many files, or those of so much time, are registered together.
+_BATCH_FILES = 200
+_BATCH_SECONDS = 0.5
+# So often a change is tried again that another process got in the way of.
+_TRIES = 20
 
 
 class CalibrationStore:
     """A calibration database.
 
+    A database that an older version of Keyhole made is brought up to date when it is first used. One that may
+    only be read is read as it is now, and again when it has changed.
+
     Parameters
     ----------
     location : str or Path
         File of an SQLite database, or a database URL. Nothing is opened or made before it is used.
+
+    Attributes
+    ----------
+    location : str
+        Where it is, for messages: without a password.
+    address : str
+        What opens it again; may hold a password, and must not be shown.
+    path : Path or None
+        The file; None for a database on a server.
     """
 
     def __init__(self, location: str | Path) -> None:
-        self.location = str(location).removeprefix("sqlite:///")
-        self._path = None if "://" in self.location else Path(self.location)
-        self._checked = False
-        self._cached_engine: sa.Engine | None = None
+        self.address = str(location)
+        self.location = shown(self.address)
+        self.path = file_of(self.address)
+        self._engine: sa.Engine | None = None
+        self._is_current = False
+        self._snapshot_of: tuple[object, ...] | None = None
 
     def __repr__(self) -> str:
         return f"CalibrationStore({self.location!r})"
@@ -56,7 +73,7 @@ class CalibrationStore:
     @property
     def exists(self) -> bool:
         """Whether the database was made; always true for a URL, where only the server knows."""
-        return self._path is None or is_made(self._path)
+        return self.path is None or is_made(self.path)
 
     def create(self, *, wipe: bool = False) -> bool:
         """Make the database with empty tables; its folder must exist.
@@ -64,7 +81,8 @@ class CalibrationStore:
         Parameters
         ----------
         wipe : bool
-            Also empty a database that is there already, whatever program made it.
+            Also empty a database that is there already, whatever program made it. Of a server only the tables
+            of Keyhole are meant.
 
         Returns
         -------
@@ -76,32 +94,33 @@ class CalibrationStore:
         SetupError
             The folder is missing or not writable, or the file is of another program and `wipe` is false.
         """
-        if self._path is not None and not self._path.parent.is_dir():
+        if self.path is not None and str(self.path) in {".", ":memory:"}:
+            raise SetupError(f"{self.address} names no file; give the path of a database file instead")
+        if self.path is not None and not self.path.parent.is_dir():
             raise SetupError(
-                f"the folder {self._path.parent} for the calibration database does not exist; make it first"
+                f"the folder {self.path.parent} for the calibration database does not exist; make it first"
             )
-        if self._path is None:
-            with begin(self._engine(), self.location, write=True) as connection:
-                create_tables(connection)
-        elif not self.exists or (wipe and not self._is_ours()):
-            return make_file(self._path, replace=wipe)
-        if wipe:
-            with self._begin(write=True) as connection:
-                connection.execute(sa.delete(CALIBRATION))
-            return True
-        with self._begin(write=False):
-            return False
+        if self.path is None:
+            with begin(server_engine(self.address), self.address, write=True) as connection:
+                made = set_up(connection, self.address, wipe=wipe)
+        elif self.exists and not may_write(self.path):
+            made = False
+        else:
+            made = make_file(self.path, wipe=wipe)
+        if not made:
+            self._current_engine(write=wipe)
+        return made
 
     def add(self, path: str | Path) -> Entry:
         """Register a processed calibration file.
 
         The same file again changes nothing. A file whose content changed supersedes what was known of it, and
-        one that has moved (same content, old place empty) is followed to its new place.
+        the entry of one that has moved (same content, old place empty) follows it to its new place.
 
         Raises
         ------
         InputError
-            The file does not exist.
+            The file does not exist or cannot be read.
         DataError
             The file is damaged or not FITS.
         CalibrationError
@@ -109,24 +128,73 @@ class CalibrationStore:
         SetupError
             The database cannot be used.
         """
-        file = Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow the user's symbolic links
-        if not file.is_file():
-            raise InputError(f"{path}: no such file; check the name")
-        facts = facts_of(check_complete(file))
-        if facts.caltype is None:
-            raise CalibrationError(
-                f"{path}: not a processed calibration (tags {' '.join(sorted(facts.tags)) or 'none'}); "
-                "only masters made by reduce and bad-pixel masks can be added"
-            )
-        row = fact_values(facts) | {
-            "name": file.name,
-            "path": str(file),
-            "md5": checksum(file),
-            "size": file.stat().st_size,
-            "added": datetime.now(UTC).replace(tzinfo=None),
-        }
-        with self._begin(write=True) as connection:
-            return _insert(connection, row)
+        [added] = self.add_all([path])
+        if isinstance(added.outcome, KeyholeError):
+            raise added.outcome
+        return added.outcome
+
+    def add_all(self, paths: Iterable[str | Path]) -> Iterator[Added]:
+        """Register many files, see `add`; one that cannot be registered is passed over.
+
+        Files are registered in batches of some 200, or of what is read in half a second.
+
+        Yields
+        ------
+        Added
+            What became of each file, in order, when it is in the database for good.
+
+        Raises
+        ------
+        SetupError
+            The database cannot be used. What was yielded before is in it.
+        """
+        self._current_engine(write=True)
+        batch: list[Added] = []
+        due = time.monotonic() + _BATCH_SECONDS
+        for path in paths:
+            try:
+                batch.append(Added(str(path), read_master(path)))
+            except (CalibrationError, DataError, InputError) as error:
+                batch.append(Added(str(path), error))
+            if len(batch) >= _BATCH_FILES or time.monotonic() > due:
+                yield from self._registered(batch)
+                batch = []
+                due = time.monotonic() + _BATCH_SECONDS
+        yield from self._registered(batch)
+
+    def import_entries(self, entries: Iterable[Entry]) -> int:
+        """Write entries as they are, in one transaction, without looking at any file.
+
+        For what another database or program knows already. They get new numbers in their order, and take the
+        place of entries with the same path; anything else is kept.
+
+        Returns
+        -------
+        int
+            How many were written.
+        """
+        everything = list(entries)
+        return self._change(lambda connection: insert_many(connection, everything))
+
+    def rebuild(self, masters: Sequence[Entry], *, unusable: Collection[str] = frozenset()) -> list[Entry]:
+        """Make the content anew from files that were read, in one transaction.
+
+        Entries of these files are replaced by what the files say now; numbers stay where the content did. Other
+        entries are kept as long as their file exists, and follow it if it is among `masters` now.
+
+        Parameters
+        ----------
+        masters : sequence of Entry
+            As `keyhole.calibration.entries.read_master` reads them.
+        unusable : collection of str
+            Absolute paths of files that are damaged or no masters; their entries are dropped.
+
+        Returns
+        -------
+        list of Entry
+            What was dropped: files that are gone or cannot be used.
+        """
+        return self._change(lambda connection: replace_content(connection, masters, unusable))
 
     def remove(self, name: str | Path) -> list[Entry]:
         """Forget all files of this name, wherever they are; the files on disk stay as they are.
@@ -142,18 +210,23 @@ class CalibrationStore:
             What was forgotten; empty when the database holds no such name.
         """
         chosen = CALIBRATION.c.name == Path(name).name
-        with self._begin(write=True) as connection:
-            rows = connection.execute(sa.select(CALIBRATION).where(chosen)).all()
+
+        def forget(connection: sa.Connection) -> list[Entry]:
+            rows = connection.execute(sa.select(CALIBRATION).where(chosen).order_by(CALIBRATION.c.path)).all()
             connection.execute(sa.delete(CALIBRATION).where(chosen))
-        return [entry_of(row) for row in rows]
+            return [entry_of(row) for row in rows]
+
+        return self._change(forget)
 
     def entries(self, caltype: str | None = None) -> list[Entry]:
         """All calibrations, or those of one type, by name and path."""
-        query = sa.select(CALIBRATION).order_by(CALIBRATION.c.name, CALIBRATION.c.path)
+        query = sa.select(CALIBRATION)
         if caltype is not None:
             query = query.where(CALIBRATION.c.caltype == caltype)
         with self._begin(write=False) as connection:
-            return [entry_of(row) for row in connection.execute(query)]
+            found = [entry_of(row) for row in connection.execute(query)]
+        # Not sorted by the database: a server sorts by the habits of its language.
+        return sorted(found, key=lambda entry: (entry.name, entry.path))
 
     def count(self, caltype: str) -> int:
         """Number of calibrations of a type."""
@@ -213,44 +286,51 @@ class CalibrationStore:
 
     @contextmanager
     def _begin(self, *, write: bool) -> Iterator[sa.Connection]:
-        if not self.exists:
-            raise SetupError(f"the calibration database {self.location} does not exist; run: caldb init")
-        with begin(self._engine(), self.location, write=write) as connection:
-            if not self._checked:
-                self._check_version(connection)
+        with begin(self._current_engine(write=write), self.address, write=write) as connection:
+            if write:
+                require_current(connection, self.address)
             yield connection
 
-    def _engine(self) -> sa.Engine:
-        if self._cached_engine is None:
-            self._cached_engine = engine_of(self.location, self._path)
-        return self._cached_engine
+    def _change(self, work: Callable[[sa.Connection], T]) -> T:
+        """Do `work` in one transaction, and again from its beginning when another process got in its way."""
+        for _ in range(_TRIES - 1):
+            try:
+                with self._begin(write=True) as connection:
+                    return work(connection)
+            except ConflictError:
+                time.sleep(random.uniform(0.0, 0.1))
+        with self._begin(write=True) as connection:
+            return work(connection)
 
-    def _check_version(self, connection: sa.Connection) -> None:
-        version = connection.execute(sa.select(SCHEMA.c.version)).scalar()
-        if version != SCHEMA_VERSION:
-            raise OtherFormatError(
-                f"the calibration database {self.location} has format {version}, this program knows "
-                f"{SCHEMA_VERSION}; update Keyhole or choose another database with -d"
-            )
-        self._checked = True
+    def _registered(self, batch: Sequence[Added]) -> list[Added]:
+        masters = [added.outcome for added in batch if isinstance(added.outcome, Entry)]
+        if not masters:
+            return list(batch)
+        entries = iter(self._change(lambda connection: [register(connection, master) for master in masters]))
+        return [Added(added.path, next(entries)) if isinstance(added.outcome, Entry) else added for added in batch]
 
-    def _is_ours(self) -> bool:
-        try:
-            with self._begin(write=False):
-                return True
-        except OtherFormatError:
-            return False
+    def _current_engine(self, *, write: bool) -> sa.Engine:
+        """The engine, with tables of this version behind it."""
+        if not self.exists:
+            raise not_made(self.address)
+        if self.path is not None and not may_write(self.path):
+            if write:
+                raise SetupError(
+                    f"the calibration database {self.location} may only be read by you; "
+                    "ask its owner for permission to write it and its folder, or choose another one with -d"
+                )
+            return self._snapshot(self.path)
+        if self._engine is None or self._snapshot_of is not None:
+            self._engine = server_engine(self.address) if self.path is None else open_file(self.path)
+            self._is_current, self._snapshot_of = False, None
+        if not self._is_current:
+            update(self._engine, self.address)
+            self._is_current = True
+        return self._engine
 
-
-def _insert(connection: sa.Connection, row: dict[str, Any]) -> Entry:
-    table = CALIBRATION
-    here = connection.execute(sa.select(table).where(table.c.path == row["path"])).first()
-    if here is not None and here.md5 == row["md5"]:
-        return entry_of(here)
-    connection.execute(sa.delete(table).where(table.c.path == row["path"]))
-    same_content = connection.execute(sa.select(table.c.id, table.c.path).where(table.c.md5 == row["md5"]))
-    for other in same_content.all():
-        if not Path(other.path).exists():
-            connection.execute(sa.delete(table).where(table.c.id == other.id))
-    connection.execute(sa.insert(table).values(row))
-    return entry_of(connection.execute(sa.select(table).where(table.c.path == row["path"])).one())
+    def _snapshot(self, path: Path) -> sa.Engine:
+        now = fingerprint(path)
+        if self._engine is None or self._snapshot_of != now:
+            self._engine, self._snapshot_of = read_whole(path), now
+            update(self._engine, self.address)
+        return self._engine
