@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import tempfile
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import pytest
 from tiny_frames import MASTER_DARK, MASTER_FLAT, write_frame
 from version_one import make_version_one
 
-from keyhole.calibration.database import CalibrationStore, files
+from keyhole.calibration.database import CalibrationStore, connect, files
 from keyhole.calibration.database import store as store_module
 from keyhole.errors import SetupError
 
@@ -212,6 +214,67 @@ def test_a_file_may_be_given_as_a_url(made, file, tmp_path, form):
     store = CalibrationStore(form.format(file))
     assert (store.location, store.path) == (str(file), file)
     assert names(store) == ["a_dark.fits"]
+
+
+# -- waiting -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def held(file, statement, seconds):
+    """Another program has a lock for a while."""
+    with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:
+        other.execute(statement)
+        release = threading.Timer(seconds, other.rollback)
+        release.start()
+        yield
+        release.join()
+
+
+@pytest.fixture
+def impatient_sqlite(monkeypatch):
+    """SQLite gives up at once, as it does in the few places where it cannot wait."""
+    monkeypatch.setattr(files, "_BUSY_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("impatient_sqlite")
+def test_whoever_is_too_late_waits_for_the_lock(made, file, tmp_path):
+    with held(file, "BEGIN IMMEDIATE", 0.3):
+        add(made, tmp_path)
+    assert names(made) == ["a_dark.fits"]
+
+
+@pytest.mark.usefixtures("impatient_sqlite")
+@pytest.mark.parametrize("statement", ["BEGIN EXCLUSIVE", "BEGIN IMMEDIATE"])
+def test_making_a_database_waits_for_others_too(foreign, statement):
+    # To write ahead from now on SQLite needs the file for itself, and does not wait for it.
+    with held(foreign, statement, 0.3):
+        assert CalibrationStore(foreign).create(wipe=True) is True
+    assert names(CalibrationStore(foreign)) == []
+
+
+@pytest.mark.usefixtures("impatient_sqlite")
+def test_patience_has_an_end_and_says_so(made, file, tmp_path, monkeypatch):
+    monkeypatch.setattr(connect, "PATIENCE_SECONDS", 0.1)
+    with held(file, "BEGIN IMMEDIATE", 0.5):
+        assert names(made) == []
+        with pytest.raises(SetupError, match=r"has been in use by another process for \d+ seconds; try again when"):
+            add(made, tmp_path)
+
+
+def test_of_several_that_replace_what_is_no_database_only_the_first_one_does(file, tmp_path):
+    file.write_text("no database\n" * 1000)
+    with file.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        late = threading.Thread(target=CalibrationStore(file).create, kwargs={"wipe": True})
+        late.start()
+        time.sleep(0.2)
+        assert late.is_alive()
+        CalibrationStore(tmp_path / "first.db").create()
+        (tmp_path / "first.db").replace(file)
+        number = file.stat().st_ino
+    late.join()
+    assert file.stat().st_ino == number
+    assert names(CalibrationStore(file)) == []
 
 
 # -- reading only ------------------------------------------------------------------------------------------

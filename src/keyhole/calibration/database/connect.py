@@ -16,6 +16,7 @@ from keyhole.calibration.location import file_of, shown
 from keyhole.errors import SetupError
 
 __all__ = [
+    "PATIENCE_SECONDS",
     "ConflictError",
     "NotMadeError",
     "OtherFormatError",
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 # So long a process waits for the others before it gives up.
-_PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 120.0
 _CONNECT_SECONDS = 10
 # Any number that other programs on the same server are unlikely to take.
 _POSTGRES_LOCK = 0x6B657968_6F6C65
@@ -122,7 +123,7 @@ def begin(engine: sa.Engine, location: str, *, write: bool) -> Iterator[sa.Conne
 
 
 def _started(engine: sa.Engine, *, write: bool) -> sa.Connection:
-    give_up = time.monotonic() + _PATIENCE_SECONDS
+    give_up = time.monotonic() + PATIENCE_SECONDS
     while True:
         connection = None
         try:
@@ -175,7 +176,7 @@ def explained(error: sa.exc.DBAPIError, location: str) -> Exception:
     if is_busy(error):
         return SetupError(
             f"the calibration database {place} has been in use by another process for "
-            f"{_PATIENCE_SECONDS:.0f} seconds; try again when that has ended"
+            f"{PATIENCE_SECONDS:.0f} seconds; try again when that has ended"
         )
     if code == sqlite3.SQLITE_NOTADB:
         return foreign(location, reason)

@@ -15,6 +15,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool, StaticPool
 
+from keyhole.calibration.database import connect
 from keyhole.calibration.database.connect import OtherFormatError, begin, explained, is_busy
 from keyhole.calibration.database.versions import set_up
 from keyhole.errors import SetupError
@@ -42,14 +43,14 @@ def open_file(path: Path, *, create: bool = False) -> sa.Engine:
     """The engine for an SQLite file that may be written; nothing is opened yet."""
     uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
 
-    def connect() -> sqlite3.Connection:
+    def opened() -> sqlite3.Connection:
         # The driver must not begin transactions of its own, see `begin`.
         connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
         connection.execute("PRAGMA synchronous=FULL")
         return connection
 
     # Each use opens and closes the file: nothing stays open between the steps of a long run.
-    return sa.create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    return sa.create_engine("sqlite://", creator=opened, poolclass=NullPool)
 
 
 def make_file(path: Path, *, wipe: bool) -> bool:
@@ -196,7 +197,7 @@ def _replace_other(path: Path) -> bool:
 
 def _write_ahead(engine: sa.Engine) -> None:
     """Let readers and a writer not wait for each other. The file remembers it."""
-    give_up = time.monotonic() + _BUSY_SECONDS
+    give_up = time.monotonic() + connect.PATIENCE_SECONDS
     while True:
         try:
             with engine.connect() as connection:
