@@ -62,7 +62,7 @@ def fill(store, entries):
             connection.execute(sa.insert(CALIBRATION).values(row))
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kind=st.sampled_from(sorted(MASTERS)),
     frame_change=changes,
