@@ -167,12 +167,16 @@ def read_master(path: str | Path) -> Entry:
         raise InputError(f"{path}: no such file; check the name")
     # Taken before anything is read: what changes in the file after this moment was not seen.
     now = datetime.now(UTC).replace(tzinfo=None)
-    facts = facts_of(check_complete(file))
+    headers = check_complete(file)
+    facts = facts_of(headers)
     if facts.caltype is None:
         raise CalibrationError(
             f"{path}: not a processed calibration (tags {' '.join(sorted(facts.tags)) or 'none'}); "
             "only masters made by reduce and bad-pixel masks can be added"
         )
+    # A file that was cut off between two of its parts looks complete. Masks may be in an extension of any name.
+    if not headers.extensions and facts.caltype != "processed_bpm":
+        raise DataError(f"{path}: there is no image in it; copy it again, or make it again with reduce")
     if abs(facts.coadds or 0) > _LARGEST_INTEGER:
         raise DataError(f"{path}: {facts.coadds} is no possible number of coadds; correct its header")
     try:
