@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from keyhole.calibration.bare_map import serves, why_no_mask
 from keyhole.calibration.config import (
     Config,
     Database,
@@ -58,7 +59,9 @@ __all__ = [
     "paths_by_input",
     "paths_by_type",
     "rule_for",
+    "serves",
     "store_for_masters",
+    "why_no_mask",
     "words_of",
 ]
 

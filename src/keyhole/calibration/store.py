@@ -20,6 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
+from keyhole.calibration.bare_map import how_to_import, is_bare_map
 from keyhole.calibration.entries import Entry, checksum
 from keyhole.calibration.facts import Facts, facts_of
 from keyhole.calibration.rules import REJECTED_QA_STATES, Rule, TimeWindow, is_known
@@ -143,7 +144,13 @@ class CalibrationStore:
         file = Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow the user's symbolic links
         if not file.is_file():
             raise InputError(f"{path}: no such file; check the name")
-        facts = facts_of(check_complete(file))
+        headers = check_complete(file)
+        facts = facts_of(headers)
+        if is_bare_map(headers):
+            raise CalibrationError(
+                f"{path}: the header names neither instrument nor date; if it is a map of bad pixels, "
+                f"{how_to_import(str(path))}"
+            )
         if facts.caltype is None:
             raise CalibrationError(
                 f"{path}: not a processed calibration (tags {' '.join(sorted(facts.tags)) or 'none'}); "

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from keyhole.calibration.facts import CALIBRATION_TYPES, Facts, facts_of, kind_of, required_tags
+from keyhole.calibration.bare_map import serves, silence_of, why_no_mask
+from keyhole.calibration.facts import CALIBRATION_TYPES, Facts, facts_of, kind_of
 from keyhole.calibration.rules import judge, rule_for
 from keyhole.errors import CalibrationError, InputError, ParameterError
 from keyhole.headers import check_complete, describe, read_headers
@@ -140,6 +141,9 @@ def disagreements(given: UserCal, frames: Sequence[Facts]) -> tuple[str, ...]:
     tuple of str
         Each difference once, without the names of the frames; empty when all agree or there is no rule.
     """
+    silence = silence_of(given.caltype, given.facts)
+    if silence:
+        return (silence,)
     lines: dict[str, None] = {}
     for frame in frames:
         rule = rule_for(given.caltype, frame.instrument)
@@ -183,8 +187,11 @@ def _check(caltype: str, file: Path) -> UserCal:
     path = file.expanduser()
     if not path.is_file():
         raise InputError(f"--user_cal {caltype}:{file}: no such file; check the name")
-    facts = facts_of(check_complete(path))
-    if not required_tags(caltype) <= facts.tags:
+    headers = check_complete(path)
+    facts = facts_of(headers)
+    if not serves(caltype, headers):
+        if caltype == "processed_bpm" and facts.caltype is None:
+            raise CalibrationError(f"--user_cal {caltype}: {why_no_mask(str(file), headers)}")
         what = f"a {kind_of(facts.caltype)}" if facts.caltype else "no processed calibration"
         tags = " ".join(sorted(facts.tags)) or "none"
         raise CalibrationError(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from keyhole.calibration import serves
 from keyhole.engine.events import Caveat, EventSink, ProductWritten, Progress
 from keyhole.errors import CalibrationError
 from keyhole.frames import Frame, file_md5, read_frame, write_frame
@@ -92,8 +93,7 @@ class RunContext:
             It is not of the kind.
         """
         master = self._master(Path(path))
-        wanted = {"PROCESSED", kind.removeprefix("processed_").upper()}
-        if not wanted <= master.tags:
+        if not serves(kind, master.headers):
             raise CalibrationError(f"{path} is no {kind.replace('_', ' ')}; name a master of that kind")
         return master
 
