@@ -30,6 +30,6 @@ def run_import(options: argparse.Namespace) -> int:
 
     made = import_mask(options.map, options.output, like=options.like, date=options.date)
     more = f"; {made.hidden} pixels left out as what the keyhole hides" if made.hidden else ""
-    print(f"wrote {made.path}: {made.bad} bad pixels{more}")
+    print(f"wrote {made.path}: {made.bad} bad pixel{'s' * (made.bad != 1)}{more}")
     print(f"array {made.array}, for frames from {made.start:%Y-%m-%d %H:%M} UT on; register it with: caldb add")
     return 0

@@ -215,7 +215,12 @@ def _check_kinds(items: Sequence[Input], together: Callable[[frozenset[str]], fr
     first_of: dict[str, Input] = {}
     for item in items:
         first_of.setdefault(item.kind, item)
-    if len(first_of) > 1 and not set(first_of) <= together(items[0].tags):
+    leader = next((item for item in first_of.values() if set(first_of) <= together(item.tags)), None)
+    if leader is not None and leader.kind != items[0].kind:
+        raise InputError(
+            f"a {leader.kind} must come first for this recipe: put {leader.path.name} before {items[0].path.name}"
+        )
+    if len(first_of) > 1 and leader is None:
         examples = ", ".join(f"{item.path.name} is a {kind}" for kind, item in first_of.items())
         raise InputError(f"the inputs do not belong in one run: {examples}; give one kind at a time")
     return len(first_of) > 1
