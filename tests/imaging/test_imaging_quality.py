@@ -171,6 +171,22 @@ def test_weak_pixels_and_pixels_out_of_line_are_found_and_nothing_else() -> None
     np.testing.assert_array_equal(weak_pixels(flat, lit), weak)
 
 
+def test_group_of_weak_pixels_is_found_as_a_whole_and_nothing_beside_it() -> None:
+    rng = np.random.default_rng(13)
+    flat = rng.normal(1, 0.02, (90, 120)).astype(np.float32)
+    y, x = np.mgrid[:90, :120]
+    weak = np.hypot(y - 40, x - 60) < 9  # 253 pixels, most of which no limit for single pixels would catch
+    flat[weak] = rng.uniform(0.45, 0.75, weak.sum())
+    flat += (0.1 * (x - 60) / 60).astype(np.float32)
+    np.testing.assert_array_equal(weak_pixels(flat, np.ones(flat.shape, bool)), weak)
+
+
+def test_lit_pixel_without_a_number_is_weak() -> None:
+    flat, lit, weak = lit_flat()
+    flat[50, 100], flat[50, 120], weak[50, 100], weak[50, 120] = np.nan, np.inf, True, True
+    np.testing.assert_array_equal(weak_pixels(flat, lit), weak)
+
+
 def test_flat_without_light_has_no_weak_pixels() -> None:
     assert not weak_pixels(np.zeros((9, 9), np.float32), np.zeros((9, 9), bool)).any()
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from keyhole.calibration.bare_map import how_to_import, is_bare_map
 from keyhole.calibration.facts import Facts, facts_of
 from keyhole.calibration.rules import Rule
 from keyhole.errors import CalibrationError, DataError, InputError, KeyholeError
@@ -169,6 +170,11 @@ def read_master(path: str | Path) -> Entry:
     now = datetime.now(UTC).replace(tzinfo=None)
     headers = check_complete(file)
     facts = facts_of(headers)
+    if is_bare_map(headers):
+        raise CalibrationError(
+            f"{path}: the header names neither instrument nor date; if it is a map of bad pixels, "
+            f"{how_to_import(str(path))}"
+        )
     if facts.caltype is None:
         raise CalibrationError(
             f"{path}: not a processed calibration (tags {' '.join(sorted(facts.tags)) or 'none'}); "

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from keyhole import __version__
-from keyhole.cli import completion, picture, simulate, verify
+from keyhole.cli import bpm, completion, picture, simulate, verify
 from keyhole.cli.common import guarded
 
 __all__ = ["main"]
@@ -15,13 +15,15 @@ __all__ = ["main"]
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="keyhole", description="Simulate raw nights with known truth, and judge products against it."
+        prog="keyhole",
+        description="Simulate raw nights with known truth, judge products against it, draw them, import masks.",
     )
     parser.add_argument("-v", "--version", action="version", version=f"keyhole {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     simulate.add_parser(commands)
     verify.add_parser(commands)
     picture.add_parser(commands)
+    bpm.add_parser(commands)
     completion.add_parser(commands)
     options = parser.parse_args(sys.argv[1:] if argv is None else argv)
     return guarded(lambda: int(options.run(options)))

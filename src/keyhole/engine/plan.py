@@ -17,7 +17,7 @@ from keyhole.engine.user_recipes import choose_recipe
 from keyhole.errors import InputError, ParameterError, SetupError
 from keyhole.instruments import available
 from keyhole.primitives import REGISTRY, Params
-from keyhole.recipes import Recipe, mode_defaults
+from keyhole.recipes import Recipe, kinds_together, mode_defaults
 
 __all__ = ["Needs", "Plan", "make_plan"]
 
@@ -89,7 +89,12 @@ def make_plan(request: Request) -> Plan:
     if request.mode not in _MODES:
         raise ParameterError(f"mode {request.mode!r} is unknown; use sq, ql or qa")
     _check_folder(request.output_dir)
-    inputs = accept(request.files, supported=lambda name: name.upper() in available())
+    asked = getattr(request.recipe, "__name__", str(request.recipe))
+    inputs = accept(
+        request.files,
+        supported=lambda name: name.upper() in available(),
+        together=lambda tags: kinds_together(tags, asked),
+    )
     name, recipe = choose_recipe(inputs.tags, request.recipe)
     steps = record(recipe, inputs.items)
     _check_order(inputs, name, steps)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from keyhole.primitives import (
     align,
     bookkeeping,
+    bpm,
     calibrate,
     checkwcs,
     detector,
@@ -27,6 +28,7 @@ __all__ = [
     "Primitive",
     "align",
     "bookkeeping",
+    "bpm",
     "calibrate",
     "checkwcs",
     "detector",

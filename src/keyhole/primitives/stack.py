@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from keyhole.errors import InputError
 from keyhole.frames import Frame, merge_provenance
 from keyhole.imaging import bits
+from keyhole.imaging.bad_pixels import noisy_pixels
 from keyhole.imaging.combine import Combined
 from keyhole.imaging.dark import dark_variance, measured_floor
 from keyhole.imaging.flat import Planes, lamp_difference
 from keyhole.imaging.levels import pair_scales, sky_level
 from keyhole.imaging.quality import hot_pixels
-from keyhole.primitives.base import Context, primitive
+from keyhole.primitives.bad_pixels import darks_in_words, name_learnt, write_history
+from keyhole.primitives.base import Context, Sigma, primitive
 from keyhole.primitives.stacking import Rejection, StackParams, combine_frames, combined_header, count_inputs
 from keyhole.primitives.wcs import plane_of
 
@@ -29,12 +32,24 @@ __all__ = [
 
 # Pixels by which frames on one grid may differ.
 _ONE_GRID = 0.1
+# Electrons by which a dark pixel may differ from its neighbours where nothing is known about noise.
+_HARMLESS_EXCESS = 100.0
 
 
 class StackDarksParams(StackParams):
     """Parameters of stackDarks."""
 
     reject_method: Rejection = Field("varclip", description="Outlier rejection before combining")
+    learn_bad_pixels: bool = Field(True, description="Flag hot, cold and noisy pixels as bad")
+    hot_sigma: Sigma = Field(
+        6.0, description="A hot or cold pixel differs from its neighbours by more than so many sigma"
+    )
+    hot_minimum: float | None = Field(
+        None,
+        ge=0,
+        description="and by more electrons than these; None = the variance of an ordinary pixel, so that the photon "
+        "noise of the excess exceeds the noise of a dark",
+    )
 
 
 class LampFlatParams(StackParams):
@@ -58,10 +73,22 @@ class StackFramesParams(StackParams):
 
 @primitive("stackDarks", StackDarksParams, scope="list", stamp="STACKFRM")
 def stack_darks(frames: list[Frame], params: StackDarksParams, context: Context) -> list[Frame]:
-    """Combine darks; the variance is that measured between them, hot pixels are flagged."""
+    """Combine darks; the variance is that measured between them, hot and noisy pixels are flagged.
+
+    Darks of several exposures, as a bad-pixel mask may be made of, become one master each.
+    """
     not_dark = [frame.name for frame in frames if "DARK" not in frame.tags]
     if not_dark:
         raise InputError(f"{not_dark[0]} is no dark; leave it out")
+    alike: dict[tuple[float, int], list[Frame]] = {}
+    for frame in frames:
+        key = (round(float(frame.describe("exposure_time") or 0), 2), int(frame.describe("coadds") or 1))
+        alike.setdefault(key, []).append(frame)
+    return [_master_dark(group, params, context) for group in alike.values()]
+
+
+def _master_dark(frames: list[Frame], params: StackDarksParams, context: Context) -> Frame:
+    """Combine darks of one exposure."""
     if len(frames) == 1:
         context.caveat("a master dark of a single dark keeps its noise and cosmic rays; give several")
     combined = combine_frames(frames, params)
@@ -70,17 +97,38 @@ def stack_darks(frames: list[Frame], params: StackDarksParams, context: Context)
     masks = [frame.mask for frame in frames if frame.mask is not None]
     models = [float(np.median(frame.variance)) for frame in frames if frame.variance is not None]
     model = float(np.median(models)) if models else 0.0
-    floor = measured_floor(planes, masks if len(masks) == len(frames) else None, combined.data, fallback=model)
+    flags = masks if len(masks) == len(frames) else None
+    floor = measured_floor(planes, flags, combined.data, fallback=model)
     if floor.variance > 0:
         out.variance = dark_variance(
             combined.data, floor=floor.variance, used=len(frames) - combined.unused, mask=combined.mask
         )
-    hot = hot_pixels(out.data, out.variance, out.mask)
-    mask = np.zeros(out.data.shape, np.uint16) if out.mask is None else out.mask
-    out.mask = np.where(hot, mask | np.uint16(bits.BAD), mask)
     words = f"{floor.variance**0.5:.2f} e- {'measured' if floor.measured else 'by the noise model'}"
-    context.note(f"{len(frames)} darks, noise of one {words}, {int(hot.sum())} hot or cold pixels flagged")
-    return [out]
+    context.note(f"{len(frames)} darks, noise of one {words}")
+    if params.learn_bad_pixels:
+        noisy = noisy_pixels(planes, flags, variance=floor.variance) if floor.measured else None
+        _learn(out, noisy, floor.variance, params, context)
+    return out
+
+
+def _learn(
+    out: Frame, noisy: NDArray[np.bool_] | None, variance: float, params: StackDarksParams, context: Context
+) -> None:
+    """Flag the hot, cold and noisy pixels of a master dark, and say so in its header. Changes `out`."""
+    least = params.hot_minimum if params.hot_minimum is not None else variance or _HARMLESS_EXCESS
+    hot = hot_pixels(out.data, out.variance, out.mask, nsigma=params.hot_sigma, minimum=least)
+    bad = hot if noisy is None else hot | noisy
+    counts = int(hot.sum()), int(bad.sum() - hot.sum())
+    mask = np.zeros(out.data.shape, np.uint16) if out.mask is None else out.mask
+    out.mask = np.where(bad, mask | np.uint16(bits.BAD), mask)
+    origin = darks_in_words(out)
+    out.primary["NHOTPIX"] = (counts[0], "Hot or cold pixels learnt from the darks")
+    out.primary["NNOISYPX"] = (counts[1], "Noisy pixels learnt from the darks")
+    if bad.any():
+        name_learnt(out, origin)
+    words = f"{counts[0]} hot or cold and {counts[1]} noisy"
+    write_history(out, f"{words} ones learnt from {origin} are in DQ bit 1.")
+    context.note(f"{words} pixels flagged")
 
 
 @primitive("makeLampFlat", LampFlatParams, scope="list", stamp="STACKFRM")

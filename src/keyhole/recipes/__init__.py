@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
-from keyhole.recipes.library import Library, Recipe, all_libraries, find_recipe, libraries_for, mode_defaults
+from keyhole.recipes.library import (
+    Library,
+    Recipe,
+    all_libraries,
+    find_recipe,
+    kinds_together,
+    libraries_for,
+    mode_defaults,
+)
 
-__all__ = ["Library", "Recipe", "all_libraries", "find_recipe", "libraries_for", "mode_defaults"]
+__all__ = [
+    "Library",
+    "Recipe",
+    "all_libraries",
+    "find_recipe",
+    "kinds_together",
+    "libraries_for",
+    "mode_defaults",
+]
