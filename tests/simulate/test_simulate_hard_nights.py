@@ -150,7 +150,7 @@ def test_frames_of_every_era_are_science_images_of_their_site(tmp_path, era):
     assert {"GNIRS", "IMAGE", "SOUTH" if south else "NORTH"} <= tags(headers)
     assert describe(headers, "is_ao") == ("ao" in era)
     assert describe(headers, "gain") == [13.5]
-    assert describe(headers, "pixel_scale") == [0.05071 if "ao" in era else 0.1517]
+    assert describe(headers, "pixel_scale") == (0.05071 if "ao" in era else 0.1517)
     assert ("POFFSET" in headers.primary) == (not south)
 
 
