@@ -50,7 +50,7 @@ def command(folder: Path, *words: str) -> str:
     done = subprocess.run(words, cwd=folder, env=environ, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        raise CommandError(" ".join(lines[-3:]) if lines else f"{words[0]} ended with exit code {done.returncode}")
+        raise CommandError(lines[-1] if lines else f"{words[0]} ended with exit code {done.returncode}")
     return done.stdout
 
 

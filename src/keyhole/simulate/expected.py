@@ -76,7 +76,8 @@ def expected_stack(
 def seen_by(stars: TrueStars, frames: TrueFrames) -> NDArray[np.bool_]:
     """Say which frame sees the centre of which star, shape (frames, stars)."""
     x, y = stars.first.T
-    return np.array([frames.depth(k, x, y) > _SOFT_EDGE for k in range(len(frames.names))]).reshape(-1, len(x))
+    seen = [frames.depth(k, x, y) > _SOFT_EDGE for k in range(len(frames.names))]
+    return np.array(seen, bool).reshape(len(seen), len(x))
 
 
 def _box(frames: TrueFrames, origin: NDArray[np.float64], shape: tuple[int, int]) -> tuple[slice, slice]:
