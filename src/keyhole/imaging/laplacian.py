@@ -143,8 +143,12 @@ def _positive_laplacian(data: NDArray[np.float32], usable: NDArray[np.bool_]) ->
         step = data - padded[1 + dy : 1 + dy + ny, 1 + dx : 1 + dx + nx]
         steps.append(np.where(np.isnan(step), np.float32(0), step))
     up, down, left, right = steps
-    quarters = [np.maximum(vertical + horizontal, 0) for vertical in (up, down) for horizontal in (left, right)]
-    return np.mean(quarters, axis=0, dtype=np.float32)
+    total = np.zeros(data.shape, np.float32)
+    for vertical in (up, down):
+        for horizontal in (left, right):
+            np.add(total, np.maximum(vertical + horizontal, 0), out=total)
+    np.multiply(total, np.float32(0.25), out=total)
+    return total
 
 
 def _sharp(planes: _Planes, candidates: NDArray[np.bool_], limit: float, shape: _Shape) -> NDArray[np.bool_]:
@@ -173,7 +177,8 @@ def _fine_structure(data: NDArray[np.float32], usable: NDArray[np.bool_], y: Ind
     width = side - 2
     nine = np.stack([patch[j : j + width, i : i + width] for j in range(3) for i in range(3)])
     medians = median_known(nine, otherwise=np.nan)
-    return medians[_HALF - 1, _HALF - 1] - median_known(medians.reshape(width**2, -1))
+    fine: NDArray[np.float32] = medians[_HALF - 1, _HALF - 1] - median_known(medians.reshape(width**2, -1))
+    return fine
 
 
 def _without(data: NDArray[np.float32], good: NDArray[np.bool_], hits: NDArray[np.bool_]) -> NDArray[np.float32]:
