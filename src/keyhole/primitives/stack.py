@@ -13,10 +13,12 @@ from keyhole.imaging.bad_pixels import noisy_pixels
 from keyhole.imaging.combine import Combined
 from keyhole.imaging.dark import dark_variance, measured_floor
 from keyhole.imaging.flat import Planes, lamp_difference
+from keyhole.imaging.holes import fill_holes
 from keyhole.imaging.levels import pair_scales, sky_level
 from keyhole.imaging.quality import hot_pixels
+from keyhole.imaging.starlight import starlight
 from keyhole.primitives.bad_pixels import darks_in_words, name_learnt, write_history
-from keyhole.primitives.base import Context, Sigma, primitive
+from keyhole.primitives.base import Arcsec, Context, Sigma, primitive
 from keyhole.primitives.stacking import Rejection, StackParams, combine_frames, combined_header, count_inputs
 from keyhole.primitives.wcs import plane_of
 
@@ -63,11 +65,18 @@ class StackFramesParams(StackParams):
 
     scale: bool = Field(False, description="Scale the frames to a common level first")
     zero: bool = Field(False, description="Offset the frames to a common level first")
+    reject_method: Rejection = Field("varclip", description="Outlier rejection before combining; published: sigclip")
+    hsigma: Sigma = Field(4.0, description="Upper clipping limit in sigma; published: 3")
+    lsigma: Sigma = Field(4.0, description="Lower clipping limit in sigma; published: 3")
     signal_tolerance: float = Field(
-        0.7,
+        3.0,
         ge=0,
-        description="Part of the signal by which a frame may differ without being rejected, as seeing and clouds "
-        "make it; 0 = none, as published",
+        description="Part of the light of a star by which a frame may differ without being rejected, as seeing and "
+        "clouds make it; 0 = none, as published",
+    )
+    signal_reach: Arcsec = Field(1.0, description="Distance (arcsec) within which a star's light counts for that")
+    fill_holes: bool = Field(
+        True, description="Fill pixels without any good value from around, flagged and with a large variance"
     )
 
 
@@ -165,6 +174,7 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
     if len(frames) == 1:
         frame = frames[0]
         count_inputs(frame, frames)
+        _fill(frame, params, context)
         frame.planes.pop("OBJMASK", None)
         frame.tables.pop("OBJCAT", None)
         context.note("one frame: nothing to combine")
@@ -173,15 +183,44 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
         context.caveat("the frames are not on one grid and are stacked as they are; resampleToCommonFrame aligns them")
     if params.scale or params.zero:
         frames = _levelled(frames, params)
-    combined = combine_frames(frames, params, tolerance=params.signal_tolerance)
+    combined = combine_frames(frames, params, allowed=_allowed(frames, params))
     out = combined_header(frames, combined, params)
     if params.apply_dq:
         _keep_saturation(out, frames)
+    _fill(out, params, context)
     usable = bits.usable(combined.mask)
     seen = len(frames) - combined.unused[usable]
     if usable.any():
         context.note(f"{len(frames)} frames, {int(seen.min())} to {int(seen.max())} per pixel")
     return [out]
+
+
+def _fill(frame: Frame, params: StackFramesParams, context: Context) -> None:
+    """Fill what no frame shows. Changes `frame`."""
+    if not (params.fill_holes and params.apply_dq) or frame.mask is None:
+        return
+    filled = fill_holes(frame.data, frame.variance, frame.mask)
+    if filled.number:
+        frame.data, frame.variance = filled.data, filled.variance
+        context.note(f"{filled.number} pixels without a good value are filled from around and stay flagged")
+
+
+def _allowed(frames: list[Frame], params: StackFramesParams) -> NDArray[np.float32] | None:
+    """What clipping leaves to seeing and clouds; None: nothing."""
+    clips = params.reject_method in ("sigclip", "varclip")
+    if params.signal_tolerance == 0 or not clips or len({frame.data.shape for frame in frames}) > 1:
+        return None
+    scale = frames[0].describe("pixel_scale") or 1.0
+    variances = [frame.variance for frame in frames if frame.variance is not None]
+    masks = [frame.mask for frame in frames if frame.mask is not None] if params.apply_dq else []
+    n = len(frames)
+    light = starlight(
+        [frame.data for frame in frames],
+        variances if len(variances) == n else None,
+        masks if len(masks) == n else None,
+        reach=params.signal_reach / scale,
+    )
+    return light * np.float32(params.signal_tolerance)
 
 
 def _on_one_grid(frames: list[Frame]) -> bool:

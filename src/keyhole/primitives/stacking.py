@@ -46,7 +46,7 @@ def combine_frames(
     params: StackParams,
     weights: NDArray[np.float64] | None = None,
     *,
-    tolerance: float = 0.0,
+    allowed: NDArray[np.float32] | None = None,
 ) -> Combined:
     """Combine the planes of frames of one shape as the parameters say.
 
@@ -54,8 +54,8 @@ def combine_frames(
     ----------
     weights : (n,) float64, optional
         Weight of each frame.
-    tolerance : float
-        See `keyhole.imaging.combine.combine`.
+    allowed : (ny, nx) float32, optional
+        What clipping allows besides the noise.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def combine_frames(
         nhigh=params.nhigh,
         mclip=params.mclip,
         max_iters=params.max_iters,
-        tolerance=tolerance,
+        allowed=allowed,
         weights=weights,
     )
 

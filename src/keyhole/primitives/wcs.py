@@ -24,6 +24,7 @@ __all__ = [
     "matrix_of_angle",
     "mend_axes",
     "move_wcs",
+    "pixel_map",
     "plane",
     "plane_of",
     "pointing_error",
@@ -102,6 +103,24 @@ def set_plane(frame: Frame, wcs: TangentPlane) -> None:
     for key, value in (("WCSAXES", 2), ("WCSDIM", 2), ("CUNIT1", "deg"), ("CUNIT2", "deg")):
         header[key] = value
     header["RADESYS"] = str(header.get("RADESYS", "FK5"))
+
+
+def pixel_map(
+    reference: TangentPlane, wcs: TangentPlane, shape: tuple[int, ...]
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
+    """Affine map from pixels of the reference to pixels of a frame; no matrix where it is a pure shift.
+
+    Position in the frame = matrix @ position in the reference + shift; ``(x, y)``, 0-based.
+    """
+    x = np.array([0.0, shape[1] - 1.0, 0.0])
+    y = np.array([0.0, 0.0, shape[0] - 1.0])
+    u, v = wcs.sky_to_pixel(*reference.pixel_to_sky(x, y))
+    matrix = np.array([[(u[1] - u[0]) / x[1], (u[2] - u[0]) / y[2]], [(v[1] - v[0]) / x[1], (v[2] - v[0]) / y[2]]])
+    offset = np.array([u[0], v[0]])
+    # A hundredth of a pixel over the whole array is no rotation.
+    if np.abs(matrix - np.eye(2)).max() * max(shape) < 0.01:
+        return None, offset
+    return matrix, offset
 
 
 class MendedAxes(NamedTuple):
