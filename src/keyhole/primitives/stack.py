@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from pydantic import Field
 
@@ -13,7 +15,9 @@ from keyhole.imaging.dark import dark_variance, measured_floor
 from keyhole.imaging.flat import Planes, lamp_difference
 from keyhole.imaging.levels import pair_scales, sky_level
 from keyhole.imaging.quality import hot_pixels
+from keyhole.imaging.transparency import seeing_tolerance
 from keyhole.primitives.base import Context, primitive
+from keyhole.primitives.noise import coverage, describe_noise, stack_inputs
 from keyhole.primitives.stacking import Rejection, StackParams, combine_frames, combined_header, count_inputs
 from keyhole.primitives.wcs import plane_of
 
@@ -29,6 +33,9 @@ __all__ = [
 
 # Pixels by which frames on one grid may differ.
 _ONE_GRID = 0.1
+# Tolerance for usual changes of the seeing, and the range of weights that is worth a word.
+_USUAL_TOLERANCE = 0.7
+_WORTH_A_WORD = 0.2
 
 
 class StackDarksParams(StackParams):
@@ -48,11 +55,16 @@ class StackFramesParams(StackParams):
 
     scale: bool = Field(False, description="Scale the frames to a common level first")
     zero: bool = Field(False, description="Offset the frames to a common level first")
-    signal_tolerance: float = Field(
-        0.7,
+    signal_tolerance: float | None = Field(
+        None,
         ge=0,
         description="Part of the signal by which a frame may differ without being rejected, as seeing and clouds "
-        "make it; 0 = none, as published",
+        "make it; None = 0.7, or more if the seeing changed more; 0 = none, as published",
+    )
+    weights: Literal["noise", "seeing", "equal"] = Field(
+        "noise",
+        description="Weights of a mean: inverse variance of a pixel without stars; divided by the area of the seeing "
+        "as well; equal, as published",
     )
 
 
@@ -117,6 +129,8 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
     if len(frames) == 1:
         frame = frames[0]
         count_inputs(frame, frames)
+        describe_noise(frame, stack_inputs(frames))
+        frame.planes["COVERAGE"] = coverage(frames, None)
         frame.planes.pop("OBJMASK", None)
         frame.tables.pop("OBJCAT", None)
         context.note("one frame: nothing to combine")
@@ -125,15 +139,51 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
         context.caveat("the frames are not on one grid and are stacked as they are; resampleToCommonFrame aligns them")
     if params.scale or params.zero:
         frames = _levelled(frames, params)
-    combined = combine_frames(frames, params, tolerance=params.signal_tolerance)
-    out = combined_header(frames, combined, params)
+    inputs = stack_inputs(frames)
+    weights = _weights(frames, [item.sigma for item in inputs], params, context)
+    combined = combine_frames(frames, params, weights, tolerance=_tolerance(frames, params))
+    out = combined_header(frames, combined, params, weights)
     if params.apply_dq:
         _keep_saturation(out, frames)
-    usable = bits.usable(combined.mask)
-    seen = len(frames) - combined.unused[usable]
-    if usable.any():
+    out.planes["COVERAGE"] = coverage(frames, combined)
+    if weights is not None:
+        inputs = [item._replace(weight=weight) for item, weight in zip(inputs, weights, strict=True)]
+    describe_noise(out, inputs)
+    seen = out.planes["COVERAGE"][bits.usable(combined.mask)]
+    if seen.size:
         context.note(f"{len(frames)} frames, {int(seen.min())} to {int(seen.max())} per pixel")
     return [out]
+
+
+def _weights(
+    frames: list[Frame], sigmas: list[float], params: StackFramesParams, context: Context
+) -> list[float] | None:
+    """Weight of each frame, 1 on average, from the noise before interpolation; None: equal ones."""
+    if params.weights == "equal" or params.operation != "mean":
+        return None
+    variances = np.square(sigmas)
+    widths = np.array([float(frame.primary.get("MEANFWHM", np.nan)) for frame in frames])
+    if not (variances > 0).all():
+        context.caveat("the noise of a frame is not known: all frames have the same weight")
+        return None
+    weights = 1 / variances
+    if params.weights == "seeing":
+        if np.isfinite(widths).all():
+            weights /= widths**2
+        else:
+            context.caveat("the seeing of a frame is not known: the weights follow the noise alone")
+    weights /= weights.mean()
+    if np.ptp(weights) > _WORTH_A_WORD:
+        context.note(f"weights of the frames {weights.min():.2f} to {weights.max():.2f}")
+    return [float(weight) for weight in weights]
+
+
+def _tolerance(frames: list[Frame], params: StackFramesParams) -> float:
+    """Part of the median by which good values may differ: as far as the seeing changes a star."""
+    if params.signal_tolerance is not None:
+        return params.signal_tolerance
+    widths = [float(frame.primary["MEANFWHM"]) for frame in frames if "MEANFWHM" in frame.primary]
+    return max(_USUAL_TOLERANCE, seeing_tolerance(widths))
 
 
 def _on_one_grid(frames: list[Frame]) -> bool:
