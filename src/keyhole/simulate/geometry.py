@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TARGET", "HeaderWcs", "SkyGeometry"]
+__all__ = ["TARGET", "HeaderWcs", "SkyGeometry", "tangent_to_sky"]
 
 TARGET = (16.24142, 33.93044)
 """Right ascension and declination of the target, degrees."""
@@ -91,7 +91,7 @@ class SkyGeometry:
     def to_sky(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Invert `to_pixel`; returns (ra, dec) in degrees, shape (n, 2)."""
         plane = (np.asarray(pixels, dtype=np.float64) - self.target_pixel) @ self._true_cd.T
-        return np.column_stack(_deproject(plane[:, 0], plane[:, 1], TARGET))
+        return np.column_stack(tangent_to_sky(plane[:, 0], plane[:, 1], TARGET))
 
     @property
     def true_cd(self) -> NDArray[np.float64]:
@@ -152,10 +152,10 @@ def _project(
     return np.degrees(xi), np.degrees(eta)
 
 
-def _deproject(
+def tangent_to_sky(
     xi: NDArray[np.float64], eta: NDArray[np.float64], centre: tuple[float, float]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Inverse of the gnomonic projection, degrees."""
+    """Invert the gnomonic projection about `centre`, all in degrees; returns right ascension and declination."""
     x, y = np.radians(xi), np.radians(eta)
     a0, d0 = np.radians(centre)
     depth = np.cos(d0) - y * np.sin(d0)
