@@ -18,9 +18,9 @@ from keyhole.errors import AlgorithmError
 from keyhole.imaging._bridging import REACH, TIED, bridge
 from keyhole.imaging._neighbours import bounding_box
 from keyhole.imaging.bits import BAD, MASK_DTYPE, NO_DATA, NONLINEAR, SATURATED, UNUSABLE, usable
-from keyhole.imaging.kernels import INTERPOLANTS, correlation_factor, kernel_weights
+from keyhole.imaging.kernels import INTERPOLANTS, kernel_weights
 
-__all__ = ["INTERPOLANTS", "Resampled", "correlation_factor", "resample"]
+__all__ = ["INTERPOLANTS", "Resampled", "resample"]
 
 _MIN_WEIGHT: Final = 0.5
 """Kernels with strong negative lobes may lose little absolute weight and still most of their sum."""
@@ -47,7 +47,7 @@ class Resampled(NamedTuple):
         Values; 0 outside the frame.
     variance : (ny, nx) float32 or None
         Variance of each pixel by itself (squared kernel weights); neighbours are correlated, see
-        `correlation_factor`.
+        `keyhole.imaging.covariance`.
     mask : (ny, nx) uint16
         Quality bits; NO_DATA outside the frame.
     planes : dict of arrays

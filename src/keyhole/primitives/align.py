@@ -10,12 +10,13 @@ from pydantic import Field
 
 from keyhole.errors import InputError
 from keyhole.frames import Frame
+from keyhole.imaging.covariance import correlation_factor
 from keyhole.imaging.geometry import Grid, TangentPlane, common_grid
-from keyhole.imaging.kernels import correlation_factor
 from keyhole.imaging.match import Registration, SourceList, register
 from keyhole.imaging.resample import Resampled, resample
 from keyhole.imaging.transparency import Transparency, relative_transparency
 from keyhole.primitives.base import Arcsec, Context, Params, Positive, primitive
+from keyhole.primitives.noise import INTERPOLANT_KEY, TURNED_KEY
 from keyhole.primitives.wcs import commanded_shifts, pixel_map, plane, plane_of, position_angle, set_plane
 
 __all__ = [
@@ -227,7 +228,7 @@ def resample_to_common_frame(frames: list[Frame], params: ResampleParams, contex
         grid = Grid(frames[index].data.shape, (0, 0))
     else:
         grid = common_grid([frame.data.shape for frame in frames], shifts - shifts[index])
-    factor = correlation_factor(shifts % 1, params.interpolant)
+    factor = correlation_factor(shifts, params.interpolant)
     for number, (frame, (matrix, offset)) in enumerate(zip(frames, maps, strict=True), start=1):
         out = resample(
             frame.data,
@@ -241,13 +242,12 @@ def resample_to_common_frame(frames: list[Frame], params: ResampleParams, contex
             conserve=params.conserve,
             dq_threshold=params.dq_threshold,
             max_lost=params.max_lost,
-            planes={key: plane for key, plane in frame.planes.items() if key == "OBJMASK"},
+            planes={key: plane for key, plane in frame.planes.items() if key in ("OBJMASK", "COVERAGE")},
         )
         _place(frame, out, grid, reference, offset)
-        frame.header["CORRNOIS"] = (
-            round(float(factor), 4),
-            "Noise of large apertures over that of its pixels",
-        )
+        frame.header["CORRNOIS"] = (round(factor, 4), "Noise of wide apertures over that of their pixels")
+        frame.header[INTERPOLANT_KEY] = (params.interpolant, "Kernel of the interpolation")
+        frame.header[TURNED_KEY] = (matrix is not None, "Whether the frame was rotated")
         context.progress(number, len(frames))
     ny, nx = grid.shape
     context.note(f"grid of {nx} x {ny} pixels, the first frame at x+{-grid.origin[0]}, y+{-grid.origin[1]}")

@@ -11,6 +11,7 @@ from keyhole.errors import CalibrationError
 from keyhole.frames import Frame, add_provenance
 from keyhole.primitives.bad_pixels import name_master
 from keyhole.primitives.base import Context, Params, primitive
+from keyhole.primitives.noise import record_dark_noise, record_flat_noise
 
 __all__ = ["DarkParams", "FlatParams", "dark_correct", "flat_correct"]
 
@@ -50,6 +51,7 @@ def dark_correct(frames: list[Frame], params: DarkParams, context: Context) -> l
         frame.data = frame.data - dark.data
         if frame.variance is not None and dark.variance is not None:
             frame.variance = frame.variance + dark.variance
+            record_dark_noise(frame, dark)
         _join_flags(frame, dark, "dark")
         frame.primary["DARKIM"] = (dark.name, "Master dark that was subtracted")
         _record(frame, dark, "darkCorrect", context)
@@ -76,6 +78,7 @@ def flat_correct(frames: list[Frame], params: FlatParams, context: Context) -> l
             own = flat.variance if flat.variance is not None else np.float32(0)
             total = (frame.variance + quotient**2 * own) / safe**2
             frame.variance = total.astype(np.float32, copy=False)
+            record_flat_noise(frame, flat, quotient)
         frame.data = quotient.astype(np.float32, copy=False)
         _join_flags(frame, flat, "flat")
         frame.primary["FLATIM"] = (flat.name, "Master flat that was divided by")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -19,6 +21,7 @@ from keyhole.imaging.quality import hot_pixels
 from keyhole.imaging.starlight import starlight
 from keyhole.primitives.bad_pixels import darks_in_words, name_learnt, write_history
 from keyhole.primitives.base import Arcsec, Context, Sigma, primitive
+from keyhole.primitives.noise import coverage, describe_noise, stack_inputs
 from keyhole.primitives.stacking import Rejection, StackParams, combine_frames, combined_header, count_inputs
 from keyhole.primitives.wcs import plane_of
 
@@ -36,6 +39,8 @@ __all__ = [
 _ONE_GRID = 0.1
 # Electrons by which a dark pixel may differ from its neighbours where nothing is known about noise.
 _HARMLESS_EXCESS = 100.0
+# The range of weights that is worth a word.
+_WORTH_A_WORD = 0.2
 
 
 class StackDarksParams(StackParams):
@@ -75,6 +80,11 @@ class StackFramesParams(StackParams):
         "clouds make it; 0 = none, as published",
     )
     signal_reach: Arcsec = Field(1.0, description="Distance (arcsec) within which a star's light counts for that")
+    weights: Literal["noise", "seeing", "equal"] = Field(
+        "noise",
+        description="Weights of a mean: inverse variance of a pixel without stars; divided by the area of the seeing "
+        "as well; equal, as published",
+    )
     fill_holes: bool = Field(
         True, description="Fill pixels without any good value from around, flagged and with a large variance"
     )
@@ -175,6 +185,8 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
         frame = frames[0]
         count_inputs(frame, frames)
         _fill(frame, params, context)
+        describe_noise(frame, stack_inputs(frames))
+        frame.planes["COVERAGE"] = coverage(frames, None)
         frame.planes.pop("OBJMASK", None)
         frame.tables.pop("OBJCAT", None)
         context.note("one frame: nothing to combine")
@@ -183,14 +195,19 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
         context.caveat("the frames are not on one grid and are stacked as they are; resampleToCommonFrame aligns them")
     if params.scale or params.zero:
         frames = _levelled(frames, params)
-    combined = combine_frames(frames, params, allowed=_allowed(frames, params))
-    out = combined_header(frames, combined, params)
+    inputs = stack_inputs(frames)
+    weights = _weights(frames, [item.sigma for item in inputs], params, context)
+    combined = combine_frames(frames, params, weights, allowed=_allowed(frames, params))
+    out = combined_header(frames, combined, params, weights)
     if params.apply_dq:
         _keep_saturation(out, frames)
+    out.planes["COVERAGE"] = coverage(frames, combined)
+    if weights is not None:
+        inputs = [item._replace(weight=weight) for item, weight in zip(inputs, weights, strict=True)]
+    describe_noise(out, inputs)
     _fill(out, params, context)
-    usable = bits.usable(combined.mask)
-    seen = len(frames) - combined.unused[usable]
-    if usable.any():
+    seen = out.planes["COVERAGE"][bits.usable(combined.mask)]
+    if seen.size:
         context.note(f"{len(frames)} frames, {int(seen.min())} to {int(seen.max())} per pixel")
     return [out]
 
@@ -221,6 +238,29 @@ def _allowed(frames: list[Frame], params: StackFramesParams) -> NDArray[np.float
         reach=params.signal_reach / scale,
     )
     return light * np.float32(params.signal_tolerance)
+
+
+def _weights(
+    frames: list[Frame], sigmas: list[float], params: StackFramesParams, context: Context
+) -> list[float] | None:
+    """Weight of each frame, 1 on average, from the noise before interpolation; None: equal ones."""
+    if params.weights == "equal" or params.operation != "mean":
+        return None
+    variances = np.square(sigmas)
+    widths = np.array([float(frame.primary.get("MEANFWHM", np.nan)) for frame in frames])
+    if not (variances > 0).all():
+        context.caveat("the noise of a frame is not known: all frames have the same weight")
+        return None
+    weights = 1 / variances
+    if params.weights == "seeing":
+        if np.isfinite(widths).all():
+            weights /= widths**2
+        else:
+            context.caveat("the seeing of a frame is not known: the weights follow the noise alone")
+    weights /= weights.mean()
+    if np.ptp(weights) > _WORTH_A_WORD:
+        context.note(f"weights of the frames {weights.min():.2f} to {weights.max():.2f}")
+    return [float(weight) for weight in weights]
 
 
 def _on_one_grid(frames: list[Frame]) -> bool:

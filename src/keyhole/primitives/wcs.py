@@ -169,7 +169,7 @@ def mend_axes(frame: Frame, context: Context, *, believe_direction: bool = False
     signs = (1, 1) if expected is None else reversed_axes(cd, expected, tolerance=_SAME_DIRECTION)
     if signs is None:
         # The angle between header and PA card, as it is no whole turn, cannot be told from an error.
-        cd, words = expected, f"not those of position angle {position_angle(frame):g}"
+        cd, words = np.asarray(expected), f"not those of position angle {position_angle(frame):g}"
     elif signs != (1, 1):
         cd, words = cd * np.array(signs), reversal_words(signs)
     anchor = _pointing_pixel(frame, given, cd, context)
