@@ -21,8 +21,7 @@ _LINEAR_DEFECT = 0.002
 _BEND_TARGET = 1.06
 _CURVE_STEP = 10.0  # electrons
 
-# Changes of the electronics from frame to frame, electrons per square root of coadds.
-_TILE_JITTER = 0.7
+# Change of the offset from frame to frame, electrons per square root of coadds.
 _PEDESTAL_JITTER = 0.5
 
 _FLOAT = NDArray[np.float32]
@@ -160,7 +159,7 @@ def expose(
     signal += array.offset * np.float32(coadds)
     root = float(np.sqrt(coadds))
     if options.has("pattern"):
-        signal += tile_pattern(light.shape, stream(seed, "tile", serial), _TILE_JITTER * root)
+        signal += tile_pattern(light.shape, stream(seed, "tile", serial), options.pattern_noise * root)
     if options.has("pedestal"):
         signal += np.float32(_PEDESTAL_JITTER * root * stream(seed, "offset", serial).standard_normal())
     if options.has("read-noise"):
