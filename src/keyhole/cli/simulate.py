@@ -69,6 +69,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     add("--flats-off", type=int, help="number of lamp-off flats (default: as many as with the lamp on)")
     add("--flats-displaced", type=float, default=0.0, help="pixels by which flats of the next night are displaced")
     add("--pattern-noise", type=float, default=usual.pattern_noise, help="of the electronics, electron" + given)
+    add("--row-noise", type=float, default=usual.row_noise, help="of the offsets of rows, electron" + given)
     effects = parser.add_argument_group("effects", "each can be left out")
     effects.add_argument("--without", default="", metavar="EFFECT,...", help="leave out several")
     for name, text in EFFECTS.items():
@@ -122,6 +123,7 @@ def run(args: argparse.Namespace) -> int:
         flats_off=args.flats_off,
         flats_displaced=args.flats_displaced,
         pattern_noise=args.pattern_noise,
+        row_noise=args.row_noise,
     )
     summary = simulate_night(args.outdir, seed=args.seed, options=options)
     print(f"wrote {len(summary.frames)} raw frames to {summary.outdir} (seed {summary.seed})")

@@ -18,12 +18,14 @@ EFFECTS: dict[str, str] = {
     "lamp-pattern": "illumination pattern of the lamp that the sky does not have",
     "non-linearity": "non-linear response and saturation",
     "pattern": "row offsets and 16 x 4 pixel pattern of the electronics",
+    "pattern-breaks": "starts and ends of the changing pattern within a quadrant",
     "pedestal": "constant electronic offset",
     "persistence": "afterglow of bright light in later exposures",
     "pointing": "pointing errors that the headers do not know",
     "poisson": "photon and dark current noise",
     "read-noise": "read noise",
     "response": "pixel-to-pixel, large-scale and streaky response",
+    "row-noise": "row offsets that change from frame to frame",
     "seeing": "changes of the seeing from frame to frame",
     "sky": "all light of the sky",
     "sky-drift": "changes of the sky level",
@@ -129,6 +131,8 @@ class NightOptions:
         are of the same night.
     pattern_noise : float
         Spread of the 16 x 4 pixel pattern that changes from frame to frame, electrons of one coadd.
+    row_noise : float
+        Spread of the offsets of the rows of a quadrant, which change from frame to frame, electrons of one coadd.
     era : str
         Epoch of the headers, a key of `ERAS`; those of the South have the array of that time.
 
@@ -167,6 +171,7 @@ class NightOptions:
     flats_off: int | None = None
     flats_displaced: float = 0.0
     pattern_noise: float = 0.7
+    row_noise: float = 0.4
     era: str = "north-2012"
 
     def __post_init__(self) -> None:
@@ -207,6 +212,7 @@ class NightOptions:
             ("lamp-off flats", 0 if self.flats_off is None else self.flats_off, 0, self.flats),
             ("displacement of the flats", self.flats_displaced, 0.0, 15.0),
             ("pattern noise", self.pattern_noise, 0.0, 1000.0),
+            ("row noise", self.row_noise, 0.0, 1000.0),
         ):
             _check_range(what, value, low, high)
         for number in self.closed:
