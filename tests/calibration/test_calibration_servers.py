@@ -116,6 +116,28 @@ def test_a_host_that_does_not_answer_is_not_waited_for_too_long():
     assert asked == [10]
 
 
+def test_an_option_that_does_not_exist_is_told_in_one_sentence(postgres):
+    assert "invalid" in use(f"{postgres.url('postgres')}?password=hidden&colour=green")
+
+
+def test_a_change_does_not_wait_for_ever(postgres, monkeypatch):
+    monkeypatch.setattr(connect, "PATIENCE_SECONDS", 0.2)
+    store = CalibrationStore(postgres.new_database())
+    store.create()
+    with connect.begin(connect.server_engine(store.address), store.address, write=True):
+        assert store.entries() == []
+        with pytest.raises(SetupError, match="in use by another process for 0 seconds; try again"):
+            store.remove("a_dark.fits")
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(store):
+    with (
+        pytest.raises(connect.sa.exc.DBAPIError),
+        connect.begin(store._opened(write=True), store.address, write=True) as connection,
+    ):
+        connection.execute(connect.sa.text("INSERT INTO keyhole_calibration (name) VALUES ('x')"))
+
+
 def test_wiping_leaves_the_tables_of_other_programs(postgres, tmp_path):
     location = postgres.new_database()
     with psycopg.connect(location) as connection:

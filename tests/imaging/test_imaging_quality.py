@@ -143,6 +143,17 @@ def test_hot_and_cold_pixels_and_clusters_are_found_and_nothing_else() -> None:
     assert not hot_pixels(dark, variance).any()
 
 
+def test_sound_pixel_amid_hot_ones_is_not_cold() -> None:
+    rng = np.random.default_rng(14)
+    dark = rng.normal(60, 3, (60, 60)).astype(np.float32)
+    hot = np.zeros(dark.shape, bool)
+    hot[20:29, 20:29] = hot[40, 40] = True
+    hot[24, 24] = hot[22, 26] = False
+    dark[hot] += 2000
+    dark[24, 24] = dark[22, 26] = 55
+    np.testing.assert_array_equal(hot_pixels(dark, nsigma=5.0, minimum=1.0), hot)
+
+
 def test_hot_pixels_are_judged_even_if_masked_and_not_finite_is_hot() -> None:
     dark, defects = dark_with_defects()
     dark[3, 3] = np.nan

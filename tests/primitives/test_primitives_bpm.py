@@ -50,7 +50,7 @@ def test_mask_holds_what_stands_out_of_its_neighbours_in_darks_and_flat():
     out, context = mask_of(master_dark())
     assert bad(out) == {HOT, WARM, COLD, NOISY, DEAD, WEAK}
     assert not context.caveats
-    assert "4 hot, cold or noisy and 2 dead or weak" in context.notes[0]
+    assert "4 hot, cold or noisy, 2 dead or weak" in context.notes[0]
 
 
 def test_missing_light_outside_the_keyhole_is_no_flaw():

@@ -71,7 +71,7 @@ def test_master_dark_says_how_many_bad_pixels_it_learnt_and_from_what():
     assert hot + restless == len(bad) - 1
     assert 1 <= hot <= 21
     assert out.primary["BPMSRC"] == "processed_bpm: bpm.fits; learnt: 8 darks of 60 s"
-    assert f"{hot} hot or cold and {restless} noisy" in " ".join(out.primary["HISTORY"])
+    assert f"{hot} hot or cold, {restless} noisy" in " ".join(out.primary["HISTORY"])
     assert any("noisy pixels flagged" in note for note in context.notes)
 
 
@@ -161,7 +161,7 @@ def test_master_flat_says_how_many_bad_pixels_it_learnt_and_from_what():
     count = int(((out.mask & 1) != 0).sum())
     assert out.primary["NDEADPIX"] == count == 4
     assert out.primary["BPMSRC"] == "learnt: 12 flats"
-    assert "4 dead or weak ones learnt from 12 flats" in " ".join(out.primary["HISTORY"])
+    assert "4 dead or weak, learnt from 12 flats" in " ".join(out.primary["HISTORY"])
 
 
 def test_missing_lamp_off_frames_are_told():

@@ -190,15 +190,25 @@ def hot_pixels(
     if mask is not None:
         good &= bits.usable(mask)
     level = clipped_median_sigma(dark, good)
-    around, count = local_median(dark, good, radius=2)
-    around[count < _FEWEST_NEIGHBOURS] = level.median
     reach = _GLOW_SIGMA * level.sigma
-    np.clip(around, level.median - reach, level.median + reach, out=around)
-    difference = np.where(np.isfinite(dark), dark, np.inf) - around
+
+    def expected(around: NDArray[np.float32], count: NDArray[np.intp]) -> NDArray[np.float32]:
+        """What a pixel with such neighbours should hold."""
+        near_level = np.clip(around, level.median - reach, level.median + reach)
+        return np.where(count < _FEWEST_NEIGHBOURS, np.float32(level.median), near_level)
+
+    value = np.where(np.isfinite(dark), dark, np.float32(np.inf))
+    difference = value - expected(*local_median(dark, good, radius=2))
     sigma = np.full_like(dark, robust_sigma(difference[good]))
     if variance is not None:
         np.maximum(sigma, np.sqrt(np.maximum(variance, 0)), out=sigma)
-    return np.asarray(np.abs(difference) > np.maximum(nsigma * sigma, minimum))
+    limit = np.maximum(nsigma * sigma, minimum)
+    found = np.asarray(np.abs(difference) > limit)
+    # A sound pixel amid hot ones looks cold; without them it does not.
+    places = np.nonzero(found)
+    middle = expected(*median_at(dark, good & ~found, *places, radius=2))
+    found[places] = np.abs(value[places] - middle) > limit[places]
+    return found
 
 
 def weak_pixels(

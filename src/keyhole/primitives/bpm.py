@@ -148,6 +148,6 @@ def _describe(out: Frame, found: _Found, darks: list[Frame], context: Context) -
     origins = [*(darks_in_words(dark) for dark in darks), flats_in_words(out)]
     for origin in origins:
         name_learnt(out, origin)
-    words = f"{counts[1]} hot, cold or noisy and {counts[2]} dead or weak"
-    write_history(out, f"{words} ones learnt from {', '.join(origins)}.")
+    words = f"{counts[1]} hot, cold or noisy, {counts[2]} dead or weak"
+    write_history(out, f"{words}, learnt from {', '.join(origins)}.")
     context.note(f"{words} pixels")

@@ -70,7 +70,7 @@ def _tell_dead_pixels(frame: Frame, count: int) -> None:
     frame.primary["NDEADPIX"] = (count, "Dead or weak pixels learnt from the flats")
     if count:
         name_learnt(frame, origin)
-    write_history(frame, f"{count} dead or weak ones learnt from {origin} are in DQ bit 1.")
+    write_history(frame, f"{count} dead or weak, learnt from {origin}, in DQ bit 1.")
 
 
 def _level_good_pixels(frame: Frame) -> None:

@@ -145,8 +145,8 @@ def _learn(
     out.primary["NNOISYPX"] = (counts[1], "Noisy pixels learnt from the darks")
     if bad.any():
         name_learnt(out, origin)
-    words = f"{counts[0]} hot or cold and {counts[1]} noisy"
-    write_history(out, f"{words} ones learnt from {origin} are in DQ bit 1.")
+    words = f"{counts[0]} hot or cold, {counts[1]} noisy"
+    write_history(out, f"{words}, learnt from {origin}, in DQ bit 1.")
     context.note(f"{words} pixels flagged")
 
 
