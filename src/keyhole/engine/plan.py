@@ -17,7 +17,7 @@ from keyhole.engine.user_recipes import choose_recipe
 from keyhole.errors import InputError, ParameterError, SetupError
 from keyhole.instruments import available
 from keyhole.primitives import REGISTRY, Params
-from keyhole.recipes import Recipe, kinds_together, mode_defaults
+from keyhole.recipes import Recipe, kinds_together
 
 __all__ = ["Needs", "Plan", "make_plan"]
 
@@ -132,7 +132,7 @@ def _resolve_all(steps: list[PlannedStep], inputs: InputSet, request: Request) -
     for step in steps:
         found = try_resolve(
             step.name,
-            mode_defaults=mode_defaults(inputs.tags, step.name),
+            mode_defaults=request.defaults(inputs.tags, step.name),
             call=step.parameters,
             settings=request.settings,
         )

@@ -18,7 +18,6 @@ from keyhole.engine.request import Association, Request, Result
 from keyhole.engine.runner import Runner
 from keyhole.engine.served import Served
 from keyhole.frames import Frame, add_provenance
-from keyhole.recipes import mode_defaults
 
 __all__ = ["run"]
 
@@ -69,7 +68,7 @@ def run(
             context,
             frames=frames,
             settings=request.settings,
-            mode_defaults=lambda step: mode_defaults(plan.inputs.tags, step),
+            mode_defaults=lambda step: request.defaults(plan.inputs.tags, step),
             total=len(plan.steps),
             emit=emit,
         )

@@ -11,8 +11,10 @@ from keyhole.recipes.library import (
     libraries_for,
     mode_defaults,
 )
+from keyhole.recipes.sets import PARAMETER_SETS, parameter_set
 
 __all__ = [
+    "PARAMETER_SETS",
     "Library",
     "Recipe",
     "all_libraries",
@@ -20,4 +22,5 @@ __all__ = [
     "kinds_together",
     "libraries_for",
     "mode_defaults",
+    "parameter_set",
 ]
