@@ -21,6 +21,8 @@ __all__ = ["Expected", "Exposure", "Reference", "blot", "median_reference"]
 _KERNEL: Final = "poly3"
 _BAND: Final = 1 << 22
 """Values of all exposures together that are sorted at once."""
+_SAMPLE: Final = 7
+"""Every so manieth pixel is enough for a median."""
 _BRIGHT: Final = 5.0  # sigma from which on starlight tells the transparency
 _WINGS: Final = 3  # pixels around it that belong to it whatever the seeing
 _CERTAIN: Final = 30.0  # significance of the starlight from which on it is believed
@@ -76,10 +78,14 @@ class Exposure:
         """Noise of each pixel, positive."""
         good = usable(self.mask)
         if self.variance is not None and (self.variance[good] > 0).any():
-            least = np.float32(np.median(self.variance[good & (self.variance > 0)]) * 1e-3)
+            least = np.float32(np.median(self.variance[good & (self.variance > 0)][::_SAMPLE]) * 1e-3)
             return np.sqrt(np.maximum(self.variance, least))
         scatter = clipped_median_sigma(self.data, good).sigma if good.any() else 1.0
         return np.full(self.data.shape, scatter or 1.0, np.float32)
+
+    def level(self) -> np.float32:
+        """Median of the usable pixels; a fair sample gives it as well as all."""
+        return np.float32(np.median(self.data[usable(self.mask)][::_SAMPLE]))
 
 
 class Reference(NamedTuple):
@@ -129,7 +135,7 @@ def median_reference(exposures: Sequence[Exposure]) -> Reference:
     grid = _grid(exposures)
     (ny, nx), (x0, y0) = grid
     data, count = np.zeros((ny, nx), np.float32), np.zeros((ny, nx), np.int16)
-    levels = [np.float32(np.median(e.data[usable(e.mask)])) for e in exposures]
+    levels = [exposure.level() for exposure in exposures]
     step = max(16, _BAND // (len(exposures) * nx))
     for first in range(0, ny, step):
         height = min(step, ny - first)
@@ -155,7 +161,7 @@ def median_reference(exposures: Sequence[Exposure]) -> Reference:
     return Reference(data, count, (x0, y0))
 
 
-def blot(reference: Reference, exposure: Exposure) -> Expected:
+def blot(reference: Reference, exposure: Exposure, sigma: Float32) -> Expected:
     """Map the median back onto the pixels of an exposure and measure how clear that exposure is."""
     inverse = np.linalg.inv(exposure.matrix)
     shift = -inverse @ exposure.shift - reference.origin
@@ -172,16 +178,15 @@ def blot(reference: Reference, exposure: Exposure) -> Expected:
     )
     data = out.data * np.float32(exposure.seconds)
     known = usable(out.mask)
-    return Expected(data, out.planes["seen"], known, _clearness(exposure, data, known))
+    return Expected(data, out.planes["seen"], known, _clearness(exposure, sigma, data, known))
 
 
-def _clearness(exposure: Exposure, expected: Float32, known: NDArray[np.bool_]) -> float:
+def _clearness(exposure: Exposure, sigma: Float32, expected: Float32, known: NDArray[np.bool_]) -> float:
     """Ratio of the light of stars in an exposure to what is expected; 1 where no star tells.
 
     Sums over whole stars do not depend on the seeing.
     """
     good = known & usable(exposure.mask)
-    sigma = exposure.sigma()
     stars = good & (expected > _BRIGHT * sigma)
     if not stars.any():
         return 1.0
@@ -189,7 +194,7 @@ def _clearness(exposure: Exposure, expected: Float32, known: NDArray[np.bool_]) 
     light = float(expected[stars].sum(dtype=np.float64))
     if light < _CERTAIN * float(np.sqrt(np.square(sigma[stars], dtype=np.float64).sum())):
         return 1.0
-    level = np.float32(np.median(exposure.data[good]))
+    level = exposure.level()
     # A cosmic ray must not pass for starlight.
     most = _CLEAREST * np.maximum(expected[stars], 0) + _BRIGHT * sigma[stars]
     seen = np.minimum(exposure.data[stars] - level, most).sum(dtype=np.float64)

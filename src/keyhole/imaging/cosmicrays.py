@@ -188,17 +188,17 @@ def _expectation(exposure: Exposure, reference: Reference | None) -> _Look:
     """What the other exposures let expect, on the scale of this one; the noise is never taken as better than seen."""
     good = usable(exposure.mask)
     nothing = np.zeros(good.shape, np.bool_)
-    level = np.float32(np.median(exposure.data[good]))
-    data = exposure.data - level
+    data = exposure.data - exposure.level()
     sigma = exposure.sigma()
     if reference is None:
         # A lone noise scale: without comparison the image itself tells, by the differences of its neighbours.
         return _Look(data, np.zeros_like(data), sigma * _own_scale(data, sigma, good), good, nothing, nothing)
-    expected = blot(reference, exposure)
+    expected = blot(reference, exposure, sigma)
     compared = good & expected.known & (expected.seen >= _COMPARED)
     model = expected.data * np.float32(expected.scale)
-    count = np.maximum(expected.seen, 2)
-    sigma = sigma * np.sqrt(1 + median_efficiency(count) / count).astype(np.float32)
+    # The median has noise too; a pixel that is not compared has only its own.
+    count = np.maximum(expected.seen, _COMPARED)
+    sigma = np.where(compared, sigma * np.sqrt(1 + median_efficiency(count) / count), sigma).astype(np.float32)
     if not compared.any():
         scale = _own_scale(data, sigma, good)
         return _Look(data, model, sigma * scale, good, compared, good & expected.known & (expected.seen == 2))

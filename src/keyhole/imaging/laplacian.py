@@ -104,7 +104,8 @@ def star_contrast(fwhm: float) -> float:
     """Laplacian of a Gaussian star over its fine structure at its peak.
 
     With ``e = exp(-4 ln 2 / fwhm**2)``, the light one pixel off the peak, the Laplacian is ``2 (1 - e)``; the
-    3 x 3 median is ``e``, and the 7 x 7 median about that at the root of five pixels, ``e**5``.
+    3 x 3 median at the peak is ``e``. Half of the 7 x 7 pixels lie within the root of 8 pixels, where it is
+    ``e**9``: that is their median.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ def star_contrast(fwhm: float) -> float:
         Pixels; below 2 it is taken as 2.
     """
     e = math.exp(-4 * math.log(2) / max(fwhm, 2.0) ** 2)
-    return 2 * (1 - e) / (e - e**5)
+    return 2 * (1 - e) / (e - e**9)
 
 
 def star_excess(fwhm: float) -> float:

@@ -74,9 +74,7 @@ def flag_cosmic_rays(frames: list[Frame], params: CosmicRayParams, context: Cont
         frame.header["NCRPIX"] = (numbers[-1], "Pixels flagged as hit by cosmic rays")
         if numbers[-1] > _TOO_MANY * max(1, hits.bits.size):
             share = 100 * numbers[-1] / hits.bits.size
-            context.caveat(
-                f"{share:.1f} % of the pixels look like cosmic rays; is it aligned with the others?", [frame]
-            )
+            context.caveat(f"{share:.1f} % of the pixels look like cosmic rays; check its alignment", [frame])
     also = f", {noisy} noisy pixels" if noisy else ""
     context.note(f"{sum(numbers)} pixels hit by cosmic rays, at most {max(numbers)} in one frame{also}")
     return frames

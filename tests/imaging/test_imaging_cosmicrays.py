@@ -1,0 +1,197 @@
+"""Cosmic rays by comparison of exposures: hits put in are found, whatever stars, seeing and clouds do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sky_scene import moffat
+
+from keyhole.imaging._blot import blot, median_reference
+from keyhole.imaging.bits import BAD, COSMIC_RAY, SATURATED, UNILLUMINATED
+from keyhole.imaging.cosmicrays import Exposure, HitRule, find_hits
+
+SHAPE = (70, 110)
+SIGMA = 20.0
+STARS = np.array([(30.3, 30.8, 4e5), (62.1, 40.4, 6e4), (80.7, 22.2, 1e5), (48.0, 52.0, 1.5e4)])
+STEPS = np.array(
+    [(0.0, 0.0), (9.4, -3.3), (-8.7, 4.6), (4.2, 7.1), (-5.3, -6.2), (13.6, 2.4), (-12.2, 1.3), (6.5, -5.5)]
+)
+
+
+def night(n: int = 6, *, fwhms=None, clear=None, seed: int = 2, sigma: float = SIGMA, level: float = 0.0):
+    """Exposures of one field; the mask leaves a bar of light."""
+    rng = np.random.default_rng(seed)
+    exposures = []
+    for i in range(n):
+        fwhm = 4.0 if fwhms is None else fwhms[i]
+        shift = STEPS[i % len(STEPS)]
+        light = sum(moffat(SHAPE, x + shift[0], y + shift[1], flux, fwhm) for x, y, flux in STARS)
+        light = light * (1.0 if clear is None else clear[i])
+        variance = (sigma**2 + light).astype(np.float32)
+        data = (level + light + rng.normal(0, np.sqrt(variance))).astype(np.float32)
+        mask = np.full(SHAPE, UNILLUMINATED, np.uint16)
+        mask[6:-6, 4:-4] = 0
+        exposures.append(Exposure(data, variance, mask, shift=shift, fwhm=fwhm))
+    return exposures
+
+
+def hit(exposures, number: int, places, electrons: float):
+    data = exposures[number].data.copy()
+    for y, x in places:
+        data[y, x] += electrons
+    exposures[number] = replace(exposures[number], data=data)
+
+
+def flagged(exposures, bit: int = COSMIC_RAY, **options):
+    """Places of the flagged pixels of each exposure."""
+    out = []
+    for found in find_hits(exposures, **options):
+        full = np.zeros(SHAPE, np.uint16)
+        full[found.box] = found.bits
+        out.append({(int(y), int(x)) for y, x in np.argwhere(full & bit)})
+    return out
+
+
+@pytest.mark.parametrize("n", [3, 4, 8])
+def test_hits_are_flagged_in_the_exposure_that_has_them_and_nowhere_else(n: int) -> None:
+    exposures = night(n)
+    places = {(20, 50), (50, 80), (36, 20)}
+    hit(exposures, 1, places, 12 * SIGMA)
+    hit(exposures, 0, [(40, 90)], -12 * SIGMA)  # left by a hit in its sky
+    assert flagged(exposures) == [{(40, 90)}, places, *[set()] * (n - 2)]
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_one_and_two_exposures_are_looked_at_by_sharpness(n: int) -> None:
+    exposures = night(n)
+    hit(exposures, 0, [(20, 50), (50, 80)], 15 * SIGMA)
+    assert flagged(exposures) == [{(20, 50), (50, 80)}, *[set()] * (n - 1)]
+
+
+@pytest.mark.parametrize(
+    "fwhms", [(2.7, 3.0, 4.0, 4.0, 4.6, 5.2), (4.0, 5.2, 2.8, 4.0, 4.0, 4.0), (15, 20, 11, 13, 15, 17)]
+)
+def test_seeing_that_changes_by_a_third_flags_no_star(fwhms) -> None:
+    assert flagged(night(6, fwhms=fwhms)) == [set()] * 6
+    assert flagged(night(6, fwhms=fwhms)[:3]) == [set()] * 3
+
+
+def test_clouds_flag_no_star_and_hide_no_hit() -> None:
+    exposures = night(6, clear=(1.0, 0.3, 0.8, 1.0, 0.5, 0.9))
+    hit(exposures, 1, [(50, 60)], 10 * SIGMA)
+    assert flagged(exposures) == [set(), {(50, 60)}, *[set()] * 4]
+
+
+def test_registration_error_of_a_tenth_of_a_pixel_flags_no_star() -> None:
+    exposures = [replace(e, shift=e.shift + (-1) ** i * np.array([0.1, -0.1])) for i, e in enumerate(night(6))]
+    assert flagged(exposures) == [set()] * 6
+
+
+def test_hit_in_the_wing_of_a_star_is_found() -> None:
+    exposures = night(6)
+    x, y = np.rint(STARS[0, :2] + STEPS[2]).astype(int)
+    hit(exposures, 2, [(int(y) + 6, int(x))], 600)
+    assert flagged(exposures)[2] == {(int(y) + 6, int(x))}
+
+
+def test_hits_grow_into_faint_neighbours_only_where_they_deviate() -> None:
+    exposures = night(5)
+    hit(exposures, 3, [(55, 85)], 60 * SIGMA)
+    hit(exposures, 3, [(55, 86), (56, 85)], 3.9 * SIGMA)
+    alone = flagged(exposures, rule=HitRule(grow=0))[3]
+    grown = flagged(exposures)[3]
+    assert (55, 85) in alone < grown
+    assert {(55, 86), (56, 85)} <= grown
+    assert all(abs(y - 55) <= 2 and abs(x - 85) <= 2 for y, x in grown)
+
+
+def test_noise_is_not_flagged() -> None:
+    found = flagged(night(8, seed=11), same_array=True) + flagged(night(8, seed=12), BAD, same_array=True)
+    assert sum(map(len, found)) <= 1  # of 100000 pixels
+
+
+def test_noise_larger_than_the_variance_says_flags_nothing() -> None:
+    exposures = [replace(e, variance=e.variance / 4) for e in night(6)]
+    assert sum(map(len, flagged(exposures))) <= 2
+
+
+def test_noisy_pixel_is_bad_in_all_exposures_and_a_single_hit_makes_none() -> None:
+    exposures = night(8)
+    rng = np.random.default_rng(5)
+    for i in range(8):
+        hit(exposures, i, [(33, 55)], float(rng.choice([-1, 1]) * rng.uniform(3, 4.5) * SIGMA))
+    hit(exposures, 4, [(45, 70)], 1e4)
+    assert flagged(exposures, BAD, same_array=True) == [{(33, 55)}] * 8
+    assert flagged(exposures, BAD) == [set()] * 8
+    assert flagged(exposures, BAD, same_array=True, rule=HitRule(noisy=0)) == [set()] * 8
+
+
+def test_exposures_of_different_times_levels_and_angles_are_compared() -> None:
+    exposures = night(5)
+    exposures[1] = replace(
+        exposures[1], data=exposures[1].data * 3 + 500, variance=exposures[1].variance * 9, seconds=3.0
+    )
+    # A frame turned by 180 degrees: position in it = -position on the reference + what remains.
+    turned = exposures[2]
+    exposures[2] = Exposure(
+        turned.data[::-1, ::-1],
+        turned.variance[::-1, ::-1],
+        turned.mask[::-1, ::-1],
+        shift=np.array([SHAPE[1] - 1, SHAPE[0] - 1]) - turned.shift,
+        matrix=-np.eye(2),
+        fwhm=4.0,
+    )
+    hit(exposures, 1, [(30, 90)], 45 * SIGMA)
+    hit(exposures, 2, [(20, 60)], 15 * SIGMA)
+    assert flagged(exposures) == [set(), {(30, 90)}, {(20, 60)}, set(), set()]
+
+
+def test_saturated_core_is_no_hit_but_a_lone_saturated_pixel_is() -> None:
+    exposures = night(5)
+    x, y = np.rint(STARS[0, :2] + STEPS[1]).astype(int)
+    mask, data = exposures[1].mask.copy(), exposures[1].data.copy()
+    core = np.s_[y - 1 : y + 2, x - 1 : x + 2]
+    mask[core] = mask[25, 90] = SATURATED
+    data[core] = data[core].max() * np.random.default_rng(1).uniform(0.9, 1.1, (3, 3))
+    data[25, 90] = 9e4
+    exposures[1] = replace(exposures[1], mask=mask, data=data)
+    assert flagged(exposures)[1] == {(25, 90)}
+
+
+def test_exposures_without_variance_mask_or_light_are_taken() -> None:
+    exposures = [replace(e, variance=None) for e in night(5)]
+    dark = np.full(SHAPE, UNILLUMINATED, np.uint16)
+    exposures[4] = replace(exposures[4], mask=dark)
+    hit(exposures, 0, [(55, 90)], 15 * SIGMA)
+    values = exposures[3].data.copy()
+    values[30, 30] = np.nan
+    exposures[3] = replace(exposures[3], data=values)
+    assert flagged(exposures) == [{(55, 90)}, *[set()] * 4]
+    assert flagged([exposures[4]]) == [set()]
+
+
+def test_comparison_can_be_switched_off_and_nothing_is_changed() -> None:
+    exposures = night(4)
+    hit(exposures, 0, [(55, 90)], 20 * SIGMA)
+    before = [(e.data.copy(), e.mask.copy()) for e in exposures]
+    assert flagged(exposures, rule=HitRule(compare=False))[0] == {(55, 90)}
+    for (data, mask), exposure in zip(before, exposures, strict=True):
+        np.testing.assert_array_equal(exposure.data, data)
+        np.testing.assert_array_equal(exposure.mask, mask)
+
+
+def test_median_mapped_back_gives_the_light_without_the_hit() -> None:
+    exposures = night(8, sigma=0.5, clear=(1, 1, 1, 1, 1, 1, 1, 0.5))
+    hit(exposures, 0, [(40, 60)], 1e5)
+    reference = median_reference(exposures)
+    assert reference.seen.max() == 8
+    for number, clear in ((0, 1.0), (7, 0.5)):
+        exposure = exposures[number]
+        expected = blot(reference, exposure, exposure.sigma())
+        assert expected.scale == pytest.approx(clear, rel=0.03)
+        light = sum(moffat(SHAPE, *(star[:2] + exposure.shift), star[2], 4.0) for star in STARS)
+        inside = expected.known & (expected.seen > 4)
+        np.testing.assert_allclose(expected.data[inside], light[inside], atol=0.04 * light.max())
+        assert abs(expected.data[40, 60] - light[40, 60]) < 30
