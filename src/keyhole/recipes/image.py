@@ -15,6 +15,7 @@ def reduce(p: Any) -> None:
     p.addVAR(read_noise=True, poisson_noise=True)
     p.nonlinearityCorrect()
     p.darkCorrect()
+    p.cleanReadout()
     p.flatCorrect()
     p.illuminationCorrect()
     p.applyDQPlane()
