@@ -10,10 +10,9 @@ from scipy import ndimage
 
 from keyhole.errors import AlgorithmError
 from keyhole.imaging._neighbours import local_median
-from keyhole.imaging.bits import BAD, COSMIC_RAY, NONLINEAR, SATURATED, UNILLUMINATED
+from keyhole.imaging.bits import BAD, NONLINEAR, SATURATED, UNILLUMINATED
 from keyhole.imaging.quality import (
     apply_dq,
-    flag_persistence,
     flag_saturation,
     hot_pixels,
     linearised_level,
@@ -173,14 +172,6 @@ def test_weak_pixels_and_pixels_out_of_line_are_found_and_nothing_else() -> None
 
 def test_flat_without_light_has_no_weak_pixels() -> None:
     assert not weak_pixels(np.zeros((9, 9), np.float32), np.zeros((9, 9), bool)).any()
-
-
-def test_persistence_is_flagged_only_while_it_lasts() -> None:
-    planes = [np.eye(4, dtype=bool), np.eye(4, k=1, dtype=bool), np.eye(4, k=2, dtype=bool)]
-    mask = np.full((4, 4), NONLINEAR, np.uint16)
-    flagged = flag_persistence(mask, planes, ages=[119.9, 120.0, -5.0])
-    np.testing.assert_array_equal(flagged, np.where(planes[0], NONLINEAR | COSMIC_RAY, NONLINEAR))
-    assert (mask == NONLINEAR).all()
 
 
 def test_flagged_pixels_get_the_median_of_the_others() -> None:

@@ -1,8 +1,7 @@
-"""Quality of pixels: saturation, non-linearity, hot and weak ones, persistence, and filling in."""
+"""Quality of pixels: saturation, non-linearity, hot and weak ones, and filling in."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -15,7 +14,6 @@ from keyhole.imaging.noise import clipped_median_sigma, robust_sigma
 
 __all__ = [
     "apply_dq",
-    "flag_persistence",
     "flag_saturation",
     "hot_pixels",
     "linearised_level",
@@ -238,37 +236,6 @@ def weak_pixels(
         out_of_line = comparable & (np.abs(fraction - 1) > max(nsigma * scatter, tolerance))
     found[box] = lit & (out_of_line | (response < weak))
     return found
-
-
-def flag_persistence(
-    mask: NDArray[np.uint16],
-    saturated: Sequence[NDArray[np.bool_]],
-    *,
-    ages: Sequence[float],
-    memory: float = 120.0,
-) -> NDArray[np.uint16]:
-    """Flag pixels that were saturated shortly before and still glow.
-
-    Parameters
-    ----------
-    mask : (ny, nx) uint16
-    saturated : n bool arrays (ny, nx)
-        Saturated pixels of earlier exposures.
-    ages : n numbers
-        Seconds from the end of each of them to the start of this exposure; negative for later ones.
-    memory : float
-        Seconds after which the glow is forgotten.
-
-    Returns
-    -------
-    (ny, nx) uint16
-        A new mask with bit 8 added.
-    """
-    flagged = mask.copy()
-    for plane, age in zip(saturated, ages, strict=True):
-        if 0 <= age < memory:
-            flagged[plane] |= bits.MASK_DTYPE(bits.COSMIC_RAY)
-    return flagged
 
 
 def apply_dq(

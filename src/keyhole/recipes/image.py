@@ -11,6 +11,7 @@ def reduce(p: Any) -> None:
     """Reduce dithered science frames to one stacked image in electrons."""
     p.prepare()
     p.addDQ()
+    p.addLatencyToDQ()
     p.ADUToElectrons()
     p.addVAR(read_noise=True, poisson_noise=True)
     p.nonlinearityCorrect()
