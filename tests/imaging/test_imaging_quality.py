@@ -13,8 +13,10 @@ from keyhole.imaging._neighbours import local_median
 from keyhole.imaging.bits import BAD, NONLINEAR, SATURATED, UNILLUMINATED
 from keyhole.imaging.quality import (
     apply_dq,
+    expected_defect,
     flag_saturation,
     hot_pixels,
+    level_of_defect,
     linearised_level,
     nonlinearity_correct,
     weak_pixels,
@@ -172,6 +174,14 @@ def test_weak_pixels_and_pixels_out_of_line_are_found_and_nothing_else() -> None
 
 def test_flat_without_light_has_no_weak_pixels() -> None:
     assert not weak_pixels(np.zeros((9, 9), np.float32), np.zeros((9, 9), bool)).any()
+
+
+@pytest.mark.parametrize("curves", [[(8e-7, 1.1e-11), (7e-7, 5e-12)], [(2e-6, 0.0)]])
+def test_expected_defect_is_what_the_polynomial_would_add(curves: list[tuple[float, float]]) -> None:
+    counts = 40000.0
+    linear = np.mean([counts * (1 + counts * (gamma + counts * eta)) for gamma, eta in curves])
+    assert expected_defect(counts, curves) == pytest.approx(1 - counts / linear)
+    assert level_of_defect(expected_defect(counts, curves), curves) == pytest.approx(counts)
 
 
 def test_flagged_pixels_get_the_median_of_the_others() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -14,8 +15,10 @@ from keyhole.imaging.noise import clipped_median_sigma, robust_sigma
 
 __all__ = [
     "apply_dq",
+    "expected_defect",
     "flag_saturation",
     "hot_pixels",
+    "level_of_defect",
     "linearised_level",
     "nonlinearity_correct",
     "weak_pixels",
@@ -135,6 +138,21 @@ def nonlinearity_correct(
 def linearised_level(level: float, *, coadds: int, even: tuple[float, float]) -> float:
     """What the polynomial of the even rows makes of a detector limit (electrons, sum of the coadds)."""
     return float(_linear_counts(np.array(level, np.float64), coadds, even))
+
+
+def expected_defect(counts: float, curves: Sequence[tuple[float, float]]) -> float:
+    """Part of the light that is missing where so many electrons of one coadd are read, by the mean of polynomials."""
+    added = [counts * (gamma + counts * eta) for gamma, eta in curves]
+    mean = sum(added) / len(added)
+    return mean / (1 + mean)
+
+
+def level_of_defect(defect: float, curves: Sequence[tuple[float, float]]) -> float:
+    """Electrons read in one coadd where that part of the light is missing, by the mean of polynomials."""
+    gamma, eta = (sum(values) / len(curves) for values in zip(*curves, strict=True))
+    wanted = defect / (1 - defect)
+    # The positive root of eta c**2 + gamma c = wanted, in the form that also holds for eta = 0.
+    return float(2 * wanted / (gamma + np.sqrt(gamma**2 + 4 * eta * wanted)))
 
 
 def _linear_counts(
