@@ -10,12 +10,13 @@ from scipy import ndimage
 
 from keyhole.errors import AlgorithmError
 from keyhole.imaging._neighbours import local_median
-from keyhole.imaging.bits import BAD, COSMIC_RAY, NONLINEAR, SATURATED, UNILLUMINATED
+from keyhole.imaging.bits import BAD, NONLINEAR, SATURATED, UNILLUMINATED
 from keyhole.imaging.quality import (
     apply_dq,
-    flag_persistence,
+    expected_defect,
     flag_saturation,
     hot_pixels,
+    level_of_defect,
     linearised_level,
     nonlinearity_correct,
     weak_pixels,
@@ -202,12 +203,12 @@ def test_flat_without_light_has_no_weak_pixels() -> None:
     assert not weak_pixels(np.zeros((9, 9), np.float32), np.zeros((9, 9), bool)).any()
 
 
-def test_persistence_is_flagged_only_while_it_lasts() -> None:
-    planes = [np.eye(4, dtype=bool), np.eye(4, k=1, dtype=bool), np.eye(4, k=2, dtype=bool)]
-    mask = np.full((4, 4), NONLINEAR, np.uint16)
-    flagged = flag_persistence(mask, planes, ages=[119.9, 120.0, -5.0])
-    np.testing.assert_array_equal(flagged, np.where(planes[0], NONLINEAR | COSMIC_RAY, NONLINEAR))
-    assert (mask == NONLINEAR).all()
+@pytest.mark.parametrize("curves", [[(8e-7, 1.1e-11), (7e-7, 5e-12)], [(2e-6, 0.0)]])
+def test_expected_defect_is_what_the_polynomial_would_add(curves: list[tuple[float, float]]) -> None:
+    counts = 40000.0
+    linear = np.mean([counts * (1 + counts * (gamma + counts * eta)) for gamma, eta in curves])
+    assert expected_defect(counts, curves) == pytest.approx(1 - counts / linear)
+    assert level_of_defect(expected_defect(counts, curves), curves) == pytest.approx(counts)
 
 
 def test_flagged_pixels_get_the_median_of_the_others() -> None:

@@ -89,6 +89,20 @@ def test_nothing_is_corrected_where_no_polynomial_is_known():
     assert "no polynomial is known" in context.notes[0]
 
 
+def test_bright_stars_of_an_array_without_polynomial_are_worth_one_warning_with_the_size_of_the_error():
+    context = FakeContext()
+    frames = [in_electrons(raw_frame(np.full((20, 30), level))) for level in (300.0, 3000.0)]
+    correct_nonlinearity(frames, NonlinearityParams(), context)
+    (warning,) = context.caveats
+    # Two coadds of 30 s: at the limit of one, 64280 electrons, the polynomials of the array of 2013 add 10.8 %.
+    assert "similar arrays read 1 % low at 11" in warning
+    assert "8 % low at 64280" in warning
+    assert frames[0].header["LINERR"] == frames[1].header["LINERR"]
+    dark = in_electrons(raw_dark(np.full((20, 30), 3000.0)))
+    correct_nonlinearity([dark], NonlinearityParams(), context)
+    assert len(context.caveats) == 1
+
+
 def test_polynomial_is_applied_per_coadd_and_row_parity_and_levels_follow():
     frame = in_electrons(raw_frame(np.full((20, 30), 4000.0), ARRAYID="SN7638228.1.2"))
     saturation = frame.header["SATLEVEL"]

@@ -49,6 +49,11 @@ def _add_what_to_do(parser: argparse.ArgumentParser) -> None:
     add("--qa", dest="mode", action="store_const", const="qa", help="mode for a quick judgement of quality")
     add("--ql", dest="mode", action="store_const", const="ql", help="quick-look mode: missing masters are no error")
     parser.set_defaults(mode="sq")
+    add(
+        "--crop",
+        action="store_true",
+        help="write the smallest box that holds all light (same as -p cropToLight:crop=True)",
+    )
     add("--suffix", default=None, metavar="TEXT", help="ending of the output names")
     add(
         "--user_cal",
@@ -152,7 +157,7 @@ def _request(options: argparse.Namespace) -> Request:
         files=selection.files,
         recipe=options.recipe,
         mode=options.mode,
-        settings=parse_settings(options.param),
+        settings=parse_settings([*(["cropToLight:crop=True"] if options.crop else []), *options.param]),
         user_cals=parse_user_cals(options.user_cal),
         suffix=options.suffix,
         config=config,

@@ -1,4 +1,4 @@
-"""Quality of pixels: saturation, non-linearity, hot and weak ones, persistence, and filling in."""
+"""Quality of pixels: saturation, non-linearity, hot and weak ones, and filling in."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from keyhole.imaging.noise import clipped_median_sigma, robust_sigma
 
 __all__ = [
     "apply_dq",
-    "flag_persistence",
+    "expected_defect",
     "flag_saturation",
     "hot_pixels",
+    "level_of_defect",
     "linearised_level",
     "nonlinearity_correct",
     "weak_pixels",
@@ -147,6 +148,21 @@ def nonlinearity_correct(
 def linearised_level(level: float, *, coadds: int, even: tuple[float, float]) -> float:
     """What the polynomial of the even rows makes of a detector limit (electrons, sum of the coadds)."""
     return float(_linear_counts(np.array(level, np.float64), coadds, even))
+
+
+def expected_defect(counts: float, curves: Sequence[tuple[float, float]]) -> float:
+    """Part of the light that is missing where so many electrons of one coadd are read, by the mean of polynomials."""
+    added = [counts * (gamma + counts * eta) for gamma, eta in curves]
+    mean = sum(added) / len(added)
+    return mean / (1 + mean)
+
+
+def level_of_defect(defect: float, curves: Sequence[tuple[float, float]]) -> float:
+    """Electrons read in one coadd where that part of the light is missing, by the mean of polynomials."""
+    gamma, eta = (sum(values) / len(curves) for values in zip(*curves, strict=True))
+    wanted = defect / (1 - defect)
+    # The positive root of eta c**2 + gamma c = wanted, in the form that also holds for eta = 0.
+    return float(2 * wanted / (gamma + np.sqrt(gamma**2 + 4 * eta * wanted)))
 
 
 def _linear_counts(
@@ -277,37 +293,6 @@ def weak_pixels(
         weak_ones = weak_ones | fresh
     found[box] = weak_ones
     return found
-
-
-def flag_persistence(
-    mask: NDArray[np.uint16],
-    saturated: Sequence[NDArray[np.bool_]],
-    *,
-    ages: Sequence[float],
-    memory: float = 120.0,
-) -> NDArray[np.uint16]:
-    """Flag pixels that were saturated shortly before and still glow.
-
-    Parameters
-    ----------
-    mask : (ny, nx) uint16
-    saturated : n bool arrays (ny, nx)
-        Saturated pixels of earlier exposures.
-    ages : n numbers
-        Seconds from the end of each of them to the start of this exposure; negative for later ones.
-    memory : float
-        Seconds after which the glow is forgotten.
-
-    Returns
-    -------
-    (ny, nx) uint16
-        A new mask with bit 8 added.
-    """
-    flagged = mask.copy()
-    for plane, age in zip(saturated, ages, strict=True):
-        if 0 <= age < memory:
-            flagged[plane] |= bits.MASK_DTYPE(bits.COSMIC_RAY)
-    return flagged
 
 
 def apply_dq(

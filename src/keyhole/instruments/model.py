@@ -194,6 +194,12 @@ class Instrument:
         """Non-linearity coefficients, None where the response is not corrected."""
         return self.nonlinearities.get((array_name or "", read_mode or "", well_depth or ""))
 
+    def similar_nonlinearities(self, read_mode: str | None, well_depth: str | None) -> list[NonLinearity]:
+        """Non-linearities of all arrays in a read mode and well depth; in the other modes if none is known."""
+        every = [(key[1:], known) for key, known in self.nonlinearities.items()]
+        same = [known for mode, known in every if mode == (read_mode or "", well_depth or "")]
+        return same or [known for mode, known in every if mode[1] == (well_depth or "")]
+
     def pixel_scale(self, camera: str) -> float | None:
         """Pixel scale in arcsec per pixel of a camera (component id cut), None when not listed."""
         return self.pixel_scales.get(camera)

@@ -11,7 +11,7 @@ from keyhole.errors import DataError
 from keyhole.frames import Frame
 from keyhole.imaging import bits
 from keyhole.imaging.noise import pedestal, variance_model
-from keyhole.imaging.quality import linearised_level, nonlinearity_correct
+from keyhole.imaging.quality import expected_defect, level_of_defect, linearised_level, nonlinearity_correct
 from keyhole.instruments import NonLinearity
 from keyhole.primitives.base import Context, Params, primitive
 from keyhole.primitives.keyhole import expected_keyhole
@@ -27,6 +27,9 @@ __all__ = [
 ]
 
 _FEWEST_UNLIT = 1000
+# Light that is missing by non-linearity and worth a word, and pixels in which it is: more than hot ones.
+_WORTH_A_WORD = 0.01
+_FEWEST_BRIGHT = 30
 
 
 class ADUToElectronsParams(Params):
@@ -113,11 +116,10 @@ def correct_nonlinearity(frames: list[Frame], params: NonlinearityParams, contex
         known = context.instrument(frame).nonlinearity(array, mode, well)
         if params.do_cal == "skip":
             continue
-        if known is None:
-            limit = _level(frame, "NONLINEA")
-            context.note(f"no polynomial is known for array {array}; flagged above {limit:.0f} e-")
-            continue
         coadds = int(frame.describe("coadds") or 1)
+        if known is None:
+            _tell_uncorrected(frame, coadds, context)
+            continue
         exposure = float(frame.describe("exposure_time")) / coadds
         frame.data, frame.variance = nonlinearity_correct(
             frame.data,
@@ -130,6 +132,31 @@ def correct_nonlinearity(frames: list[Frame], params: NonlinearityParams, contex
         )
         _move_levels(frame, known, coadds)
     return frames
+
+
+def _tell_uncorrected(frame: Frame, coadds: int, context: Context) -> None:
+    """Tell by how much counts may be low that cannot be corrected: a warning where stars are that bright."""
+    array, mode = frame.describe("array_name"), frame.describe("read_mode")
+    well = frame.describe("well_depth_setting")
+    limit = _level(frame, "NONLINEA") / coadds
+    context.note(f"no polynomial is known for array {array}; flagged above {limit:.0f} e- per coadd")
+    similar = context.instrument(frame).similar_nonlinearities(mode, well)
+    if not similar or frame.tags & {"DARK", "FLAT"}:
+        return
+    curves = [(curve.gamma, curve.eta) for found in similar for curve in (found.even, found.odd)]
+    worst = expected_defect(limit, curves)
+    frame.header["LINERR"] = (round(worst, 4), "Light missing at the linearity limit, if as in similar arrays")
+    onset = level_of_defect(_WORTH_A_WORD, curves)
+    bright = frame.data > onset * coadds
+    if frame.mask is not None:
+        bright &= bits.usable(frame.mask)
+    if np.count_nonzero(bright) >= _FEWEST_BRIGHT:
+        context.caveat(
+            f"array {array} has no known non-linearity: bright stars stay uncorrected; similar arrays read "
+            f"{100 * _WORTH_A_WORD:.0f} % low at {onset:.0f} e- per coadd and {100 * worst:.0f} % low at {limit:.0f}, "
+            "above which pixels are flagged (2)",
+            [frame],
+        )
 
 
 def _level(frame: Frame, key: str) -> float:

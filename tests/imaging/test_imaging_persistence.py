@@ -1,0 +1,55 @@
+"""Which pixels may glow after an exposure, and in which it matters later."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from keyhole.imaging import bits
+from keyhole.imaging.persistence import BrightPixels, afterglow, bright_pixels
+
+SATURATION = 6666.0
+
+
+def test_pixels_above_the_fluence_and_flagged_ones_may_glow() -> None:
+    data = np.array([[100, 2332, 2334, 50, 9000, 7000]], np.float32)
+    mask = np.array([[0, 0, 0, bits.SATURATED, bits.BAD, bits.UNILLUMINATED]], np.uint16)
+    found = bright_pixels(data, mask, saturation=SATURATION, fluence=0.35)
+    assert found.pixels.tolist() == [2, 3]
+    # The flagged pixel reads low, as both of its reads are saturated.
+    assert found.light.tolist() == [2334, SATURATION]
+    by_flags = bright_pixels(data, mask, saturation=SATURATION, fluence=None)
+    assert by_flags.pixels.tolist() == [3]
+
+
+@pytest.mark.parametrize(("flags", "expected"), [(bits.SATURATED, [1]), (bits.SATURATED | bits.NONLINEAR, [0, 1])])
+def test_non_linear_pixels_glow_if_asked_for(flags: int, expected: list[int]) -> None:
+    mask = np.array([[bits.NONLINEAR, bits.SATURATED, 0]], np.uint16)
+    data = np.array([[5000, 7000, 100]], np.float32)
+    assert bright_pixels(data, mask, saturation=SATURATION, fluence=None, flags=flags).pixels.tolist() == expected
+
+
+def test_pixel_that_a_star_lights_now_is_not_given_up() -> None:
+    data = np.full((4, 5), 280, np.float32)
+    data[0, 2] = 280 + 700
+    data[3, 3] = 280 + 600
+    earlier = [BrightPixels(np.array([2, 7, 18]), np.array([6666, 6666, 6666], np.float32))]
+    assert afterglow(data, None, earlier, outshone=0.1).tolist() == [7, 18]
+    assert afterglow(data, None, earlier, outshone=None).tolist() == [2, 7, 18]
+
+
+def test_each_pixel_is_named_once_and_nothing_without_predecessor() -> None:
+    data = np.zeros((3, 3), np.float32)
+    one = BrightPixels(np.array([4, 1]), np.array([9.0, 9.0], np.float32))
+    two = BrightPixels(np.array([4]), np.array([8.0], np.float32))
+    assert afterglow(data, None, [one, two]).tolist() == [1, 4]
+    assert afterglow(data, None, []).size == 0
+    assert afterglow(data, np.full((3, 3), bits.BAD, np.uint16), [one], outshone=0.5).tolist() == [1, 4]
+
+
+def test_input_is_not_changed() -> None:
+    data, mask = np.full((3, 3), 7000, np.float32), np.zeros((3, 3), np.uint16)
+    found = bright_pixels(data, mask, saturation=SATURATION, fluence=0.5)
+    afterglow(data, mask, [found], outshone=0.1)
+    assert (data == 7000).all()
+    assert (mask == 0).all()
