@@ -11,9 +11,9 @@ from keyhole.cli.main import main
 from keyhole.errors import DataError, InputError
 from keyhole.simulate import NightOptions, build_night, verify, verify_master
 from keyhole.simulate.measure import common_shift
-from keyhole.simulate.statistics import robust_width
 from keyhole.simulate.output import _star_peaks
 from keyhole.simulate.stars import paint_stars
+from keyhole.simulate.statistics import robust_width
 from keyhole.simulate.truth import write_truth
 
 SIGMA = 14.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # Importing the modules registers their steps.
 from keyhole.primitives import (
+    adjust,
     align,
     bookkeeping,
     calibrate,
@@ -25,6 +26,7 @@ __all__ = [
     "Context",
     "Params",
     "Primitive",
+    "adjust",
     "align",
     "bookkeeping",
     "calibrate",
