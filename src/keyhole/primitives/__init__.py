@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # Importing the modules registers their steps.
 from keyhole.primitives import (
+    adjust,
     align,
     bookkeeping,
     bpm,
@@ -30,6 +31,7 @@ __all__ = [
     "Context",
     "Params",
     "Primitive",
+    "adjust",
     "align",
     "bookkeeping",
     "bpm",

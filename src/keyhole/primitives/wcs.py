@@ -20,16 +20,21 @@ __all__ = [
     "check_pointing",
     "commanded_shifts",
     "detector_offset",
+    "keyhole_centre",
+    "knows_offsets",
     "knows_target",
     "matrix_of_angle",
     "mend_axes",
     "move_wcs",
+    "moved_to",
     "pixel_map",
     "plane",
     "plane_of",
     "pointing_error",
+    "pointing_pixel",
     "position_angle",
     "set_plane",
+    "stated_shifts",
     "with_axes",
 ]
 
@@ -42,6 +47,8 @@ _SAME_DIRECTION = 10.0
 # Relative difference of scales that is worth a word.
 _SCALE_TOLERANCE = 0.01
 _MIRRORING_PORT = 1
+# Arcsec from the middle of the keyhole within which a header with wrong axes may put the pointing to be believed.
+_NEAR_KEYHOLE = 12.0
 # Arcsec; where recorded headers put undithered targets scatters so much about the middle of the keyhole
 # (2010 to 2017: 1 to 7).
 _LANDING_ERROR = 5.0
@@ -165,17 +172,20 @@ def mend_axes(frame: Frame, context: Context, *, believe_direction: bool = False
         return MendedAxes(f"its pixel scales are {measured}, the camera has {scale}")
     cd = square_cd(given.cd, scale)
     words = ""
-    expected = None if believe_direction or position_angle(frame) is None else matrix_of_angle(frame, context)
-    signs = (1, 1) if expected is None else reversed_axes(cd, expected, tolerance=_SAME_DIRECTION)
-    if signs is None:
-        # The angle between header and PA card, as it is no whole turn, cannot be told from an error.
-        cd, words = np.asarray(expected), f"not those of position angle {position_angle(frame):g}"
-    elif signs != (1, 1):
-        cd, words = cd * np.array(signs), reversal_words(signs)
-    anchor = _pointing_pixel(frame, given, cd, context)
+    angle = position_angle(frame)
+    if angle is not None and not believe_direction:
+        expected = matrix_of_angle(frame, context)
+        signs = reversed_axes(cd, expected, tolerance=_SAME_DIRECTION)
+        if signs is None:
+            # The angle between header and PA card, as it is no whole turn, cannot be told from an error.
+            cd, words = expected, f"not those of position angle {angle:g}"
+        elif signs != (1, 1):
+            cd, words = cd * np.array(signs), reversal_words(signs)
+    limit = _NEAR_KEYHOLE / scale if words else max(frame.data.shape) / 4
+    anchor = pointing_pixel(frame, given, cd, context, limit=limit)
     if anchor is None and words and _target(frame) is not None:
         return MendedAxes(f"its axes are {words}")
-    x, y = _keyhole_centre(frame, context) if anchor is None else anchor
+    x, y = keyhole_centre(frame, context) if anchor is None else anchor
     set_plane(frame, with_axes(given, cd, x, y))
     mended = []
     if np.max(error) > _SCALE_TOLERANCE:
@@ -188,23 +198,27 @@ def mend_axes(frame: Frame, context: Context, *, believe_direction: bool = False
 def with_axes(given: TangentPlane, cd: NDArray[np.float64], x: float, y: float) -> TangentPlane:
     """The WCS with other axes, turned about a pixel (0-based) whose sky position stays."""
     ra, dec = given.pixel_to_sky(np.array([x]), np.array([y]))
-    mended = plane(crval=given.crval, crpix=given.crpix, cd=cd)
-    for _ in range(2):
-        moved_ra, moved_dec = mended.pixel_to_sky(np.array([x]), np.array([y]))
-        d_ra = (float(ra[0] - moved_ra[0]) + 180) % 360 - 180
-        crval = (mended.crval[0] + d_ra) % 360, mended.crval[1] + float(dec[0] - moved_dec[0])
-        mended = plane(crval=crval, crpix=given.crpix, cd=cd)
-    return mended
+    return moved_to(plane(crval=given.crval, crpix=given.crpix, cd=cd), (x, y), (float(ra[0]), float(dec[0])))
 
 
-def _pointing_pixel(
-    frame: Frame, header_wcs: TangentPlane, cd: NDArray[np.float64], context: Context
+def moved_to(given: TangentPlane, pixel: tuple[float, float], sky: tuple[float, float]) -> TangentPlane:
+    """The WCS moved so that a pixel (0-based) lies at a position on the sky, degrees."""
+    for _ in range(3):
+        ra, dec = given.pixel_to_sky(np.array([pixel[0]]), np.array([pixel[1]]))
+        d_ra = (sky[0] - float(ra[0]) + 180) % 360 - 180
+        crval = (given.crval[0] + d_ra) % 360, given.crval[1] + sky[1] - float(dec[0])
+        given = TangentPlane(crval=crval, crpix=given.crpix, cd=given.cd)
+    return given
+
+
+def pointing_pixel(
+    frame: Frame, header_wcs: TangentPlane, cd: NDArray[np.float64], context: Context, *, limit: float
 ) -> tuple[float, float] | None:
     """Where the header puts the point on the sky at which the telescope looked: target plus commanded offset.
 
-    None where the header does not tell it, or puts it far from the keyhole.
+    None where the header does not tell it, or puts it further than `limit` pixels from the keyhole.
     """
-    centre = _keyhole_centre(frame, context)
+    centre = keyhole_centre(frame, context)
     target, offset = _target(frame), detector_offset(frame)
     if target is None or offset is None:
         return None
@@ -212,11 +226,12 @@ def _pointing_pixel(
     east, north = -np.asarray(cd) @ np.array(offset)
     ra = target[0] + east / np.cos(np.radians(target[1]))
     x, y = header_wcs.sky_to_pixel(np.array([ra]), np.array([target[1] + north]))
-    near = np.hypot(x[0] - centre[0], y[0] - centre[1]) < max(frame.data.shape) / 4
+    near = np.hypot(x[0] - centre[0], y[0] - centre[1]) < limit
     return (float(x[0]), float(y[0])) if near else None
 
 
-def _keyhole_centre(frame: Frame, context: Context) -> tuple[float, float]:
+def keyhole_centre(frame: Frame, context: Context) -> tuple[float, float]:
+    """Usual place of the keyhole on the detector, 0-based pixels; the middle of the frame where it is not known."""
     expected = expected_keyhole(frame, context)
     if expected is not None:
         return expected.centroid
@@ -224,18 +239,32 @@ def _keyhole_centre(frame: Frame, context: Context) -> tuple[float, float]:
     return (nx - 1) / 2, (ny - 1) / 2
 
 
+def _number(frame: Frame, key: str) -> float | None:
+    value = frame.primary.get(key)
+    return float(value) if isinstance(value, (int, float)) and value > -9999 else None
+
+
 def position_angle(frame: Frame) -> float | None:
     """PA card of the telescope, degrees; None where it was not recorded."""
-    angle = frame.primary.get("PA")
-    return float(angle) if isinstance(angle, (int, float)) and angle > -9999 else None
+    return _number(frame, "PA")
+
+
+def knows_offsets(frame: Frame) -> bool:
+    """Whether the header tells the offsets P and Q."""
+    return _number(frame, "POFFSET") is not None and _number(frame, "QOFFSET") is not None
 
 
 def detector_offset(frame: Frame) -> tuple[float, float] | None:
-    """Commanded displacement of the stars on the detector, in pixels; None when the header does not tell."""
-    for key in ("POFFSET", "QOFFSET"):
-        value = frame.primary.get(key)
-        if not isinstance(value, (int, float)) or value <= -9999:
+    """Commanded displacement of the stars on the detector, in pixels; None when the header does not tell.
+
+    Frames without P and Q (South until 2005) have the offsets of the telescope, ``XOFFSET = -Q`` and ``YOFFSET =
+    P`` but for a rotation by some tenths of a degree.
+    """
+    if not knows_offsets(frame):
+        x, y, scale = _number(frame, "XOFFSET"), _number(frame, "YOFFSET"), frame.describe("pixel_scale")
+        if x is None or y is None or scale is None or "INPORT" in frame.primary:
             return None
+        return -x / scale, -y / scale
     dx, dy = frame.describe("detector_x_offset"), frame.describe("detector_y_offset")
     return None if dx is None or dy is None else (float(dx), float(dy))
 
@@ -262,8 +291,13 @@ def commanded_shifts(frames: list[Frame], context: Context, *, absolute: bool = 
     if raw_grids and len(angles) <= 1 and all(offset is not None for offset in offsets):
         shifts = np.array(offsets, dtype=np.float64)
         return shifts if absolute else shifts - shifts[0]
+    return stated_shifts(frames, context)
+
+
+def stated_shifts(frames: list[Frame], context: Context) -> NDArray[np.float64]:
+    """Shifts as `commanded_shifts` gives them, by the WCS of the headers at the middle of the keyhole."""
     first = frames[0]
-    centre = _keyhole_centre(first, context)
+    centre = keyhole_centre(first, context)
     ra, dec = plane_of(first).pixel_to_sky(np.array([centre[0]]), np.array([centre[1]]))
     shifts = np.zeros((len(frames), 2))
     for i, frame in enumerate(frames):
@@ -303,6 +337,7 @@ def check_pointing(frame: Frame, policy: str, limit: float, context: Context, *,
         context.caveat("the WCS of the header disagrees with target and offsets; left as it is", [frame])
         return
     set_plane(frame, _rebuilt(frame, target, context, given=None if useless else np.array(plane_of(frame).cd)))
+    frame.header["WCSFROM"] = ("target", "Position from the target's coordinates")
     frame.header["WCSERR"] = (_LANDING_ERROR, "Expected error of the position (arcsec)")
     if policy == "fix":
         context.caveat(
@@ -332,7 +367,7 @@ def _target(frame: Frame) -> tuple[float, float] | None:
 
 def _landing(frame: Frame, context: Context) -> tuple[float, float]:
     """Where the target should lie on the detector, 0-based pixels."""
-    cx, cy = _keyhole_centre(frame, context)
+    cx, cy = keyhole_centre(frame, context)
     dx, dy = detector_offset(frame) or (0.0, 0.0)
     return cx + dx, cy + dy
 
