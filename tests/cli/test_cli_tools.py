@@ -163,7 +163,7 @@ def script(raw: Path, capsys: pytest.CaptureFixture[str]) -> Path:
         ("reduce -p stackDarks:oper", {"operation="}),
         ("reduce --logmode q", {"quiet"}),
         ("reduce some.fi", set()),
-        ("caldb re", {"remove"}),
+        ("caldb re", {"rebuild", "remove"}),
         ("dataselect --xt", {"--xtags"}),
         ("showpars a.fits associa", {"associateSky"}),
         ("showrecipes a.fits -m ", {"sq", "ql", "qa"}),
