@@ -96,6 +96,15 @@ def test_hit_in_the_wing_of_a_star_is_found() -> None:
     assert flagged(exposures)[2] == {(int(y) + 6, int(x))}
 
 
+@pytest.mark.parametrize("n", [1, 2, 5])
+@pytest.mark.parametrize("side", [2, 3])
+def test_large_hit_is_flagged_as_a_whole(n: int, side: int) -> None:
+    exposures = night(n)
+    block = {(53 + j, 80 + i) for j in range(side) for i in range(side)}
+    hit(exposures, 0, block, 60 * SIGMA)
+    assert block <= flagged(exposures)[0]
+
+
 def test_hits_grow_into_faint_neighbours_only_where_they_deviate() -> None:
     exposures = night(5)
     hit(exposures, 3, [(55, 85)], 60 * SIGMA)

@@ -22,7 +22,7 @@ _KERNEL: Final = "poly3"
 _BAND: Final = 1 << 22
 """Values of all exposures together that are sorted at once."""
 _SAMPLE: Final = 7
-"""Every so manieth pixel is enough for a median."""
+"""One in so many pixels is enough for a median."""
 _BRIGHT: Final = 5.0  # sigma from which on starlight tells the transparency
 _WINGS: Final = 3  # pixels around it that belong to it whatever the seeing
 _CERTAIN: Final = 30.0  # significance of the starlight from which on it is believed

@@ -40,7 +40,7 @@ _QUIET: Final = 0.5
 _STARLIGHT: Final = 0.3
 """Part of the starlight by which exposures differ without being noisy."""
 _SAMPLE: Final = 7
-"""Every so manieth quiet pixel is enough for a scatter."""
+"""One in so many quiet pixels is enough for a scatter."""
 
 Bools = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
@@ -263,9 +263,10 @@ class _Compared(NamedTuple):
         if beside is not None:
             same = values_around(np.where(beside, np.sign(residual), 0), None, y, x, RING) == sign
             y, x, sign = (v[same.any(axis=0)] for v in (y, x, sign))
-        stands_out = np.abs(residual[y, x]) - sign * ring_median(residual, good, y, x)
-        near = np.maximum(ring_median(look.data, good, y, x), ring_median(look.expected, None, y, x))
-        near = np.maximum(near, 0)
+        # In the middle of a large hit no neighbour is left to compare with but what is expected.
+        stands_out = np.abs(residual[y, x]) - np.nan_to_num(sign * ring_median(residual, good, y, x))
+        near = np.fmax(ring_median(look.data, good, y, x), ring_median(look.expected, None, y, x))
+        near = np.fmax(near, 0)
         sharp = stands_out > limit * look.sigma[y, x] + self.sharpest * near
         sharp &= ~(self.burnt[y, x] & (near > _FLAT_TOP * look.data[y, x]))
         hits[y[sharp], x[sharp]] = True

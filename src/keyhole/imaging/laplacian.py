@@ -22,6 +22,10 @@ from keyhole.imaging._patches import RING, Index, grown, median_known, ring_medi
 __all__ = ["laplacian_hits", "star_contrast", "star_excess"]
 
 _HALF: Final = 4  # pixels that the two medians of the fine structure reach together
+_CAUTION: Final = 1.5
+"""Factor by which stars may be sharper than was measured: nothing but their sharpness tells them from hits."""
+_NOISE: Final = math.sqrt(5)
+"""Noise of the Laplacian of a pixel above its neighbours, 2 I - (sum of four) / 2, in units of that of a pixel."""
 _FOUR: Final = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 
@@ -35,7 +39,7 @@ def laplacian_hits(
     contrast: float = 2.0,
     fwhm: float = 2.0,
     iterations: int = 4,
-    faint: float = 0.3,
+    faint: float = 0.35,
 ) -> NDArray[np.bool_]:
     """Find the pixels of one image in which a cosmic ray left its light.
 
@@ -66,12 +70,12 @@ def laplacian_hits(
         Changes its input: no.
     """
     look = usable if where is None else usable & where
-    shape = _Shape(contrast * star_contrast(fwhm), contrast * star_excess(fwhm))
+    shape = _Shape(contrast * star_contrast(fwhm), contrast * star_excess(fwhm / _CAUTION))
     hits = np.zeros(data.shape, np.bool_)
     work = data
     for _ in range(iterations):
         laplacian = _positive_laplacian(work, usable)
-        noise = laplacian / (2 * sigma)
+        noise = laplacian / (_NOISE * sigma)
         planes = _Planes(work, sigma, usable, laplacian, noise)
         found = _sharp(planes, look & ~hits & (noise > limit), limit, shape)
         # The flanks of a hit are weaker than its peak, but as sharp.
@@ -159,7 +163,8 @@ def _sharp(planes: _Planes, candidates: NDArray[np.bool_], limit: float, shape: 
     y, x = np.nonzero(candidates)
     near = ring_median(data, usable, y, x)
     # A hole in a star counts only where it goes below nothing: the flanks of stars are hollow too.
-    star = np.where(near > 0, shape.excess, max(shape.excess, 1.0)) * np.abs(near)
+    light = np.maximum(np.abs(near) - sigma[y, x], 0)
+    star = np.where(near > 0, shape.excess, max(shape.excess, 1.0)) * light
     out = data[y, x] - near > limit * sigma[y, x] + star
     y, x = y[out], x[out]
     smooth = median_known(values_around(noise, usable, y, x, [*square_offsets(2), (0, 0)]))
