@@ -34,6 +34,8 @@ _MOST_LINES = 40
 _MOST_NOTES = 2
 # Lines kept free for what follows the last step: products, bad pixels, registration, the end.
 _CLOSING_LINES = 6
+# So many names of silent steps fit into a line, at least.
+_NAMES_A_LINE = 4
 _BAR = 30
 
 
@@ -133,7 +135,9 @@ class Console:
             grade = Grade(event.grade)
             # Doubts and disagreements follow as warnings.
             reason = f": {event.reason}" if grade < Grade.DOUBTFUL and event.reason else ""
-            words = [f"grade {grade:d}, {grade.words}{reason}", event.origin]
+            # Which database it is from stands in the log file.
+            by_whom = [] if event.origin.startswith("from ") else [event.origin]
+            words = [f"grade {grade:d}, {grade.words}{reason}", *by_whom]
         self._say(f"{kind:4s} {Path(event.path).name} ({'; '.join(words)})")
 
     def _finished(self, event: StepFinished) -> None:
@@ -141,8 +145,9 @@ class Console:
         if self._quiet:
             return
         lines = self._lines_for(event)
-        # Every step to come may take a line, and so may the silent ones before this.
-        reserve = event.total - event.number + _CLOSING_LINES + len(self._silent_steps)
+        # Steps to come and the silent ones before this share lines if they must.
+        named = event.total - event.number + len(self._silent_steps)
+        reserve = -(-named // _NAMES_A_LINE) + 1 + _CLOSING_LINES
         fits = self._verbose or (len(event.notes) <= _MOST_NOTES and self._lines + len(lines) + reserve <= _MOST_LINES)
         if not fits:
             self._left_out += len(event.notes)

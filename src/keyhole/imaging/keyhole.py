@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from keyhole.errors import AlgorithmError
 from keyhole.imaging._keyhole_edge import fit_edge
 from keyhole.imaging._keyhole_fit import Fit, centroid_of_largest_region, fit_keyhole
+from keyhole.imaging._keyhole_light import lit_area
 from keyhole.imaging._keyhole_outline import KeyholeShape, Outline, OutlineModel
 
-__all__ = ["KeyholeShape", "Placement", "draw_keyhole", "locate_keyhole"]
+__all__ = ["KeyholeShape", "Placement", "draw_keyhole", "lit_area", "locate_keyhole"]
 
 
 class Placement(NamedTuple):

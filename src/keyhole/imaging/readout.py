@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from keyhole.imaging.noise import clipped_median_sigma
 
-__all__ = ["PatternRules", "QuadrantPattern", "ReadoutOffsets", "measure_readout"]
+__all__ = ["PatternRules", "QuadrantPattern", "ReadoutOffsets", "measure_readout", "quadrants"]
 
 _PASSES: Final = 2
 _FEWEST_BOXES: Final = 16
@@ -103,6 +103,22 @@ class ReadoutOffsets(NamedTuple):
 
     offsets: NDArray[np.float32]
     quadrants: list[QuadrantPattern]
+
+
+def quadrants(shape: tuple[int, int], rows: slice | None = None) -> list[tuple[slice, slice]]:
+    """The four parts of an array of shape (ny, nx) that are read by electronics of their own.
+
+    Parameters
+    ----------
+    shape : (ny, nx)
+    rows : slice, optional
+        Give only what lies in these rows, counted from the first of them.
+    """
+    ny, nx = shape
+    first, last = (0, ny) if rows is None else (rows.start, rows.stop)
+    middle = min(max(ny // 2, first), last)
+    halves = (slice(0, middle - first), slice(middle - first, last - first))
+    return [(y, x) for y in halves for x in (slice(0, nx // 2), slice(nx // 2, nx)) if y.stop > y.start]
 
 
 def measure_readout(

@@ -139,9 +139,9 @@ def _tell_uncorrected(frame: Frame, coadds: int, context: Context) -> None:
     array, mode = frame.describe("array_name"), frame.describe("read_mode")
     well = frame.describe("well_depth_setting")
     limit = _level(frame, "NONLINEA") / coadds
-    context.note(f"no polynomial is known for array {array}; flagged above {limit:.0f} e- per coadd")
     similar = context.instrument(frame).similar_nonlinearities(mode, well)
     if not similar or frame.tags & {"DARK", "FLAT"}:
+        context.note(f"no polynomial is known for array {array}; flagged above {limit:.0f} e- per coadd")
         return
     curves = [(curve.gamma, curve.eta) for found in similar for curve in (found.even, found.odd)]
     worst = expected_defect(limit, curves)
@@ -157,6 +157,8 @@ def _tell_uncorrected(frame: Frame, coadds: int, context: Context) -> None:
             "above which pixels are flagged (2)",
             [frame],
         )
+    else:
+        context.note(f"no polynomial is known for array {array}; flagged above {limit:.0f} e- per coadd")
 
 
 def _level(frame: Frame, key: str) -> float:

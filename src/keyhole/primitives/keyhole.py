@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from keyhole.frames import Frame
 from keyhole.imaging import bits
-from keyhole.imaging.keyhole import KeyholeShape, draw_keyhole, locate_keyhole
+from keyhole.imaging.keyhole import KeyholeShape, draw_keyhole, lit_area, locate_keyhole
 from keyhole.instruments import ExpectedKeyhole
 from keyhole.primitives.base import Context
 
@@ -42,20 +42,23 @@ def place_keyhole(
     Returns
     -------
     (ny, nx) bool ndarray or None
-        True where lit; None for a camera whose keyhole is not known (a caveat is raised).
+        True where lit; for a camera whose keyhole is not known by the light alone, or None where that does not
+        show it (a caveat is raised).
     """
     expected = expected_keyhole(frame, context)
     camera = str(frame.describe("camera"))
+    usable = np.ones(frame.data.shape, bool)
+    if frame.mask is not None:
+        usable = bits.usable(frame.mask & bits.MASK_DTYPE(0xFFFF & ~bits.UNILLUMINATED))
     if expected is None:
-        context.caveat(f"no keyhole is known for camera {camera} with this filter; no mask is drawn", [frame])
-        return None
+        lit = lit_area(frame.data, usable & np.isfinite(frame.data), margin=margin)
+        way = "no mask is drawn" if lit is None else "what is lit is taken from the light itself"
+        context.caveat(f"no keyhole is known for camera {camera} with this filter; {way}", [frame])
+        return None if lit is None else np.roll(lit, (yshift, xshift), axis=(0, 1))
     scale = float(frame.describe("pixel_scale"))
     wings, red = has_wings(frame), "Red" in camera
     numbers = asdict(context.instrument(frame).keyhole)
     shape = KeyholeShape(**{field.name: numbers[field.name] for field in fields(KeyholeShape)})
-    usable = np.ones(frame.data.shape, bool)
-    if frame.mask is not None:
-        usable = bits.usable(frame.mask & bits.MASK_DTYPE(0xFFFF & ~bits.UNILLUMINATED))
     centroid = expected.centroid
     if not usable.any():
         context.caveat("the keyhole is drawn at its usual place: no pixel is usable", [frame])

@@ -12,7 +12,7 @@ from keyhole.errors import ParameterError
 from keyhole.frames import Frame
 from keyhole.imaging import bits
 from keyhole.imaging.levels import lit_box
-from keyhole.imaging.readout import PatternRules, QuadrantPattern, measure_readout
+from keyhole.imaging.readout import PatternRules, QuadrantPattern, measure_readout, quadrants
 from keyhole.primitives.base import Context, Params, Positive, Sigma, primitive
 
 __all__ = ["CleanReadoutParams", "clean_readout"]
@@ -64,14 +64,7 @@ def clean_readout(frames: list[Frame], params: CleanReadoutParams, context: Cont
         return frames
     for frame in frames:
         rows, dark = _unlit(frame)
-        ny, nx = frame.data.shape
-        middle = min(max(ny // 2 - rows.start, 0), rows.stop - rows.start)
-        parts = [
-            (r, c)
-            for r in (slice(0, middle), slice(middle, rows.stop - rows.start))
-            for c in (slice(0, nx // 2), slice(nx // 2, nx))
-            if r.stop > r.start
-        ]
+        parts = quadrants((frame.data.shape[0], frame.data.shape[1]), rows)
         found = measure_readout(frame.data[rows], dark, parts=parts, rules=rules)
         frame.data = frame.data.copy()
         frame.data[rows] -= found.offsets
@@ -129,10 +122,10 @@ def _grown(area: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     return area
 
 
-def _tell(frame: Frame, quadrants: list[QuadrantPattern], context: Context) -> None:
+def _tell(frame: Frame, found: list[QuadrantPattern], context: Context) -> None:
     """Write down what was subtracted. Changes `frame`."""
-    pattern = [q.rms for q in quadrants if q.rms > 0]
-    rows = [q.row_rms for q in quadrants if q.row_rms > 0]
+    pattern = [q.rms for q in found if q.rms > 0]
+    rows = [q.row_rms for q in found if q.row_rms > 0]
     for key, values, meaning in (
         ("PATRMS", pattern, "Largest rms of the pattern subtracted (electron)"),
         ("ROWRMS", rows, "Largest rms of the row offsets subtracted (electron)"),

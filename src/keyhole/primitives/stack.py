@@ -18,9 +18,11 @@ from keyhole.imaging.flat import Planes, lamp_difference
 from keyhole.imaging.holes import fill_holes
 from keyhole.imaging.levels import pair_scales, sky_level
 from keyhole.imaging.quality import hot_pixels
+from keyhole.imaging.readout import PatternRules, measure_readout, quadrants
 from keyhole.imaging.starlight import starlight
 from keyhole.primitives.bad_pixels import darks_in_words, name_learnt, write_history
 from keyhole.primitives.base import Arcsec, Context, Sigma, primitive
+from keyhole.primitives.keyhole import place_keyhole
 from keyhole.primitives.noise import coverage, describe_noise, stack_inputs
 from keyhole.primitives.stacking import Rejection, StackParams, combine_frames, combined_header, count_inputs
 from keyhole.primitives.wcs import plane_of
@@ -35,6 +37,8 @@ __all__ = [
 ]
 
 
+# Pixels next to the keyhole that may still see some light.
+_SOFT_EDGE = 5.0
 # Pixels by which frames on one grid may differ.
 _ONE_GRID = 0.1
 # Electrons by which a dark pixel may differ from its neighbours where nothing is known about noise.
@@ -169,9 +173,26 @@ def make_lamp_flat(frames: list[Frame], params: LampFlatParams, context: Context
         merge_provenance(out, [*on, *off])
         out.primary["NLAMPOFF"] = (len(off), "Number of lamp-off frames subtracted")
     else:
-        context.caveat("no lamp-off flats: dark current and thermal light stay in the flat")
+        _subtract_unlit_level(out, context)
     context.note(f"{len(on)} lamp on, {len(off)} lamp off")
     return [out]
+
+
+def _subtract_unlit_level(flat: Frame, context: Context) -> None:
+    """Take off what the electronics add, as seen by unlit pixels, in place of lamp-off flats. Changes `flat`.
+
+    What is left is dark current beyond the usual, of hot pixels, which the dark flags, and thermal light, which
+    is light as good as that of the lamp.
+    """
+    lit = place_keyhole(flat, context, margin=-_SOFT_EDGE)
+    if lit is None:
+        context.caveat("no lamp-off flats: electronic offset, dark current and thermal light stay in the flat")
+        return
+    dark = ~lit if flat.mask is None else ~lit & bits.usable(flat.mask)
+    shape = (flat.data.shape[0], flat.data.shape[1])
+    rules = PatternRules(rows=np.inf)
+    flat.data = flat.data - measure_readout(flat.data, dark, parts=quadrants(shape), rules=rules).offsets
+    context.caveat("no lamp-off flats: the level of unlit pixels is subtracted; hot pixels and thermal light stay")
 
 
 def _planes(combined: Combined) -> Planes:
