@@ -90,7 +90,9 @@ def _served(binaries: Path, folder: Path, user: pwd.struct_passwd | None) -> Ite
     subprocess.run(made, check=True, capture_output=True, cwd=folder, env=environ, **who)
     port = _free_port()
     options = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
-    command = [f"{binaries}/postgres", "-D", data, "-p", str(port), "-k", folder, *options]
+    # If the tests are killed the server ends too.
+    tied = ["setpriv", "--pdeathsig", "INT"] if shutil.which("setpriv") else []
+    command = [*tied, f"{binaries}/postgres", "-D", data, "-p", str(port), "-k", folder, *options]
     with (folder.parent / f"{folder.name}.log").open("w+b") as log:
         Path(log.name).unlink()
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environ, **who)
