@@ -248,7 +248,7 @@ def test_exposure_time_of_darks_alone_stays_common_whatever_the_recipe_takes(tmp
 @pytest.mark.parametrize(
     ("kind", "cards", "words"),
     [
-        ("dark", {"EXPTIME": 30.0}, "total exposure"),
+        ("dark", {"EXPTIME": 30.0}, "exposure time"),
         ("dark", {"EXPTIME": 30.0, "COADDS": 2}, "number of coadds"),
         ("dark", {"LNRS": 1, "NDAVGS": 1}, "read mode"),
         ("dark", {"DETBIAS": -0.6}, "well depth"),

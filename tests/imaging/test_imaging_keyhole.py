@@ -12,7 +12,7 @@ from scipy import ndimage
 from keyhole.errors import AlgorithmError
 from keyhole.imaging._keyhole_edge import fit_edge
 from keyhole.imaging._keyhole_outline import OutlineModel
-from keyhole.imaging.keyhole import KeyholeShape, Placement, draw_keyhole, locate_keyhole
+from keyhole.imaging.keyhole import KeyholeShape, Placement, draw_keyhole, lit_area, locate_keyhole
 from keyhole.instruments import load
 
 SHAPE = (1022, 1024)
@@ -275,3 +275,35 @@ def test_depth_is_positive_where_the_keyhole_is_drawn(camera: str, wings: bool) 
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(np.float64)
     outline = OutlineModel(SHAPE, s["geometry"], s["pixel_scale"], wings, s["red"]).outline(place)
     assert np.count_nonzero((outline.depth(x, y) > 0) != drawn) < 10
+
+
+@pytest.mark.parametrize("sky", [3700, 60])
+def test_lit_area_is_found_by_its_light_alone(sky: float) -> None:
+    lit = draw_keyhole(SHAPE, centroid=(420.0, 600.0), **setting(SHORT, True))
+    data = exposure(lit, sky=sky, stars=20)
+    found = lit_area(data, np.ones(SHAPE, bool))
+    assert found is not None
+    # The border is a pixel wide, and some more where the sky is faint.
+    assert np.count_nonzero(found != lit) < 1500
+    inner = lit_area(data, np.ones(SHAPE, bool), margin=3)
+    assert inner is not None
+    assert not (inner & ~lit).any()
+    assert np.count_nonzero(inner) > 0.85 * np.count_nonzero(lit)
+
+
+def test_no_lit_area_is_found_where_there_is_no_light_or_nothing_but_light() -> None:
+    good = np.ones(SHAPE, bool)
+    assert lit_area(exposure(np.zeros(SHAPE, bool), sky=0), good) is None
+    assert lit_area(exposure(np.ones(SHAPE, bool), sky=3700, stars=0), good) is None
+    assert lit_area(np.zeros(SHAPE, np.float32), ~good) is None
+
+
+def test_dead_pixels_and_masked_columns_make_no_hole_in_the_lit_area() -> None:
+    lit = draw_keyhole(SHAPE, centroid=(420.0, 600.0), **setting(SHORT, True))
+    data = exposure(lit, sky=3700, stars=0)
+    data[600:603, 400:403] = 60
+    good = np.ones(SHAPE, bool)
+    good[:, 450:454] = False
+    found = lit_area(np.where(good, data, np.float32(0)), good)
+    assert found is not None
+    assert found[598:606, 395:460].all()

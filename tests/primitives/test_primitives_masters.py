@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from raw_frames import FakeContext, raw_dark, raw_flat
 
 from keyhole.errors import InputError
+from keyhole.imaging.keyhole import KeyholeShape, draw_keyhole
+from keyhole.instruments import load
 from keyhole.primitives.flat import NormalizeFlatParams, ThresholdFlatParams, normalize_flat, threshold_flatfield
 from keyhole.primitives.stack import LampFlatParams, StackDarksParams, make_lamp_flat, stack_darks
 from keyhole.primitives.store import (
@@ -168,7 +172,31 @@ def test_missing_lamp_off_frames_are_told():
     context = FakeContext()
     out = master_flat(flats(4, 0), context)
     assert np.median(out.data[out.mask == 0]) == pytest.approx(1, abs=1e-6)
-    assert any("no lamp-off" in text for text in context.caveats)
+    # On so small an array no keyhole is found, and no pixel is known to be unlit.
+    assert any("no lamp-off flats: electronic offset" in text for text in context.caveats)
+
+
+def test_without_lamp_off_frames_the_level_of_unlit_pixels_is_subtracted():
+    shape = (1022, 1024)
+    setting = load("GNIRS").keyhole
+    geometry = KeyholeShape(**asdict(setting))
+    keyhole = {"geometry": geometry, "pixel_scale": 0.1517, "wings": True, "red": False, "centroid": (508.0, 455.0)}
+    lit = draw_keyhole(shape, **keyhole)
+    rng = np.random.default_rng(9)
+    # The electronics give each quadrant a level of its own.
+    offset = np.where(np.arange(1024) < 512, 65.0, 90.0) + np.where(np.arange(1022) < 511, 0.0, 40.0)[:, None]
+    frame = raw_flat(lit * 30000.0 + offset + rng.normal(0, 10, shape))
+    frame.variance = np.full(shape, 3e4, np.float32)
+    frame.mask = np.zeros(shape, np.uint16)
+    context = FakeContext()
+    (out,) = make_lamp_flat([frame], LampFlatParams(), context)
+    assert np.median(out.data[lit]) == pytest.approx(30000, abs=2)
+    for rows in (slice(0, 300), slice(700, 1022)):
+        for columns in (slice(0, 512), slice(512, 1024)):
+            assert np.median(out.data[rows, columns]) == pytest.approx(0, abs=0.3)
+    assert context.caveats == [
+        "no lamp-off flats: the level of unlit pixels is subtracted; hot pixels and thermal light stay"
+    ]
 
 
 def test_lamp_off_frames_alone_are_refused():

@@ -12,6 +12,7 @@ from keyhole.errors import ParameterError
 from keyhole.frames import Frame
 from keyhole.imaging import bits
 from keyhole.primitives.latency import LatencyParams, add_latency
+from keyhole.primitives.quality import AddIllumMaskParams, add_illum_mask
 from keyhole.primitives.readout import CleanReadoutParams, clean_readout
 
 SHAPE = (320, 512)
@@ -142,3 +143,22 @@ def test_frame_without_time_or_alone_is_left_alone() -> None:
     assert glowing(frames[1]) == []
     add_latency(frames[1:], LatencyParams(), FakeContext())
     assert glowing(frames[1]) == []
+
+
+def test_lit_area_of_a_camera_without_recorded_keyhole_is_that_of_the_light() -> None:
+    rng = np.random.default_rng(5)
+    data = rng.normal(60, 5, (300, 400))
+    data[100:180, 60:340] += 500
+    frame, context = raw_frame(data, CAMERA="ShortBlue_G5513"), FakeContext()
+    (out,) = add_illum_mask([frame], AddIllumMaskParams(), context)
+    lit = (out.mask & bits.UNILLUMINATED) == 0
+    assert lit[105:175, 65:335].all()
+    assert not lit[:101].any()
+    assert not lit[:, 339:].any()
+    assert context.caveats == [
+        "no keyhole is known for camera ShortBlue_G5513 with this filter; what is lit is taken from the light itself"
+    ]
+    dark, context = raw_frame(rng.normal(60, 5, (300, 400)), CAMERA="ShortBlue_G5513"), FakeContext()
+    (out,) = add_illum_mask([dark], AddIllumMaskParams(), context)
+    assert out.mask is None
+    assert context.caveats[0].endswith("no mask is drawn")

@@ -16,8 +16,11 @@ __all__ = ["Input", "InputSet", "accept", "require_plain_name"]
 
 # What frames of one run must share, by kind: descriptor, and what it is called in a message.
 _COMMON: dict[str, tuple[tuple[str, str], ...]] = {
-    "dark": tuple((criterion.quantity, criterion.label) for criterion in set_criteria("dark")),
-    "flat": tuple((criterion.quantity, criterion.label) for criterion in set_criteria("flat")),
+    # The sum of the coadds counts; a person calls that the exposure time.
+    "dark": tuple(
+        (item.quantity, item.label.replace("total exposure", "exposure time")) for item in set_criteria("dark")
+    ),
+    "flat": tuple((item.quantity, item.label) for item in set_criteria("flat")),
     "science image": (
         ("array_name", "array"),
         ("well_depth_setting", "well depth"),

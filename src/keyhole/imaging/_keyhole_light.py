@@ -14,6 +14,8 @@ __all__ = ["lit_area"]
 _SMOOTH_PX: Final = 5
 _SAMPLE: Final = 100_000
 _DETECT_SIGMA: Final = 5.0
+_RING_PX: Final = 5
+_EDGE_STEP: Final = 0.5
 _SMALLEST: Final = 0.005
 """Part of the detector that a keyhole lights at least, ..."""
 _LARGEST: Final = 0.6
@@ -59,12 +61,28 @@ def lit_area(data: NDArray[np.float32], good: NDArray[np.bool_], *, margin: floa
     if region is None or not _SMALLEST < np.count_nonzero(region) / region.size < _LARGEST:
         return None
     filled = ndimage.binary_fill_holes(region)
+    if not _has_edge(light, filled, 2 * half):
+        return None
     steps = round(abs(margin))
     if steps:
         change = ndimage.binary_erosion if margin > 0 else ndimage.binary_dilation
         # The detector's own border is none of the keyhole.
         filled = change(filled, iterations=steps, border_value=int(margin > 0))
     return np.asarray(filled, bool)
+
+
+def _has_edge(light: NDArray[np.float32], region: NDArray[np.bool_], level: float) -> bool:
+    """Whether the light falls at the border of the region, as at the edge of an opening, and not slowly."""
+    from scipy import ndimage
+
+    inner = region & ~ndimage.binary_erosion(region, iterations=_RING_PX, border_value=1)
+    outer = ndimage.binary_dilation(region, iterations=_RING_PX) & ~region
+    # The smoothed edge itself is as wide as the box of the mean.
+    inner &= ndimage.binary_erosion(region, iterations=_SMOOTH_PX // 2, border_value=1)
+    outer &= ~ndimage.binary_dilation(region, iterations=_SMOOTH_PX // 2)
+    if not (inner.any() and outer.any()):
+        return False
+    return bool(np.median(light[inner]) - np.median(light[outer]) > _EDGE_STEP * level)
 
 
 def _largest(bright: NDArray[np.bool_]) -> NDArray[np.bool_] | None:

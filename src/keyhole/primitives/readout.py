@@ -54,10 +54,10 @@ class CleanReadoutParams(Params):
 
 @primitive("cleanReadout", CleanReadoutParams, scope="frame", stamp="CLNREAD")
 def clean_readout(frames: list[Frame], params: CleanReadoutParams, context: Context) -> list[Frame]:
-    """Subtract the pattern and the row offsets of the read-out where they are significant.
+    """Subtract pattern and row offsets of the read-out where they are significant.
 
-    They are measured in each frame and quadrant on the unlit pixels around the keyhole, so that stars leave no
-    trace in them. Where nothing is significant the frame stays as it is.
+    They are measured in each frame and quadrant on the unlit pixels around the keyhole, so that
+    stars leave no trace in them. Where nothing is significant nothing is subtracted.
     """
     rules = _rules(params)
     if params.clean == "skip":

@@ -39,6 +39,8 @@ __all__ = [
 
 # Pixels next to the keyhole that may still see some light.
 _SOFT_EDGE = 5.0
+# Part of the lamp's light that pixels may hold which are taken to be unlit.
+_DARK_SHARE = 0.1
 # Pixels by which frames on one grid may differ.
 _ONE_GRID = 0.1
 # Electrons by which a dark pixel may differ from its neighbours where nothing is known about noise.
@@ -184,11 +186,14 @@ def _subtract_unlit_level(flat: Frame, context: Context) -> None:
     What is left is dark current beyond the usual, of hot pixels, which the dark flags, and thermal light, which
     is light as good as that of the lamp.
     """
+    usable = np.ones(flat.data.shape, bool) if flat.mask is None else bits.usable(flat.mask)
     lit = place_keyhole(flat, context, margin=-_SOFT_EDGE)
-    if lit is None:
+    dark = usable if lit is None else usable & ~lit
+    inside = usable & ~dark
+    known = inside.any() and dark.any()
+    if not known or np.median(flat.data[dark]) > _DARK_SHARE * np.median(flat.data[inside]):
         context.caveat("no lamp-off flats: electronic offset, dark current and thermal light stay in the flat")
         return
-    dark = ~lit if flat.mask is None else ~lit & bits.usable(flat.mask)
     shape = (flat.data.shape[0], flat.data.shape[1])
     rules = PatternRules(rows=np.inf)
     flat.data = flat.data - measure_readout(flat.data, dark, parts=quadrants(shape), rules=rules).offsets
