@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from keyhole.errors import ParameterError
-from keyhole.imaging.kernels import INTERPOLANTS, correlation_factor, kernel_weights
+from keyhole.imaging.kernels import INTERPOLANTS, kernel_power, kernel_weights
 
 FRACTIONS = np.array([0.0, 0.1, 0.25, 0.5, 0.77, 0.999])
 
@@ -66,36 +66,11 @@ def test_unknown_kernel_names_the_nearest_one():
 
 
 @pytest.mark.parametrize("interpolant", INTERPOLANTS)
-def test_uninterpolated_frames_are_uncorrelated(interpolant):
-    assert correlation_factor([(3.0, -7.0)] * 3, interpolant) == pytest.approx(1.0)
-    assert correlation_factor([(3.0, -7.0)] * 3, interpolant, radius=4.0) == pytest.approx(1.0)
+def test_whole_pixel_shift_keeps_all_of_the_noise(interpolant):
+    assert kernel_power(interpolant, (3.0, -7.0)) == pytest.approx(1.0)
 
 
 def test_cubic_polynomial_has_the_known_mean_squared_weight():
-    grid = (np.mgrid[0:50, 0:50].reshape(2, -1).T + 0.5) / 50
     # 0.776 per axis, the average over sub-pixel shifts.
-    assert correlation_factor(grid, "poly3") == pytest.approx(1 / 0.776, abs=1e-3)
-
-
-def test_single_pixel_aperture_has_the_noise_of_its_pixel():
-    assert correlation_factor([(0.5, 0.25)], "poly3", radius=0.0) == pytest.approx(1.0)
-
-
-def test_correlation_factor_predicts_the_noise_of_apertures_in_a_stack():
-    rng = np.random.default_rng(11)
-    shifts = rng.uniform(0, 1, (3, 2))
-    weights = np.array([1.0, 2.0, 0.5])
-    stack = np.zeros((600, 600))
-    for (dx, dy), weight in zip(shifts, weights, strict=True):
-        wx, wy = kernel_weights("poly3", dx), kernel_weights("poly3", dy)
-        noise = rng.normal(size=stack.shape)
-        along_x = ndimage.correlate1d(noise, wx, axis=1, origin=-1, mode="wrap")
-        stack += weight * ndimage.correlate1d(along_x, wy, axis=0, origin=-1, mode="wrap")
-    for radius in (1.0, 3.0):
-        y, x = np.mgrid[-3:4, -3:4]
-        disc = (x**2 + y**2 <= radius**2).astype(float)
-        sums = ndimage.correlate(stack, disc, mode="wrap")
-        measured = sums.std() / (stack.std() * np.sqrt(disc.sum()))
-        predicted = correlation_factor(shifts, "poly3", radius=radius, weights=weights)
-        assert measured == pytest.approx(predicted, rel=0.015)
-        assert predicted > 1.05
+    assert kernel_power("poly3", None) == pytest.approx(0.776**2, abs=3e-3)
+    assert kernel_power("linear", (0.5, 0.0)) == pytest.approx(0.5)

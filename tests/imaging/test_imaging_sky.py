@@ -135,7 +135,7 @@ def test_minmax_with_too_few_skies_gives_way_and_that_is_told():
         )
 
 
-def test_pixels_without_a_sky_are_filled_smoothly_with_larger_variance():
+def test_pixels_without_a_sky_are_filled_smoothly_with_the_variance_of_the_model():
     scene = make_scene(3, stars=0, cosmic_rays=0, tilt=0.02)
     hole = np.zeros_like(scene.lit)
     hole[40:60, 240:270] = True
@@ -147,7 +147,10 @@ def test_pixels_without_a_sky_are_filled_smoothly_with_larger_variance():
     near = scene.lit & ~hole
     scale = np.mean(sky.data[near]) / np.mean(scene.skies[0][near])
     np.testing.assert_allclose(sky.data[hole], scale * scene.skies[0][hole], atol=0.25 * SIGMA)
-    assert (sky.variance[hole] >= 2 * np.median(sky.variance[near]) * 0.999).all()
+    error = sky.data[hole] - scale * scene.skies[0][hole]
+    assert np.mean(error**2) < 4 * sky.variance[hole].min()
+    # A smooth model has no pixel noise, or the noise of a frame minus its sky would be too large there.
+    assert sky.variance[hole].max() < 0.2 * np.median(sky.variance[near])
 
 
 def test_pixels_without_an_associated_sky_come_from_the_wider_network():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,12 +20,14 @@ from keyhole.imaging.catalogue import (
     world_columns,
 )
 
-__all__ = ["Scene", "measure"]
+__all__ = ["ApertureNoise", "Scene", "measure"]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Index = NDArray[np.intp]
 Bool = NDArray[np.bool_]
+ApertureNoise = Callable[[Float64], Float64]
+"""Noise of circles of the given radii (pixels) over that which their pixels would have if independent."""
 
 _KRON_FACTOR: Final = 2.5
 _KRON_REACH: Final = 6.0
@@ -42,6 +45,8 @@ _MAX_STAMP: Final = 60
 """Largest half side of a stamp, pixels."""
 _DEFAULT_SEEING: Final = 1.2
 """Arcsec, for the size of stamps when there is no better figure."""
+_CUT_PIXELS: Final = 0.33
+"""Pixels: the sum of squared shares of a circle's pixels falls short of that of the shares by this over radius."""
 _NEIGHBOUR, _BLENDED, _SATURATED, _CUT, _INCOMPLETE = 1, 2, 4, 8, 16
 
 
@@ -79,7 +84,7 @@ def measure(
     *,
     pixel_scale: float,
     phot_min_radius: float,
-    noise_correlation: float,
+    noise_factors: ApertureNoise,
     min_area: int,
     pixel_to_sky: PixelToSky | None,
 ) -> tuple[Catalogue, float | None]:
@@ -95,11 +100,10 @@ def measure(
         np.maximum(objects["b"], _MIN_AXIS),
         np.clip(objects["theta"], -np.pi / 2, np.pi / 2),
     )
-    columns, cut_aperture, neighbours = _photometry(scene, objects, ellipses, phot_min_radius)
-    columns["FLUXERR_AUTO"] *= noise_correlation
+    columns, cut_aperture, neighbours = _photometry(scene, objects, ellipses, phot_min_radius, noise_factors)
     columns["MAGERR_AUTO"] = 2.5 / np.log(10) * columns["FLUXERR_AUTO"] / 10 ** (-0.4 * columns["MAG_AUTO"])
     centre, window = _centres(scene, objects, columns["FLUX_RADIUS"])
-    columns |= _positions(scene, centre, window)
+    columns |= _positions(scene, centre, window, noise_factors(window))
     columns["FWHM_IMAGE"] = _core_fwhm(scene, centre, columns["FLUX_RADIUS"])
     columns |= _shapes(ellipses) | _error_ellipses(columns) | _flags(scene, objects)
     columns["FLAGS"] += _INCOMPLETE * cut_aperture + _NEIGHBOUR * neighbours
@@ -138,7 +142,7 @@ def _mended(scene: Scene) -> Scene:
 
 
 def _photometry(
-    scene: Scene, objects: NDArray[Any], ellipses: _Ellipses, min_radius: float
+    scene: Scene, objects: NDArray[Any], ellipses: _Ellipses, min_radius: float, noise_factors: ApertureNoise
 ) -> tuple[dict[str, NDArray[Any]], Bool, Bool]:
     """Kron fluxes; which apertures leave the frame, and which hold more than a tenth of foreign pixels."""
     import sep
@@ -167,9 +171,12 @@ def _photometry(
         )
     half_light[~(half_light > 0)] = np.nan
     magnitude = -2.5 * np.log10(np.where(positive, flux, np.nan))
+    # The noise of an ellipse is about that of the circle of the same area.
+    round_radius = radius * np.sqrt(ellipses.a * ellipses.b)
+    cut = np.sqrt(1 - _CUT_PIXELS / np.maximum(round_radius, 1.0))
     columns = {
         "FLUX_AUTO": flux,
-        "FLUXERR_AUTO": error,
+        "FLUXERR_AUTO": error * cut * noise_factors(round_radius),
         "MAG_AUTO": magnitude,
         "FLUX_RADIUS": half_light,
     }
@@ -235,7 +242,7 @@ def _windowed_centroids(stamps: _Stamps, scene: Scene, window: Float64) -> tuple
     return stamps.x + moved_x, stamps.y + moved_y
 
 
-def _positions(scene: Scene, centre: _Centres, window: Float64) -> dict[str, NDArray[Any]]:
+def _positions(scene: Scene, centre: _Centres, window: Float64, noise_factor: Float64) -> dict[str, NDArray[Any]]:
     """1-based positions in the frame with the variances of windowed centroids (SExtractor manual, ERRX2WIN)."""
     half = int(np.ceil(4 * window.max()))
     stamps = _Stamps(scene, centre, half)
@@ -243,7 +250,8 @@ def _positions(scene: Scene, centre: _Centres, window: Float64) -> dict[str, NDA
     sigma2 = window[:, np.newaxis, np.newaxis] ** 2
     weight = np.where(r2 <= 16 * sigma2, np.exp(-r2 / (2 * sigma2)), 0.0)
     total = (weight * stamps.cut(scene.data)).sum(axis=(1, 2))
-    noise = 4 * weight**2 * stamps.cut(scene.variance) / np.where(total > 0, total, np.nan)[:, None, None] ** 2
+    factor = 2 * noise_factor / np.where(total > 0, total, np.nan)
+    noise = weight**2 * stamps.cut(scene.variance) * factor[:, None, None] ** 2
     return {
         "X_IMAGE": centre.x + scene.origin[0] + 1.0,
         "Y_IMAGE": centre.y + scene.origin[1] + 1.0,

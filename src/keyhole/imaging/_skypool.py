@@ -25,6 +25,8 @@ _LEVEL_PIXELS: Final = 60_000
 _LEVEL_PASSES: Final = 2
 _FILL_BOX: Final = 15
 _FILL_PIXELS: Final = 8_000
+_LEAST_MODEL_NOISE: Final = 0.05
+"""Variance of a pixel of the smooth model, in units of that of a sky pixel."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,8 @@ def fill_uncovered(
     """Fill the lit but uncovered pixels (in place) with a smooth model of the covered ones.
 
     The model is a low-order surface plus the local mean of what the surface leaves. The variance becomes that
-    with which the model predicts covered pixels, but at least twice their own.
+    with which the model misses covered pixels beyond their own noise, of which a smooth model has next to
+    nothing.
     """
     wanted = lit & ~covered
     if not wanted.any() or not covered.any():
@@ -258,4 +261,5 @@ def fill_uncovered(
     difference = (image - model)[covered]
     scatter = 1.4826022 * float(np.median(np.abs(difference - np.median(difference))))
     image[wanted] = model[wanted]
-    variance[wanted] = max(scatter**2, 2 * float(np.median(variance[covered])))
+    own = float(np.median(variance[covered]))
+    variance[wanted] = max(scatter**2 - own, _LEAST_MODEL_NOISE * own)

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
-from keyhole.imaging._measure import Scene, measure
+from keyhole.imaging._measure import ApertureNoise, Scene, measure
 from keyhole.imaging._neighbours import bounding_box
 from keyhole.imaging.bits import MASK_DTYPE, usable
 from keyhole.imaging.catalogue import Catalogue, PixelToSky, empty_catalogue
+from keyhole.imaging.peaks import faint_peaks, with_peaks
 
 __all__ = ["Detection", "detect_sources"]
 
@@ -32,6 +33,8 @@ _MIN_SEMI_MINOR: Final = 0.8
 _MAX_UNUSABLE: Final = 0.95
 _MIN_AREA: Final = 20
 """Isophotal area, pixels, that is required of a source when the detection asks for twice as many."""
+_PEAK_RADIUS: Final = 0.75
+"""Radius of the circle, in units of the seeing, whose noise grows like that of the filter for faint stars."""
 _GROW: Final = 4
 """Pixels by which sources are grown before the background is measured again: their wings."""
 _MIN_SKY: Final = 0.3
@@ -75,7 +78,9 @@ def detect_sources(
     back_size: int = 32,
     back_filtersize: int = 3,
     phot_min_radius: float = 3.5,
-    noise_correlation: float = 1.0,
+    noise_correlation: float | ApertureNoise = 1.0,
+    fwhm: float | None = None,
+    peak_thresh: float = 4.0,
     pixel_to_sky: PixelToSky | None = None,
 ) -> Detection:
     """Detect and measure the sources of a frame.
@@ -108,8 +113,14 @@ def detect_sources(
         Width of the median filter over these cells.
     phot_min_radius : float
         Smallest Kron aperture, in units of the axes of the source; the Kron factor is 2.5.
-    noise_correlation : float
-        Factor of the errors of aperture sums for resampled data, see `kernels.correlation_factor`.
+    noise_correlation : float or callable
+        Noise of a circle over that which its independent pixels would have, for data whose pixels vary
+        together; a function of the radii in pixels, or one number for all. See `keyhole.imaging.covariance`.
+    fwhm : float, optional
+        Width of the stars, pixels. With it, faint stars that the threshold on pixels misses are sought as
+        peaks under a filter of that width (`keyhole.imaging.peaks`).
+    peak_thresh : float
+        Least signal to noise of such a peak.
     pixel_to_sky : callable, optional
         ``(x, y)`` 0-based arrays to ``(ra, dec)`` in degrees; world columns are undefined without.
 
@@ -135,6 +146,10 @@ def detect_sources(
     settings = _Settings(detect_thresh, detect_minarea, deblend_mincont, back_size, back_filtersize)
     scene, objects, covered = _survey(data, variance, bits, good, settings)
     scene, objects = _cleaned(scene, objects, analysis_thresh, min(_MIN_AREA, max(detect_minarea // 2, 1)))
+    factors = noise_correlation if callable(noise_correlation) else _constant(noise_correlation)
+    if fwhm is not None:
+        factor = float(factors(np.array([_PEAK_RADIUS * fwhm]))[0])
+        scene, objects = _completed(scene, objects, fwhm, peak_thresh, factor)
     box = bounding_box(good)
     objmask[box] = scene.labels > 0
     catalogue, fwhm = measure(
@@ -142,7 +157,7 @@ def detect_sources(
         objects,
         pixel_scale=pixel_scale,
         phot_min_radius=phot_min_radius,
-        noise_correlation=noise_correlation,
+        noise_factors=factors,
         min_area=min(_MIN_AREA, detect_minarea),
         pixel_to_sky=pixel_to_sky,
     )
@@ -294,6 +309,23 @@ def _cleaned(scene: Scene, objects: NDArray[Any], analysis_thresh: float, min_ar
     renumbered = np.zeros(number, np.int32)
     renumbered[1:][chosen] = np.arange(1, chosen.sum() + 1)
     return scene._replace(labels=renumbered[scene.labels], areas=area[chosen]), objects[chosen]
+
+
+def _constant(factor: float) -> ApertureNoise:
+    return lambda radii: np.full(np.shape(radii), factor)
+
+
+def _completed(
+    scene: Scene, objects: NDArray[Any], fwhm: float, threshold: float, correlation: float
+) -> tuple[Scene, NDArray[Any]]:
+    """Add the stars that only a filter as wide as they are shows."""
+    found = faint_peaks(
+        scene.data, scene.variance, scene.hidden, fwhm=fwhm, threshold=threshold, correlation=correlation
+    )
+    objects, labels = with_peaks(objects, scene.labels, scene.data, found, fwhm=fwhm)
+    areas = np.bincount(labels.ravel(), minlength=len(objects) + 1)[1:]
+    areas[: len(scene.areas)] = np.minimum(areas[: len(scene.areas)], scene.areas)
+    return scene._replace(labels=labels, areas=areas), objects
 
 
 def _grown(region: Bool, pixels: int) -> Bool:

@@ -46,8 +46,8 @@ class Sky:
     data : float32 array (ny, nx)
         The sky; its level where no frame is lit.
     variance : float32 array (ny, nx)
-        Of independent inputs: exact for means, with the small-number factor for medians; inflated where
-        ``count`` is 0.
+        Of independent inputs: exact for means, with the small-number factor for medians; twice as large where
+        frames from further away in time were used, that of the model where there is none.
     count : int16 array (ny, nx)
         Number of frames used; 0 where the value is a smooth model.
     notes : tuple of str
@@ -82,8 +82,7 @@ def make_skies(
 
     Each frame is brought to the common level once; a sky then is the combination of some of these planes. A
     pixel that no associated frame can give is taken from the other frames of the same association network,
-    and if they cannot give it either, from a smooth model of the rest of the sky; in both cases its variance
-    is inflated and its count is 0.
+    and if they cannot give it either, from a smooth model of the rest of the sky; in both cases its count is 0.
 
     Parameters
     ----------

@@ -72,7 +72,8 @@ def relative_transparency(lists: Sequence[NDArray[np.float64]], *, radius: float
         scatter = max(1.4826 * float(np.median(np.abs(residual))), _LEAST_SCATTER)
         weight = np.minimum(1.0, _FAR * scatter / np.maximum(np.abs(residual), 1e-12))
     zero[count == 0] = np.nan
-    factor = np.exp(zero - np.nanmedian(zero))
+    factor = np.exp(zero)
+    factor /= np.nanmedian(factor)
     error = factor * scatter / np.sqrt(np.maximum(count, 1))
     return Transparency(factor, np.where(count > 0, error, np.nan), count)
 

@@ -100,7 +100,7 @@ def two_pass_skies(
     offset_sky: bool = False,
     rule: CombineRule = MASKED_MEAN,
     slope_degree: int | None = 1,
-    slope_significance: float = 1.5,
+    slope_significance: float = 1.0,
     model_noise: bool = True,
     shared_noise: Sequence[float] | None = None,
     mask_objects: bool = True,
@@ -282,7 +282,7 @@ def _slopes(
 
 
 def remaining_slope(
-    subtracted: NDArray[np.float32], quiet: NDArray[np.bool_], *, degree: int = 1, significance: float = 1.5
+    subtracted: NDArray[np.float32], quiet: NDArray[np.bool_], *, degree: int = 1, significance: float = 1.0
 ) -> NDArray[np.float32] | None:
     """Low-order surface that is left after the sky subtraction, if there is one.
 

@@ -15,7 +15,7 @@ from keyhole.imaging.geometry import Grid, TangentPlane, common_grid
 from keyhole.imaging.resample import Resampled, resample
 from keyhole.imaging.transparency import Transparency, relative_transparency
 from keyhole.primitives.base import Arcsec, Context, Params, primitive
-from keyhole.primitives.noise import INTERPOLANT_KEY, TURNED_KEY
+from keyhole.primitives.noise import record_interpolation
 from keyhole.primitives.source_list import source_list
 from keyhole.primitives.wcs import pixel_map, plane_of, set_plane
 
@@ -27,8 +27,8 @@ __all__ = [
 ]
 
 
-# Natural logarithm of a transparency that is worth a word, and stars that prove it.
-_CLOUDY = 0.15
+# Errors by which a change of transparency is beyond doubt, and stars that prove it.
+_SURE = 5.0
 _FEWEST_STARS = 2
 
 
@@ -59,6 +59,13 @@ class ScaleParams(Params):
         ge=0,
         le=1,
         description="0 = ratio of exposure times; 1 = ratio of stars; between = stars if so near",
+    )
+    clouds: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Follow the stars, whatever the tolerance, if the transparency of a frame differs by more than "
+        "this part (and 5 times its error) from the median frame; 1 = never, as published",
     )
     use_common: bool = Field(True, description="Accepted for compatibility; all sources of two frames or more count")
     radius: Arcsec = Field(0.5, ge=0.1, description="Radius (arcsec) for pairing sources")
@@ -99,9 +106,7 @@ def resample_to_common_frame(frames: list[Frame], params: ResampleParams, contex
             planes={key: plane for key, plane in frame.planes.items() if key in ("OBJMASK", "COVERAGE")},
         )
         _place(frame, out, grid, reference, offset)
-        frame.header["CORRNOIS"] = (round(factor, 4), "Noise of wide apertures over that of their pixels")
-        frame.header[INTERPOLANT_KEY] = (params.interpolant, "Kernel of the interpolation")
-        frame.header[TURNED_KEY] = (matrix is not None, "Whether the frame was rotated")
+        record_interpolation(frame, params.interpolant, factor, turned=matrix is not None)
         context.progress(number, len(frames))
     ny, nx = grid.shape
     context.note(f"grid of {nx} x {ny} pixels, the first frame at x+{-grid.origin[0]}, y+{-grid.origin[1]}")
@@ -132,29 +137,41 @@ def _place(frame: Frame, out: Resampled, grid: Grid, reference: TangentPlane, of
 
 @primitive("scaleCountsToReference", ScaleParams, scope="list", stamp="SCALEOBJ")
 def scale_counts(frames: list[Frame], params: ScaleParams, context: Context) -> list[Frame]:
-    """Bring the counts of all frames to the scale of the first, by exposure time or by stars."""
+    """Bring the counts of all frames to one exposure time, and through clouds to the median transparency."""
     if len(frames) < 2:
         return frames
-    first = frames[0]
-    t0 = first.describe("exposure_time")
+    t0 = frames[0].describe("exposure_time")
     clear = _clearness(frames, params)
-    _tell_clouds(frames, clear, params, context)
-    stars = _star_ratios(clear) if params.tolerance > 0 else [None] * len(frames)
-    for frame, ratio in zip(frames[1:], stars[1:], strict=True):
+    dim = _dimmed(clear, params)
+    by_stars = params.tolerance > 0 or bool(dim.any())
+    _tell_clouds(frames, clear, dim, context)
+    for frame, transparency in zip(frames, clear.factor.tolist(), strict=True):
         t = frame.describe("exposure_time")
         factor = t0 / t if t0 and t else 1.0
-        if ratio is not None:
-            low, high = 1 - params.tolerance, 1 / max(1 - params.tolerance, 1e-9)
-            if params.tolerance == 1 or low <= ratio <= high:
-                factor *= ratio
-        if factor == 1:
-            continue
-        frame.data = frame.data * np.float32(factor)
-        frame.variance = None if frame.variance is None else frame.variance * np.float32(factor**2)
-        frame.primary.setdefault("ORIGTEXP", t)
-        frame.primary["EXPTIME"] = t0
-        context.note(f"{frame.name}: counts times {factor:.4f}")
+        low = 0.0 if dim.any() else 1 - params.tolerance
+        if by_stars and np.isfinite(transparency) and low <= 1 / transparency <= 1 / max(low, 1e-9):
+            factor /= transparency
+        if by_stars:
+            frame.header["FLUXREF"] = ("MEDIAN", "Counts are at the transparency of the median frame")
+        if factor != 1:
+            _scale(frame, factor)
+            frame.primary.setdefault("ORIGTEXP", t)
+            frame.primary["EXPTIME"] = t0
+            context.note(f"{frame.name}: counts times {factor:.4f}")
+    unknown = [frame for frame, known in zip(frames, np.isfinite(clear.factor), strict=True) if not known]
+    if by_stars and unknown:
+        context.caveat("no common star tells the transparency; taken to be that of the median frame", unknown)
     return frames
+
+
+def _scale(frame: Frame, factor: float) -> None:
+    """Multiply the counts, with all that is known of their noise. Changes `frame`."""
+    frame.data = frame.data * np.float32(factor)
+    frame.variance = None if frame.variance is None else frame.variance * np.float32(factor**2)
+    for card, usual, change in (("EFFRDN", "RDNOISE", factor), ("EFFGAIN", "GAIN", 1 / factor)):
+        value = frame.header.get(card, frame.header.get(usual))
+        if value is not None:
+            frame.header[card] = float(value) * change
 
 
 def _clearness(frames: list[Frame], params: ScaleParams) -> Transparency:
@@ -169,19 +186,18 @@ def _clearness(frames: list[Frame], params: ScaleParams) -> Transparency:
     return relative_transparency(lists, radius=radius)
 
 
-def _tell_clouds(frames: list[Frame], clear: Transparency, params: ScaleParams, context: Context) -> None:
+def _dimmed(clear: Transparency, params: ScaleParams) -> NDArray[np.bool_]:
+    """Frames whose stars are brighter or fainter than the error of their light allows."""
     change = np.abs(np.log(clear.factor))
-    dim = (change > _CLOUDY) & (change > 5 * clear.error / clear.factor) & (clear.stars >= _FEWEST_STARS)
+    limit = np.maximum(np.log1p(params.clouds), _SURE * clear.error / clear.factor)
+    return np.asarray((change > limit) & (clear.stars >= _FEWEST_STARS) & (params.clouds < 1))
+
+
+def _tell_clouds(frames: list[Frame], clear: Transparency, dim: NDArray[np.bool_], context: Context) -> None:
     for frame, factor in zip(frames, clear.factor.tolist(), strict=True):
         if np.isfinite(factor):
             frame.header["TRANSPAR"] = (round(factor, 4), "Light of the stars over that of the median frame")
     cloudy = [f"{frame.root} {factor:.2f}" for frame, factor, d in zip(frames, clear.factor, dim, strict=True) if d]
     if cloudy:
         some = ", ".join(cloudy[:3]) + (f" and {len(cloudy) - 3} more" if len(cloudy) > 3 else "")
-        way = "" if params.tolerance > 0 else "; -p scaleCountsToReference:tolerance=1 brings all to one scale"
-        context.caveat(f"the transparency changed (1 is the median frame: {some}){way}")
-
-
-def _star_ratios(clear: Transparency) -> list[float | None]:
-    """Factors that bring the light of the stars to that of the first frame, exposure times not included."""
-    return [float(clear.factor[0] / f) if np.isfinite(clear.factor[0] / f) else None for f in clear.factor]
+        context.caveat(f"the transparency changed ({some}); counts were brought to that of the median frame")

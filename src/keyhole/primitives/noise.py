@@ -8,6 +8,7 @@ these, and from where the frames lie in the stack, follows the covariance of the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,20 @@ from numpy.typing import NDArray
 
 from keyhole.frames import Frame, Table
 from keyhole.imaging import bits
+from keyhole.imaging.apertures import adopted_factors, empty_apertures
 from keyhole.imaging.combine import Combined
 from keyhole.imaging.covariance import Covariance, StackInput, aperture_factor, independent, stack_covariance
 from keyhole.imaging.kernels import kernel_power
+from keyhole.imaging.objects import single_frame_objects
 
 __all__ = [
-    "APERTURE_TABLE",
-    "INTERPOLANT_KEY",
-    "TURNED_KEY",
+    "ApertureNoise",
     "coverage",
     "describe_noise",
     "keep_sky_shares",
     "record_dark_noise",
     "record_flat_noise",
+    "record_interpolation",
     "shared_noise",
     "stack_inputs",
     "typical_variance",
@@ -43,6 +45,9 @@ APERTURE_TABLE = "APNOISE"
 _RADII = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0, 9.0, 12.0, 15.0)  # pixels
 _LONG_RADII = (20.0, 30.0, 45.0)
 _FINE_SCALE = 0.1  # arcsec per pixel
+_WIDE_SEEING = 0.75  # arcsec, where it is not known
+_WING_SIGMA = 0.1  # of a pixel: starlight that is not empty sky
+_WORTH_A_WORD = 0.01
 _STEP = 3  # pixels: a fair sample tells the median
 _MANY_PIXELS = 300_000
 _LEAST_SHARE = 1e-4
@@ -112,6 +117,89 @@ def keep_sky_shares(frame: Frame, members: Sequence[str], share: float) -> None:
         )
 
 
+@dataclass
+class ApertureNoise:
+    """Noise of the apertures of a frame: its table, or one number for all radii.
+
+    Attributes
+    ----------
+    table : Table or None
+        Radius and factor, see `describe_noise`.
+    usual : float
+        What to take without a table.
+    """
+
+    table: Table | None
+    usual: float = 1.0
+
+    @classmethod
+    def of(cls, frame: Frame) -> ApertureNoise:
+        """What the frame states of itself; independent pixels if nothing."""
+        return cls(frame.tables.get(APERTURE_TABLE), float(frame.header.get("CORRNOIS", 1.0)))
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a table to compare with."""
+        return self.table is not None
+
+    def at(self, radii: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Factors for circles of the given radii in pixels."""
+        if self.table is None:
+            return np.full(np.shape(radii), self.usual)
+        return np.asarray(np.interp(radii, self.table.columns["RADIUS"], self.table.columns["FACTOR"]), np.float64)
+
+    def check(self, frame: Frame, objmask: NDArray[np.uint8]) -> dict[float, float]:
+        """Measure the factors in the empty parts of a frame, and adopt what is significantly larger.
+
+        Changes the table and card CORRNOIS of `frame`.
+
+        Parameters
+        ----------
+        objmask : (ny, nx) uint8
+            1 on objects.
+
+        Returns
+        -------
+        dict of float to float
+            Radii whose factor was raised, and measured over predicted factor.
+        """
+        if self.table is None or frame.variance is None:
+            return {}
+        columns = self.table.columns
+        good = np.ones(frame.data.shape, bool) if frame.mask is None else bits.usable(frame.mask)
+        scale = float(frame.describe("pixel_scale") or 1.0)
+        fwhm = float(frame.primary.get("MEANFWHM", _WIDE_SEEING)) / scale
+        objects = single_frame_objects(
+            frame.data, good & (frame.variance > 0), grow=fwhm, wing_sigma=_WING_SIGMA, fwhm=max(fwhm, 1.0)
+        )
+        empty = good & (frame.variance > 0) & ~objects & (objmask == 0)
+        found = empty_apertures(frame.data, frame.variance, empty, columns["RADIUS"].tolist())
+        columns["MEASURED"] = found.factor.astype(np.float32)
+        columns["NUMBER"] = found.number.astype(np.int32)
+        adopted = adopted_factors(columns["PREDICTED"], found)
+        raised = adopted > columns["PREDICTED"] * (1 + _WORTH_A_WORD)
+        columns["FACTOR"] = adopted.astype(np.float32)
+        frame.header["CORRNOIS"] = round(float(adopted.max()), 4)
+        ratio = adopted / columns["PREDICTED"]
+        return {float(columns["RADIUS"][k]): float(ratio[k]) for k in np.flatnonzero(raised)}
+
+
+def record_interpolation(frame: Frame, interpolant: str, factor: float, *, turned: bool) -> None:
+    """Write down how a frame was put on another grid. Changes `frame`.
+
+    Parameters
+    ----------
+    factor : float
+        Noise of wide apertures over that of their pixels that the interpolation causes.
+    turned : bool
+        Whether the frame was rotated.
+    """
+    before = float(frame.header.get("CORRNOIS", 1.0)) if frame.tables.pop(APERTURE_TABLE, None) else 1.0
+    frame.header["CORRNOIS"] = (round(factor * before, 4), "Largest noise of an aperture over that of its pixels")
+    frame.header[INTERPOLANT_KEY] = (interpolant, "Kernel of the interpolation")
+    frame.header[TURNED_KEY] = (turned, "Whether the frame was rotated")
+
+
 def coverage(frames: Sequence[Frame], combined: Combined | None) -> NDArray[np.int16]:
     """Number of raw frames in each pixel of a combination; None: of the single frame itself."""
     if combined is None:
@@ -148,7 +236,7 @@ def describe_noise(out: Frame, inputs: Sequence[StackInput]) -> None:
     if out.variance is not None:
         out.variance = out.variance * np.float32(covariance.excess)
     factors = np.array([aperture_factor(covariance, radius) for radius in radii])
-    out.header["CORRNOIS"] = (round(float(factors[-1]), 4), "Noise of wide apertures over that of their pixels")
+    out.header["CORRNOIS"] = (round(float(factors.max()), 4), "Largest noise of an aperture over that of its pixels")
     out.header["SKYNOISE"] = (round(float(np.sqrt(typical_variance(out))), 4), "Noise of a pixel without stars")
     out.tables.pop(SKY_TABLE, None)
     out.tables[COVARIANCE_TABLE] = _covariance_table(covariance)

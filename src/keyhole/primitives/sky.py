@@ -95,7 +95,7 @@ class SkyCorrectParams(StackParams):
     mask_objects: bool = Field(True, description="Mask the objects, found on the sum of all frames, in a second pass")
     dilation: PixelRadius = Field(4.0, description="Radius (pixels) by which object masks grow")
     slope_significance: Sigma | None = Field(
-        1.5,
+        1.0,
         description="Remove the slope by which a frame differs from its sky if it is that many times its noise; "
         "None = never, as published",
     )

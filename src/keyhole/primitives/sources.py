@@ -8,12 +8,16 @@ from keyhole.frames import Frame, Table
 from keyhole.imaging.catalogue import UNITS
 from keyhole.imaging.detect import Detection, detect_sources
 from keyhole.primitives.base import Context, NonNegative, Params, Positive, primitive
+from keyhole.primitives.noise import ApertureNoise
 from keyhole.primitives.wcs import plane_of
 
 __all__ = [
     "DetectParams",
     "detect",
 ]
+
+
+_USUAL_SEEING = 0.6  # arcsec, where no star tells it
 
 
 class DetectParams(Params):
@@ -29,6 +33,12 @@ class DetectParams(Params):
     deblend_mincont: float = Field(0.001, ge=0, description="Smallest flux contrast for splitting blends")
     phot_min_radius: float = Field(3.5, ge=1, description="Smallest Kron aperture, in units of the source size")
     back_size: Positive = Field(32, description="Mesh size of the background (pixels)")
+    peak_thresh: float | None = Field(
+        4.0,
+        ge=1,
+        description="On a combination, also find the stars that stand out by this signal to noise under a filter as "
+        "wide as the seeing; None = not, as published",
+    )
     back_filtersize: Positive = Field(3, description="Width of the median filter over the mesh (cells)")
 
 
@@ -36,7 +46,12 @@ class DetectParams(Params):
 def detect(frames: list[Frame], params: DetectParams, context: Context) -> list[Frame]:
     """Find the sources and measure them: OBJCAT and OBJMASK."""
     for frame in frames:
-        found = _detect(frame, params)
+        noise = ApertureNoise.of(frame)
+        found = _detect(frame, params, noise)
+        if noise.known:
+            raised = noise.check(frame, found.objmask)
+            found = _detect(frame, params, noise) if raised else found
+            _tell_noise(raised, context)
         frame.planes["OBJMASK"] = found.objmask
         frame.tables.pop("OBJCAT", None)
         n = len(found.catalogue["NUMBER"])
@@ -49,12 +64,24 @@ def detect(frames: list[Frame], params: DetectParams, context: Context) -> list[
     return frames
 
 
-def _detect(frame: Frame, params: DetectParams) -> Detection:
+def _tell_noise(raised: dict[float, float], context: Context) -> None:
+    if raised:
+        worst = max(raised, key=lambda radius: raised[radius])
+        context.note(
+            f"empty apertures of {worst:g} pixels are {raised[worst]:.2f} times as noisy as predicted; "
+            "the errors allow for it"
+        )
+
+
+def _detect(frame: Frame, params: DetectParams, noise: ApertureNoise) -> Detection:
+    scale = float(frame.describe("pixel_scale") or 1.0)
+    combined = int(frame.primary.get("NCOMBINE", 1)) > 1 and params.peak_thresh is not None
+    seeing = float(frame.primary.get("MEANFWHM", _USUAL_SEEING))
     return detect_sources(
         frame.data,
         frame.variance,
         frame.mask if params.mask else None,
-        pixel_scale=float(frame.describe("pixel_scale") or 1.0),
+        pixel_scale=scale,
         detect_thresh=params.detect_thresh,
         analysis_thresh=params.analysis_thresh,
         detect_minarea=params.detect_minarea,
@@ -62,6 +89,8 @@ def _detect(frame: Frame, params: DetectParams) -> Detection:
         back_size=params.back_size,
         back_filtersize=params.back_filtersize,
         phot_min_radius=params.phot_min_radius,
-        noise_correlation=float(frame.header.get("CORRNOIS", 1.0)),
+        noise_correlation=noise.at,
+        fwhm=seeing / scale if combined else None,
+        peak_thresh=params.peak_thresh or 0.0,
         pixel_to_sky=plane_of(frame).pixel_to_sky,
     )

@@ -232,6 +232,9 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
         inputs = [item._replace(weight=weight) for item, weight in zip(inputs, weights, strict=True)]
     describe_noise(out, inputs)
     _fill(out, params, context)
+    widths = [float(frame.primary["MEANFWHM"]) for frame in frames if "MEANFWHM" in frame.primary]
+    if widths:
+        out.primary["MEANFWHM"] = (round(float(np.median(widths)), 4), "Median stellar FWHM of the inputs (arcsec)")
     seen = out.planes["COVERAGE"][bits.usable(combined.mask)]
     if seen.size:
         context.note(f"{len(frames)} frames, {int(seen.min())} to {int(seen.max())} per pixel")

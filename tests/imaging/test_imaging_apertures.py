@@ -1,0 +1,51 @@
+"""Noise of empty apertures, on noise whose correlation is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from keyhole.imaging.apertures import EmptyApertures, adopted_factors, empty_apertures
+
+SHAPE = (300, 500)
+
+
+def test_independent_pixels_measure_one():
+    data = np.random.default_rng(2).normal(7, 3, SHAPE).astype(np.float32)
+    found = empty_apertures(data, np.full(SHAPE, 9.0, np.float32), np.ones(SHAPE, bool), (1.5, 3.0, 6.0))
+    np.testing.assert_allclose(found.factor, 1.0, atol=3 * found.error.max())
+    assert (np.diff(found.number) < 0).all()
+    assert found.number[0] == pytest.approx(300 * 500 / (np.pi * 1.5**2), rel=0.1)
+
+
+def test_smoothed_noise_is_larger_in_wide_apertures():
+    white = np.random.default_rng(3).normal(0, 1, SHAPE)
+    kernel = np.array([[0.25, 0.25], [0.25, 0.25]])
+    data = ndimage.convolve(white, kernel, mode="wrap").astype(np.float32)
+    found = empty_apertures(data, np.full(SHAPE, 0.25, np.float32), np.ones(SHAPE, bool), (1.0, 8.0))
+    # A wide aperture has the noise of the white pixels: twice that of the smoothed ones.
+    assert found.factor[1] == pytest.approx(1.93, abs=0.12)
+    assert found.factor[0] < found.factor[1]
+
+
+def test_objects_and_unusable_pixels_take_no_part():
+    data = np.random.default_rng(4).normal(0, 1, SHAPE).astype(np.float32)
+    empty = np.ones(SHAPE, bool)
+    empty[100:150, 100:300] = False
+    data[~empty] = 1e5
+    found = empty_apertures(data, np.ones(SHAPE, np.float32), empty, (4.0,))
+    assert found.factor[0] == pytest.approx(1.0, abs=0.12)
+
+
+def test_no_room_is_no_number():
+    empty = np.zeros(SHAPE, bool)
+    assert np.isnan(empty_apertures(np.zeros(SHAPE), np.ones(SHAPE), empty, (2.0,)).factor).all()
+    empty[10:22, 10:22] = True
+    found = empty_apertures(np.zeros(SHAPE), np.ones(SHAPE), empty, (1.0, 30.0))
+    assert np.isnan(found.factor[1])
+
+
+def test_only_a_significant_excess_replaces_the_prediction():
+    measured = EmptyApertures(np.array([1.3, 1.3, 0.8, np.nan]), np.array([1000, 12, 1000, 0]))
+    np.testing.assert_allclose(adopted_factors([1.1, 1.1, 1.1, 1.1], measured), [1.3, 1.1, 1.1, 1.1])

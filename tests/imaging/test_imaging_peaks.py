@@ -1,0 +1,84 @@
+"""Faint stars found under a filter as wide as the seeing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from keyhole.imaging.detect import detect_sources
+from keyhole.imaging.peaks import faint_peaks
+
+SHAPE = (160, 260)
+FWHM = 10.0
+NOISE = 5.0
+
+
+def star(x, y, flux, fwhm=FWHM):
+    grid_y, grid_x = np.indices(SHAPE)
+    sigma = fwhm / 2.3548
+    return flux * np.exp(-((grid_x - x) ** 2 + (grid_y - y) ** 2) / (2 * sigma**2)) / (2 * np.pi * sigma**2)
+
+
+def flux_of(snr, fwhm=FWHM):
+    """Light of a star of that signal to noise under optimal weights."""
+    return snr * NOISE * np.sqrt(4 * np.pi * (fwhm / 2.3548) ** 2)
+
+
+@pytest.fixture(scope="module")
+def field():
+    rng = np.random.default_rng(17)
+    places = [(30, 30), (80, 120), (140, 40), (200, 100), (230, 30)]
+    image = rng.normal(0, NOISE, SHAPE) + sum(star(x, y, flux_of(8.0)) for x, y in places)
+    # A bright star with a faint one on its slope.
+    image += star(120, 90, flux_of(600)) + star(120 + 2.2 * FWHM, 90, flux_of(20))
+    return image.astype(np.float32), [*places, (120, 90), (142, 90)]
+
+
+def found_near(table, place):
+    gaps = np.hypot(np.array(table["X_IMAGE"]) - 1 - place[0], np.array(table["Y_IMAGE"]) - 1 - place[1])
+    return bool((gaps < FWHM / 2).any())
+
+
+def test_faint_wide_stars_are_found_and_nothing_else(field):
+    image, places = field
+    variance = np.full(SHAPE, NOISE**2, np.float32)
+    plain = detect_sources(image, variance, pixel_scale=0.05, back_size=64).catalogue
+    found = detect_sources(image, variance, pixel_scale=0.05, back_size=64, fwhm=FWHM)
+    assert not all(found_near(plain, place) for place in places)
+    assert all(found_near(found.catalogue, place) for place in places)
+    assert len(found.catalogue["NUMBER"]) == len(places)
+    table = found.catalogue
+    faint = np.hypot(table["X_IMAGE"] - 31, table["Y_IMAGE"] - 31).argmin()
+    assert table["FLUX_AUTO"][faint] == pytest.approx(flux_of(8.0), abs=4 * float(table["FLUXERR_AUTO"][faint]))
+    assert (np.diff(np.unique(table["NUMBER"])) == 1).all()
+
+
+def test_noise_alone_has_no_peaks_even_if_it_is_correlated():
+    rng = np.random.default_rng(23)
+    noise = rng.normal(0, 1, SHAPE)
+    smooth = (noise + np.roll(noise, 1, 0) + np.roll(noise, 1, 1) + np.roll(noise, (1, 1), (0, 1))) / 2
+    hidden = np.zeros(SHAPE, bool)
+    many = faint_peaks(smooth, np.ones(SHAPE), hidden, fwhm=4.0, threshold=4.0)
+    # Sums over many pixels have twice the noise that the variance of the pixels promises.
+    few = faint_peaks(smooth, np.ones(SHAPE), hidden, fwhm=4.0, threshold=4.0, correlation=2.0)
+    assert len(few.x) <= 1
+    assert len(many.x) > 10
+
+
+def test_single_pixel_and_slope_are_no_stars():
+    x = np.arange(SHAPE[1])
+    image = np.broadcast_to(3.0 * x, SHAPE).astype(np.float32).copy()
+    image[50, 60] += 4000.0
+    found = faint_peaks(image, np.full(SHAPE, NOISE**2), np.zeros(SHAPE, bool), fwhm=4.0, threshold=5.0)
+    inner = (found.x > 10) & (found.x < SHAPE[1] - 10) & (found.y > 10) & (found.y < SHAPE[0] - 10)
+    assert not inner.any()
+
+
+def test_hidden_pixels_make_no_peaks(field):
+    image, _ = field
+    hidden = np.zeros(SHAPE, bool)
+    hidden[:, 100:180] = True
+    found = faint_peaks(image, np.full(SHAPE, NOISE**2), hidden, fwhm=FWHM, threshold=4.0)
+    assert not hidden[found.y, found.x].any()
+    everything = faint_peaks(image, np.full(SHAPE, NOISE**2), ~np.zeros(SHAPE, bool), fwhm=FWHM, threshold=4.0)
+    assert len(everything.x) == 0
