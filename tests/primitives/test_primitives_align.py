@@ -182,18 +182,41 @@ def test_one_frame_passes_as_its_own_stack():
     assert not context.caveats
 
 
-def test_clouds_are_told_and_scaled_away_when_asked():
-    frames = registered(sequence(factors=[1.0, 1.0, 0.4, 1.0]))
-    frames = resample_to_common_frame(frames, ResampleParams(), FakeContext())
+def cloudy():
+    frames = registered(sequence(factors=[0.4, 1.0, 1.0, 1.0]))
+    return resample_to_common_frame(frames, ResampleParams(), FakeContext())
+
+
+def test_clouds_are_told_and_scaled_to_the_median_frame():
+    frames = cloudy()
     context = FakeContext()
-    before = [frame.data for frame in frames]
+    before, variance = [frame.data for frame in frames], frames[0].variance.copy()
     scale_counts(frames, ScaleParams(), context)
-    assert "N20120117S0016 0." in context.caveats[0]
+    assert "N20120117S0014 0." in context.caveats[0]
+    # A cloudy first frame does not drag the others down.
+    np.testing.assert_allclose(frames[0].data, before[0] * 2.5, rtol=0.02, atol=0.1)
+    np.testing.assert_allclose(frames[0].variance, variance * 6.25, rtol=0.04)
+    np.testing.assert_allclose(frames[2].data, before[2], rtol=0.01, atol=0.5)
+    assert all(frame.header["FLUXREF"] == "MEDIAN" for frame in frames)
+    assert frames[0].header["EFFRDN"] == pytest.approx(25.0, rel=0.02)
+    assert frames[0].header["EFFGAIN"] == pytest.approx(0.4, rel=0.02)
+
+
+def test_cloudy_frames_have_little_weight():
+    frames = scale_counts(cloudy(), ScaleParams(), FakeContext())
+    out = stack_frames(frames, StackFramesParams(), FakeContext())[0]
+    assert out.primary["WTCMB001"] / out.primary["WTCMB002"] == pytest.approx(0.16, rel=0.05)
+    assert out.header["FLUXREF"] == "MEDIAN"
+
+
+def test_published_scaling_leaves_clouds_alone():
+    frames = cloudy()
+    before = [frame.data for frame in frames]
+    scale_counts(frames, ScaleParams(clouds=1), FakeContext())
     assert all(frame.data is data for frame, data in zip(frames, before, strict=True))
-    variance = frames[2].variance.copy()
-    scale_counts(frames, ScaleParams(tolerance=1), FakeContext())
-    np.testing.assert_allclose(frames[2].data, before[2] * 2.5, rtol=0.02, atol=0.1)
-    np.testing.assert_allclose(frames[2].variance, variance * 6.25, rtol=0.04)
+    assert not any("FLUXREF" in frame.header for frame in frames)
+    scale_counts(frames, ScaleParams(clouds=1, tolerance=1), FakeContext())
+    np.testing.assert_allclose(frames[0].data, before[0] * 2.5, rtol=0.02, atol=0.1)
 
 
 def test_counts_are_scaled_by_exposure_time():

@@ -30,7 +30,11 @@ def test_stack_of_stacks_knows_all_frames():
     both = stacked([first, rest])
     assert both.primary["NCOMBINE"] == 5
     assert both.primary["AIRMASS"] == pytest.approx((1.0 + 4 * 1.2) / 5)
-    assert both.header["EFFRDN"] == pytest.approx(np.hypot(10.0, 10.0 / 2) / 2)
+    # Weighted by their noise, the stacks give what all five frames give.
+    assert both.header["EFFRDN"] == pytest.approx(10.0 / np.sqrt(5))
+    assert both.header["EFFGAIN"] == pytest.approx(5.0)
+    assert [both.primary[f"WTCMB{k:03d}"] for k in range(1, 6)] == pytest.approx([0.2] * 5)
+    assert (both.planes["COVERAGE"] == 5).all()
     assert both.header["RDNOISE"] == pytest.approx(10.0)
     times = [frame(1, "05:00:00.0")] + [frame(n, f"05:0{n}:00.0") for n in (2, 3, 4, 5)]
     assert both.primary["DATE-MID"] == stacked(times).primary["DATE-MID"]
@@ -59,3 +63,36 @@ def test_unprepared_frame_is_refused_in_words():
     raw.header.remove("SATLEVEL", ignore_missing=True)
     with pytest.raises(DataError, match=r"SATLEVEL.*prepare"):
         adu_to_electrons([raw], ADUToElectronsParams(), FakeContext())
+
+
+def test_mean_time_and_total_exposure_follow_weights_and_true_exposures():
+    frames = [frame(1, "05:00:00.0"), frame(2, "05:10:00.0")]
+    frames[1].variance = frames[1].variance * 3
+    frames[1].primary["ORIGTEXP"] = 20.0
+    out = stacked(frames)
+    assert out.primary["TOTEXP"] == frames[0].describe("exposure_time") + 20.0
+    assert out.primary["WTCMB001"] == pytest.approx(0.75)
+    equal = stack_frames(frames, StackFramesParams(weights="equal"), FakeContext())[0]
+    assert out.primary["DATE-MID"] < equal.primary["DATE-MID"]
+    assert equal.primary["WTCMB002"] == pytest.approx(0.5)
+
+
+def test_weights_may_follow_the_seeing():
+    frames = [frame(1, "05:00:00.0"), frame(2, "05:10:00.0")]
+    context = FakeContext()
+    assert stack_frames(frames, StackFramesParams(weights="seeing"), context)[0].primary["WTCMB001"] == 0.5
+    assert any("seeing of a frame is not known" in text for text in context.caveats)
+    for each, seeing in zip(frames, (0.5, 1.0), strict=True):
+        each.primary["MEANFWHM"] = seeing
+    out = stack_frames(frames, StackFramesParams(weights="seeing"), FakeContext())[0]
+    assert out.primary["WTCMB001"] == pytest.approx(0.8)
+    assert out.primary["MEANFWHM"] == pytest.approx(0.75)
+
+
+def test_frames_without_noise_are_stacked_equally_and_that_is_told():
+    frames = [frame(1, "05:00:00.0"), frame(2, "05:10:00.0")]
+    frames[0].variance = np.zeros(SHAPE, np.float32)
+    context = FakeContext()
+    out = stack_frames(frames, StackFramesParams(), context)[0]
+    assert (out.data == 5.0).all()
+    assert any("same weight" in text for text in context.caveats)

@@ -80,7 +80,7 @@ def detect_sources(
     phot_min_radius: float = 3.5,
     noise_correlation: float | ApertureNoise = 1.0,
     fwhm: float | None = None,
-    peak_thresh: float = 4.0,
+    peak_thresh: float = 4.5,
     pixel_to_sky: PixelToSky | None = None,
 ) -> Detection:
     """Detect and measure the sources of a frame.

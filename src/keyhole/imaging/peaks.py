@@ -21,7 +21,7 @@ Bool = NDArray[np.bool_]
 
 _REACH: Final = 1.5
 """Radius of the filter in units of the seeing."""
-_APART: Final = 1.0
+_APART: Final = 0.7
 """Peaks and sources nearer to each other than this, in units of the seeing, are one star."""
 _OWN: Final = 0.6
 """Radius of the pixels that become those of the new source, in units of the seeing."""

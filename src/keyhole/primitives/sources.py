@@ -34,7 +34,7 @@ class DetectParams(Params):
     phot_min_radius: float = Field(3.5, ge=1, description="Smallest Kron aperture, in units of the source size")
     back_size: Positive = Field(32, description="Mesh size of the background (pixels)")
     peak_thresh: float | None = Field(
-        4.0,
+        4.5,
         ge=1,
         description="On a combination, also find the stars that stand out by this signal to noise under a filter as "
         "wide as the seeing; None = not, as published",
