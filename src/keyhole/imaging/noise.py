@@ -20,7 +20,7 @@ _CLIPPED_SCATTER: Final = 0.9994643
 """Standard deviation of a unit normal distribution cut at plus and minus 4."""
 
 _FEWEST_DARK_PIXELS: Final = 100
-_PEDESTAL_SAMPLE: Final = 100_000
+_PEDESTAL_SAMPLE: Final = 30_000
 _SPOILED: Final = np.uint16(UNUSABLE & ~UNILLUMINATED)
 """Bits that forbid to use a pixel even where no light is wanted."""
 

@@ -34,6 +34,9 @@ __all__ = [
 _LARGEST_HOLE: Final = 10000
 """A larger region below the non-linear level is no hole of hidden saturation, in pixels."""
 
+_HOLE_SIDE: Final = 150
+"""Nor is one that reaches further than this, in pixels."""
+
 _GLOW_SIGMA: Final = 5.0
 """How far the local level of a dark may wander from its overall level, in units of its scatter."""
 
@@ -86,12 +89,27 @@ def _holes(high: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return np.zeros_like(high)
     from scipy import ndimage  # slow to load and rarely needed
 
-    labels, _ = ndimage.label(~high)
-    sizes = np.bincount(labels.ravel())
+    holes = np.zeros_like(high)
+    starts[0, 0] = not high[0, 0]
     # Half of a small image is its background, not a hole.
-    small = sizes <= min(_LARGEST_HOLE, high.size // 2)
-    small[0] = False
-    return np.asarray(small[labels])
+    largest = min(_LARGEST_HOLE, high.size // 2)
+    for row, column in zip(*np.nonzero(starts), strict=True):
+        rows = slice(max(row - _HOLE_SIDE, 0), min(row + _HOLE_SIDE, high.shape[0]))
+        columns = slice(max(column - _HOLE_SIDE, 0), min(column + _HOLE_SIDE, high.shape[1]))
+        if holes[row, column]:
+            continue
+        labels, _ = ndimage.label(~high[rows, columns])
+        hole = labels == labels[row - rows.start, column - columns.start]
+        # What reaches the side of the window goes on beyond it; the edges of the image are walls.
+        leaks = (
+            (rows.start > 0 and hole[0].any())
+            or (rows.stop < high.shape[0] and hole[-1].any())
+            or (columns.start > 0 and hole[:, 0].any())
+            or (columns.stop < high.shape[1] and hole[:, -1].any())
+        )
+        if not leaks and np.count_nonzero(hole) <= largest:
+            holes[rows, columns] |= hole
+    return holes
 
 
 def nonlinearity_correct(
