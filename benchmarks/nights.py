@@ -56,14 +56,5 @@ NIGHTS = (
 QUICK = ("tutorial", "clouds", "closed", "one-star", "5-frames")
 """Nights that show in some minutes whether something broke."""
 
-SETS: dict[str, tuple[str, ...]] = {
-    "classic": (
-        "-p",
-        *("illuminationCorrect:skip_primitive=True", "skyCorrect:mask_objects=False", "skyCorrect:operation=median"),
-        *("skyCorrect:reject_method=minmax", "skyCorrect:nlow=1", "skyCorrect:nhigh=1"),
-        *("detectSources:detect_minarea=40", "adjustWCSToReference:rotate=True", "stackFrames:signal_tolerance=0"),
-    ),
-}
-"""Words added to the reduction of the science frames; `classic` comes as near to the published values as single
-parameters can.
-"""
+SETS: dict[str, tuple[str, ...]] = {"classic": ("--set", "classic")}
+"""Words added to the reduction of the science frames."""

@@ -33,17 +33,22 @@ _MERIT_COLUMNS = {Preference.SAME_NIGHT: "night", Preference.SAME_OBSERVATION: "
 def conditions_of(rule: Rule, frames: Sequence[Facts]) -> list[sa.ColumnElement[bool]] | None:
     """What a row must meet to be a candidate for at least one of `frames`; None when no row can.
 
-    Frames and answer are those of `CalibrationStore.candidates`.
+    Frames and answer are those of `CalibrationStore.fitting`.
     """
     times = [frame.ut_microseconds for frame in frames if frame.ut_microseconds is not None]
     if not times:
         return None
-    if not all(is_known(criterion.quantity, getattr(frames[0], criterion.quantity)) for criterion in rule.criteria):
+    equal = _equalities(rule, frames[0])
+    return None if equal is None else [*equal, *_time_conditions(rule.window, times)]
+
+
+def _equalities(rule: Rule, frame: Facts) -> list[sa.ColumnElement[bool]] | None:
+    """All conditions but the time; None when the frame does not tell what it needs."""
+    if not all(is_known(criterion.quantity, getattr(frame, criterion.quantity)) for criterion in rule.criteria):
         return None
     return [
         CALIBRATION.c.caltype == rule.caltype,
-        *_time_conditions(rule.window, times),
-        *(_meets(criterion, frames[0]) for criterion in rule.criteria),
+        *(_meets(criterion, frame) for criterion in rule.criteria),
         _good_quality(),
     ]
 
@@ -66,7 +71,7 @@ def best_of(rule: Rule, frame: Facts, *, n_doubts: int, limit: int) -> sa.Select
     limit : int
         Number of rows.
     """
-    conditions = conditions_of(rule, [frame])
+    conditions = _equalities(rule, frame)
     time = frame.ut_microseconds
     if conditions is None or time is None:
         return None
@@ -77,10 +82,13 @@ def best_of(rule: Rule, frame: Facts, *, n_doubts: int, limit: int) -> sa.Select
     column, number = CALIBRATION.c.ut_microseconds, CALIBRATION.c.id
     parts = []
     for group in groups:
-        before = sa.select(number).where(*group, column <= time).order_by(column.desc(), number.desc()).limit(limit)
-        after = sa.select(number).where(*group, column > time).order_by(column.asc(), number.desc()).limit(limit)
-        # A limit of a part of a union needs a select around it.
-        parts += [sa.select(part.subquery().c.id) for part in (before, after)]
+        before = sa.select(number).where(*group, column <= time, *_since(rule.window, time))
+        parts.append(before.order_by(column.desc(), number.desc()).limit(limit))
+        if rule.window.days_after != 0:
+            after = sa.select(number).where(*group, column > time, *_until(rule.window, time))
+            parts.append(after.order_by(column.asc(), number.desc()).limit(limit))
+    # A limit of a part of a union needs a select around it.
+    parts = [sa.select(part.subquery().c.id) for part in parts]
     near = sa.union_all(*parts).subquery()
     chosen = sa.select(CALIBRATION).where(number.in_(sa.select(near.c.id)))
     return chosen.order_by(*_ranking_of(rule, frame)).limit(limit)
@@ -164,16 +172,20 @@ def _as_number(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
 
 
 def _time_conditions(window: TimeWindow, times: Sequence[int]) -> list[sa.ColumnElement[bool]]:
-    column = CALIBRATION.c.ut_microseconds
-    first, last = min(times), max(times)
-    before, after = window.days_before, window.days_after
-    conditions: list[sa.ColumnElement[bool]] = [column.is_not(None)]
-    # A limit of 0 days leaves the moment of the frame itself, which an open interval would not.
-    if before is not None:
-        conditions.append(column > first - _microseconds(before) if before else column >= first)
-    if after is not None:
-        conditions.append(column < last + _microseconds(after) if after else column <= last)
-    return conditions
+    known = CALIBRATION.c.ut_microseconds.is_not(None)
+    return [known, *_since(window, min(times)), *_until(window, max(times))]
+
+
+# SQLite takes any one of several limits for its step through an index: there is never more than one on a side. A limit
+# of 0 days leaves the moment of the frame itself, which an open interval would not.
+def _since(window: TimeWindow, time: int) -> list[sa.ColumnElement[bool]]:
+    column, days = CALIBRATION.c.ut_microseconds, window.days_before
+    return [] if days is None else [column > time - _microseconds(days) if days else column >= time]
+
+
+def _until(window: TimeWindow, time: int) -> list[sa.ColumnElement[bool]]:
+    column, days = CALIBRATION.c.ut_microseconds, window.days_after
+    return [] if days is None else [column < time + _microseconds(days) if days else column <= time]
 
 
 def _microseconds(days: float) -> int:
