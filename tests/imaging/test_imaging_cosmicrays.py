@@ -89,6 +89,16 @@ def test_registration_error_of_a_tenth_of_a_pixel_flags_no_star() -> None:
     assert flagged(exposures) == [set()] * 6
 
 
+def test_star_cut_by_a_ragged_edge_is_spared_when_the_seeing_changes() -> None:
+    exposures = night(6, fwhms=(10, 7, 10, 11, 10, 12))
+    mask = exposures[1].mask.copy()
+    x, y = np.rint(STARS[0, :2] + STEPS[1]).astype(int)
+    for step in range(-12, 13):
+        mask[: y - 2 + abs(step) // 3, x + step] = UNILLUMINATED
+    exposures[1] = replace(exposures[1], mask=mask)
+    assert flagged(exposures) == [set()] * 6
+
+
 def test_hit_in_the_wing_of_a_star_is_found() -> None:
     exposures = night(6)
     x, y = np.rint(STARS[0, :2] + STEPS[2]).astype(int)

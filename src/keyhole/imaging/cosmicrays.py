@@ -263,8 +263,11 @@ class _Compared(NamedTuple):
         if beside is not None:
             same = values_around(np.where(beside, np.sign(residual), 0), None, y, x, RING) == sign
             y, x, sign = (v[same.any(axis=0)] for v in (y, x, sign))
-        # In the middle of a large hit no neighbour is left to compare with but what is expected.
-        stands_out = np.abs(residual[y, x]) - np.nan_to_num(sign * ring_median(residual, good, y, x))
+        around = sign * ring_median(residual, good, y, x)
+        if beside is not None:
+            # In the middle of a large hit no neighbour is left to compare with but what is expected.
+            around = np.nan_to_num(around)
+        stands_out = np.abs(residual[y, x]) - around
         near = np.fmax(ring_median(look.data, good, y, x), ring_median(look.expected, None, y, x))
         near = np.fmax(near, 0)
         sharp = stands_out > limit * look.sigma[y, x] + self.sharpest * near
