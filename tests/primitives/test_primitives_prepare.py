@@ -138,3 +138,50 @@ def test_prepared_frame_passes_unchanged():
 def test_unknown_array_is_refused():
     with pytest.raises(DataError, match="no gain is known for array SN1"):
         prepared(raw_frame(PIXELS, ARRAYID="SN1"))
+
+
+SIGNS = [((-1, -1), "turned by 180 degrees"), ((-1, 1), "mirrored in x"), ((1, -1), "mirrored in y")]
+
+
+def with_axes(cd, **changes):
+    cards = wcs_cards() | {f"CD{i + 1}_{j + 1}": float(cd[i, j]) for i in (0, 1) for j in (0, 1)}
+    return raw_frame(PIXELS, **(cards | changes))
+
+
+@pytest.mark.parametrize(("signs", "words"), SIGNS)
+def test_axes_that_are_turned_or_mirrored_are_mended_about_the_target(signs, words):
+    context = FakeContext()
+    frame = prepared(with_axes(cd_matrix() * np.array(signs)), context)
+    np.testing.assert_allclose(plane_of(frame).cd, cd_matrix(), atol=1e-9)
+    assert distance(frame, 506.8, 457.1, TARGET) < 0.01
+    assert any(words in text for text in context.notes)
+    assert not context.caveats
+
+
+def test_axes_of_the_header_are_believed_when_asked():
+    given = cd_matrix() * np.array([-1, -1])
+    np.testing.assert_allclose(plane_of(prepared(with_axes(given), axes="header")).cd, given, atol=1e-9)
+
+
+def test_port_one_mirrors_the_detector_but_not_behind_the_adaptive_optics():
+    mirrored = cd_matrix() * np.array([-1, 1])
+    np.testing.assert_allclose(plane_of(prepared(with_axes(mirrored, INPORT=1))).cd, mirrored, atol=1e-9)
+    frame = prepared(with_axes(cd_matrix(), INPORT=1, AOFOLD="IN"))
+    np.testing.assert_allclose(plane_of(frame).cd, cd_matrix(), atol=1e-9)
+
+
+def test_axes_at_an_odd_angle_are_those_of_the_position_angle():
+    c, s = np.cos(np.radians(165.0)), np.sin(np.radians(165.0))
+    context = FakeContext()
+    frame = prepared(with_axes(np.array([[c, -s], [s, c]]) @ cd_matrix()), context)
+    np.testing.assert_allclose(plane_of(frame).cd, cd_matrix(), atol=1e-9)
+    assert any("not those of position angle" in text for text in context.notes)
+
+
+def test_turned_axes_with_the_target_outside_of_the_keyhole_make_the_wcs_useless():
+    context = FakeContext()
+    frame = prepared(with_axes(-cd_matrix(), CRPIX2=650.0), context)
+    assert distance(frame, *CENTRE, TARGET) < 0.01
+    assert frame.header["WCSFROM"] == "target"
+    assert frame.header["WCSERR"] == 5.0
+    assert any("about 5 arcsec" in text for text in context.caveats)

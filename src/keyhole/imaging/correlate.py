@@ -18,6 +18,9 @@ _MIN_OVERLAP: Final = 0.3
 _MIN_SIGNIFICANCE: Final = 4.5
 """Coefficient in units of its scatter for unrelated frames; the highest of 1000 lags reaches 3 to 4."""
 
+_HIGH: Final = 0.7
+"""Share of its height down to which a peak is fitted by a paraboloid."""
+
 Float64 = NDArray[np.float64]
 
 
@@ -32,12 +35,15 @@ class Correlation(NamedTuple):
         Correlation coefficient at the peak, -1 ... 1.
     significance : float
         The coefficient in units of the scatter it would have for unrelated frames of this smoothness.
+    width : int
+        Lags on either side of the peak over which it was fitted, pixels: 1 for stars, more for smooth light.
     """
 
     dx: float
     dy: float
     coefficient: float
     significance: float
+    width: int = 1
 
 
 def cross_correlate(
@@ -105,16 +111,17 @@ def cross_correlate(
     own = _masked_coefficients(f, f_good, np.pad(f, reach), np.pad(f_good, reach))
     scatter = np.sqrt(np.nansum(own**2) / overlap)
     j, i = np.unravel_index(int(np.where(searched, coefficient, -np.inf).argmax()), coefficient.shape)
-    peak = coefficient[j - 1 : j + 2, i - 1 : i + 2]
     significance = float(coefficient[j, i] / scatter)
-    if significance < _MIN_SIGNIFICANCE or peak.shape != (3, 3) or not np.isfinite(peak).all():
+    width = _peak_width(coefficient, int(j), int(i))
+    if significance < _MIN_SIGNIFICANCE or width == 0:
         return None
-    dx, dy = _paraboloid_top(peak)
+    dx, dy = _paraboloid_top(coefficient[j - width : j + width + 1, i - width : i + width + 1])
     return Correlation(
         dx=float(x[j, i] + start[0] + dx),
         dy=float(y[j, i] + start[1] + dy),
         coefficient=float(coefficient[j, i]),
         significance=significance,
+        width=width,
     )
 
 
@@ -149,13 +156,30 @@ def _masked_coefficients(f: Float64, f_good: Float64, g: Float64, g_good: Float6
     return np.where(enough, (summed(1, 1) - sum_f * sum_g / n) / scale, np.nan)
 
 
+def _peak_width(coefficient: Float64, j: int, i: int) -> int:
+    """Lags on either side of the peak over which it is still high; 0 where it lies at the border of what is known.
+
+    The noise makes the finest structure of a broad peak; its top is known from all of it.
+    """
+    room = min(j, i, coefficient.shape[0] - 1 - j, coefficient.shape[1] - 1 - i)
+    found = 0
+    for width in range(1, room + 1):
+        part = coefficient[j - width : j + width + 1, i - width : i + width + 1]
+        rim = np.concatenate([part[0], part[-1], part[1:-1, 0], part[1:-1, -1]])
+        if not np.isfinite(rim).all() or (width > 1 and rim.mean() < _HIGH * coefficient[j, i]):
+            break
+        found = width
+    return found
+
+
 def _paraboloid_top(peak: Float64) -> tuple[float, float]:
-    """Highest point of the least squares paraboloid through 3 x 3 values, within a pixel of the middle."""
-    y, x = (v.ravel() for v in np.mgrid[-1:2, -1:2].astype(np.float64))
-    terms = np.column_stack([np.ones(9), x, y, x * x, x * y, y * y])
+    """Highest point of the least squares paraboloid through ``(2 n + 1, 2 n + 1)`` values, within n of the middle."""
+    half = peak.shape[0] // 2
+    y, x = (v.ravel() for v in np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64))
+    terms = np.column_stack([np.ones(x.size), x, y, x * x, x * y, y * y])
     _, bx, by, cxx, cxy, cyy = np.linalg.lstsq(terms, peak.ravel(), rcond=None)[0]
     determinant = 4 * cxx * cyy - cxy**2
     if not (cxx < 0 and determinant > 0):
         return 0.0, 0.0
     dx, dy = (cxy * by - 2 * cyy * bx) / determinant, (cxy * bx - 2 * cxx * by) / determinant
-    return float(np.clip(dx, -1, 1)), float(np.clip(dy, -1, 1))
+    return float(np.clip(dx, -half, half)), float(np.clip(dy, -half, half))

@@ -32,6 +32,17 @@ _MOST_PIXELS: Final = 150_000
 """Pixels of a frame above which more are averaged: the time grows with them, the certainty hardly."""
 _PRESENT: Final = 0.9
 """Share of the weights of an interpolation that must be on known pixels."""
+_OUTSTANDING: Final = 8.0
+_SHARPEST: Final = 2.0
+"""A pixel is no star that exceeds so many sigma, and the mean of its four neighbours so many times."""
+_STEEP: Final = 3.0
+"""Mean square of the slopes of a frame, in units of that of its noise, which only stars reach."""
+_SMOOTHING: Final = 7
+"""Pixels over which light without stars is averaged, twice."""
+_MOST_FIXED: Final = 0.9
+_MOST_OPPOSED: Final = -0.2
+_FEW_STANDING: Final = 0.1
+"""Light that is seen so well on the same pixels, or inverted, stands still; share of the frames where it may."""
 _STEPS: Final = 12
 _MISMATCH: Final = 0.1
 """Share of its light by which a star may differ from the mean of others: the seeing changes."""
@@ -115,34 +126,46 @@ def register_on_light(
     return {i: one._replace(dx=one.dx * binning, dy=one.dy * binning) for i, one in found.items()}
 
 
+class _Light(NamedTuple):
+    """A shift, and how a frame without stars looks on the same pixels of frames that point elsewhere.
+
+    ``fixed`` is the correlation there in units of that on the same sky; None for a frame with stars.
+    """
+
+    shift: Correlation
+    fixed: float | None
+
+
 def _one_round(
     planes: Sequence[_Plane | None], shifts: Float64, wanted: Sequence[int], partners: set[int], radius: float
 ) -> dict[int, Correlation]:
     order = list(dict.fromkeys([*wanted[:: max(len(wanted) // _PROBES, 1)], *wanted]))
-    found: dict[int, Correlation] = {}
+    found: dict[int, _Light] = {}
     for tried, i in enumerate(order):
         if tried == _PROBES and not found:
             break
         one = _against_neighbours(planes, shifts, i, partners - {i}, radius)
         if one is not None:
             found[i] = one
-    return found
+    smooth = [one.fixed for one in found.values() if one.fixed is not None]
+    # What is left of the sky, and the ghosts of an object wider than the dithers, stand still on the detector. They
+    # are in all frames, though not plain in each.
+    standing = sum(not _MOST_OPPOSED < fixed < _MOST_FIXED for fixed in smooth)
+    believed = standing <= _FEW_STANDING * len(smooth)
+    return {i: one.shift for i, one in found.items() if one.fixed is None or believed}
 
 
 def _against_neighbours(
     planes: Sequence[_Plane | None], shifts: Float64, i: int, partners: set[int], radius: float
-) -> Correlation | None:
+) -> _Light | None:
     own = planes[i]
-    near = sorted(
-        (j for j in partners if planes[j] is not None), key=lambda j: float(np.hypot(*(shifts[j] - shifts[i])))
-    )
+    apart = np.hypot(*(shifts - shifts[i]).T)
+    near = sorted((j for j in partners if planes[j] is not None), key=lambda j: float(apart[j]))[:_NEIGHBOURS]
     if own is None or not near:
         return None
     reach = int(np.ceil(radius)) + 1
     # A cosmic ray or a hot pixel would outweigh all the rest: bright pixels are compressed for the correlation.
-    mean, seen = _mean_light(
-        [planes[j] for j in near[:_NEIGHBOURS]], shifts[near[:_NEIGHBOURS]] - shifts[i], own, reach
-    )
+    mean, seen = _mean_light([planes[j] for j in near], shifts[near] - shifts[i], own, reach)
     if np.count_nonzero(seen) < _FEWEST_PIXELS:
         return None
     found = cross_correlate(
@@ -154,11 +177,51 @@ def _against_neighbours(
     )
     if found is None:
         return None
+    smooth = not _shows_stars(mean, seen)
+    if smooth:
+        # The slopes would be those of the noise.
+        own = own._replace(light=_smoothed(own.light, own.good))
+        mean = _smoothed(mean, seen)
     starts = (np.array([found.dx, found.dy]), np.array([reach, reach], dtype=np.float64))
     further = min((_fitted(own, mean, seen, start) for start in starts), key=lambda fit: fit.misfit).place
+    fixed = None
+    if smooth:
+        model, known = _shifted(mean, seen, own.light.shape, further)
+        elsewhere = [planes[j] for j in partners if apart[j] > radius]
+        few = elsewhere[:: max(len(elsewhere) // _NEIGHBOURS, 1)]
+        still, there = _mean_light(few, np.zeros((len(few), 2)), own, 0)
+        fixed = _likeness(own, _smoothed(still, there), there) / max(_likeness(own, model, known), 1e-3)
     # Where the mean shows something further on, this frame lies further back.
     dx, dy = shifts[i] - (further - reach)
-    return found._replace(dx=float(dx), dy=float(dy))
+    return _Light(found._replace(dx=float(dx), dy=float(dy)), fixed)
+
+
+def _shows_stars(mean: Float32, seen: NDArray[np.bool_]) -> bool:
+    both = seen[:, 2:] & seen[:, :-2]
+    slopes = (mean[:, 2:] - mean[:, :-2])[both]
+    if not slopes.size:
+        return False
+    noise = 1.4826 * float(np.median(np.abs(slopes)))
+    return float(np.mean(slopes**2)) > _STEEP * noise**2
+
+
+def _likeness(own: _Plane, light: Float32, good: NDArray[np.bool_]) -> float:
+    """Correlation coefficient of a frame with another plane; infinite where they have too little in common."""
+    both = own.good & good
+    if np.count_nonzero(both) < _FEWEST_PIXELS:
+        return math.inf
+    return float(np.corrcoef(np.arcsinh(own.light[both]), np.arcsinh(light[both]))[0, 1])
+
+
+def _smoothed(light: Float32, good: NDArray[np.bool_]) -> Float32:
+    """Mean of the known pixels round each one."""
+    # scipy.ndimage is slow to import and rarely needed.
+    from scipy.ndimage import uniform_filter
+
+    total, share = np.where(good, light, np.float32(0)), good.astype(np.float32)
+    for _ in range(2):
+        total, share = (uniform_filter(plane, _SMOOTHING, mode="constant") for plane in (total, share))
+    return np.where(good, total / np.maximum(share, np.float32(1e-6)), np.float32(0)).astype(np.float32)
 
 
 class _Fit(NamedTuple):
@@ -285,11 +348,20 @@ def _plane(frame: NDArray[Any], mask: NDArray[np.uint16] | None, binning: int) -
         return None
     level = np.median(light[near])
     noise = 1.4826 * np.median(np.abs(light[near] - level))
+    light = np.where(near, (light - level) / max(float(noise), 1e-30), 0).astype(np.float32)
+    near &= ~_too_sharp(light)
     return _Plane(
-        np.where(near, (light - level) / max(float(noise), 1e-30), 0).astype(np.float32),
+        np.where(near, light, np.float32(0)),
         near,
         (columns.start // binning, rows.start // binning),
     )
+
+
+def _too_sharp(light: Float32) -> NDArray[np.bool_]:
+    """Pixels that stand out of their neighbours as no star does: cosmic rays and hot pixels of one or two pixels."""
+    framed = np.pad(light, 1)
+    round_about = (framed[1:-1, :-2] + framed[1:-1, 2:] + framed[:-2, 1:-1] + framed[2:, 1:-1]) / 4
+    return np.asarray(np.abs(light) > np.maximum(_OUTSTANDING, _SHARPEST * np.abs(round_about)))
 
 
 def _usable_area(frame: NDArray[Any], mask: NDArray[np.uint16] | None) -> float:

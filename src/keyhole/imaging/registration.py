@@ -15,6 +15,8 @@ __all__ = ["Account", "Confirmed", "accounts", "register_by_accounts"]
 
 _FEWEST_MORE: Final = 2
 """Frames that an account must place beyond those of the first one to be preferred."""
+_SURE: Final = 4.0
+"""-log10 of the chance, all frames together, that unrelated sources confirm an account."""
 
 Float64 = NDArray[np.float64]
 
@@ -79,8 +81,8 @@ def register_by_accounts(
 ) -> Confirmed:
     """Register by the account of the dither pattern that the sources confirm.
 
-    The first account is left only for one that places at least two more frames; among those that place as many,
-    the one with the smallest pointing errors wins.
+    The first account is left only for one that certainly places at least two more frames; among those that
+    place as many, the one with the smallest pointing errors wins.
 
     Parameters
     ----------
@@ -104,11 +106,18 @@ def register_by_accounts(
             again = register(lists, account.shifts, reference=reference, **settings)
             tried.append(Confirmed(again, account, rank))
     best = min(tried, key=lambda one: (-_placed(one), _pointing_error(one)))
-    return best if _placed(best) >= _placed(tried[0]) + _FEWEST_MORE else tried[0]
+    better = _placed(best) >= _placed(tried[0]) + _FEWEST_MORE and _certainty(best) >= _SURE
+    return best if better else tried[0]
 
 
 def _placed(one: Confirmed) -> int:
     return sum(frame.method == "sources" for frame in one.registration.frames)
+
+
+def _certainty(one: Confirmed) -> float:
+    """-log10 of the chance of all agreements; the frame that the others agree with does not count."""
+    certain = sorted(frame.significance for frame in one.registration.frames if frame.method == "sources")
+    return sum(certain[:-1])
 
 
 def _pointing_error(one: Confirmed) -> float:

@@ -28,6 +28,8 @@ __all__ = ["AdjustParams", "adjust_wcs"]
 
 # Pixels; the centre of a star that is cut may be so far from where its light is, and is good enough if so near.
 _CUT_REACH, _CUT_NEAR = 4.0, 0.3
+# Pointing errors, in units of the usual one, that light alone is believed.
+_PLAUSIBLE = 5.0
 # Frames that show how large the pointing errors are.
 _ENOUGH = 5
 # A pointing error is named beyond so many times the usual one, and beyond so many arcsec.
@@ -139,7 +141,7 @@ def _register(frames: list[Frame], commanded: Float64, scale: float, params: Adj
     if not all(map(knows_offsets, frames)) and not turned:
         context.note("the headers do not tell the offsets P and Q; those of the telescope or the WCS are used")
     found = _from_first(confirmed, axes, np.array(expected))
-    return _on_light(frames, lists, found, radius, scale) if params.light and not turned else found
+    return _on_light(frames, lists, found, params, scale) if params.light and not turned else found
 
 
 def _best(frames: list[Frame], lists: list[SourceList]) -> int:
@@ -173,20 +175,24 @@ def _from_first(confirmed: Confirmed, axes: list[Float64], expected: Float64) ->
     )
 
 
-def _on_light(frames: list[Frame], lists: list[SourceList], found: _Frames, radius: float, scale: float) -> _Frames:
+def _on_light(
+    frames: list[Frame], lists: list[SourceList], found: _Frames, params: AdjustParams, scale: float
+) -> _Frames:
     """Register frames without whole sources on all their light."""
     whole = [bool(np.isnan(np.asarray(sources.error)).any()) for sources in lists]
     known = [i for i, method in enumerate(found.method) if method == "sources" and whole[i]]
     wanted = [i for i in range(len(frames)) if i not in known]
     if not wanted:
         return found
+    # Nothing but the offsets tells where light that all frames show belongs.
+    reach = params.first_pass if known else min(params.first_pass, _PLAUSIBLE * params.pointing_error)
     seen = register_on_light(
         [frame.data for frame in frames],
         [frame.mask for frame in frames],
         found.shifts,
         wanted=wanted,
         known=known,
-        search_radius=radius,
+        search_radius=reach / scale,
         binning=max(1, round(_SHORT_CAMERA / scale)),
     )
     shifts, method, maps = found.shifts.copy(), list(found.method), list(found.maps)
