@@ -8,7 +8,7 @@ import pytest
 import tiny_frames
 from known_facts import SCIENCE
 
-from keyhole.calibration import CalibrationStore, disagreements, parse_user_cals
+from keyhole.calibration import CalibrationStore, Grade, judge_given, parse_user_cals
 from keyhole.calibration.bare_map import is_bare_map, serves, why_no_mask
 from keyhole.errors import CalibrationError, DataError
 from keyhole.headers import read_headers
@@ -33,7 +33,9 @@ def test_file_with_one_image_and_no_word_of_an_observatory_is_a_bare_map(bare, t
 
 def test_bare_map_given_by_hand_is_taken_with_one_sentence_of_doubt(bare):
     given = parse_user_cals([f"processed_bpm:{bare}"]).get("processed_bpm")
-    (words,) = disagreements(given, [SCIENCE, SCIENCE])
+    verdict = judge_given(given, [SCIENCE, SCIENCE])
+    assert verdict.grade is Grade.BY_HAND
+    (words,) = verdict.warnings
     assert words == "bad-pixel mask map.fits, given by hand, says nothing about array and date; it is used as it is"
 
 

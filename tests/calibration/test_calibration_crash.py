@@ -62,6 +62,8 @@ class Killer:
         return text[: text.rfind("\n") + 1].splitlines()
 
     def _run(self, commands, moment):
+        # One that is killed before it opens the file must not be taken for the one before it.
+        self.output.write_text("")
         number = self.nursery.start(self.output, "caldb", *commands)
         if moment is not None:
             time.sleep(moment)

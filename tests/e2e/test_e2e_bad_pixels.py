@@ -128,7 +128,7 @@ def test_real_map_is_imported_registered_and_used(alone: Playground) -> None:
     assert "512 bad pixels" in out
     alone.run("caldb add bpm.fits")
     done = alone.run(f"reduce {raw(DARKS)}")
-    assert "bpm  bpm.fits (from" in done.stdout
+    assert "bpm  bpm.fits (grade " in done.stdout
     with fits.open(alone.folder / "map.fits.gz") as hdus:
         real = hdus[0].data != 0
     assert bad_of(alone.folder / DARK)[real].all()

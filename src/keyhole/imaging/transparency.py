@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Transparency", "relative_transparency", "seeing_tolerance"]
+__all__ = ["Transparency", "relative_transparency"]
 
 _ROUNDS: Final = 30
 _FAR: Final = 3.0
@@ -76,30 +76,6 @@ def relative_transparency(lists: Sequence[NDArray[np.float64]], *, radius: float
     factor /= np.nanmedian(factor)
     error = factor * scatter / np.sqrt(np.maximum(count, 1))
     return Transparency(factor, np.where(count > 0, error, np.nan), count)
-
-
-def seeing_tolerance(widths: Sequence[float]) -> float:
-    """Part of its median by which the light in the core of a star may change with the seeing.
-
-    The height of a star goes with the inverse square of its width.
-
-    Parameters
-    ----------
-    widths : n floats
-        Width of the stars in each frame, any unit; what is not positive is ignored.
-
-    Returns
-    -------
-    float
-        Of the sharpest and the most blurred frame the one that is further from the median frame, with a margin
-        for the error of the widths; 0 for fewer than two widths.
-    """
-    known = np.asarray(widths, dtype=np.float64)
-    known = known[known > 0]
-    if known.size < 2:
-        return 0.0
-    middle = float(np.median(known))
-    return _MARGIN * (max(middle / float(known.min()), float(known.max()) / middle) ** 2 - 1)
 
 
 def _means(values: Float64, group: NDArray[np.intp], weight: Float64, number: int = 0) -> Float64:
