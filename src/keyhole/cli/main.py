@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from keyhole import __version__
-from keyhole.cli import completion, picture, simulate, verify
+from keyhole.cli import completion, night, picture, simulate, verify
 from keyhole.cli.common import guarded
 
 __all__ = ["main"]
@@ -15,10 +15,12 @@ __all__ = ["main"]
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="keyhole", description="Simulate raw nights with known truth, and judge products against it."
+        prog="keyhole",
+        description="Reduce a whole night with one command; simulate nights with known truth and judge products.",
     )
     parser.add_argument("-v", "--version", action="version", version=f"keyhole {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    night.add_parser(commands)
     simulate.add_parser(commands)
     verify.add_parser(commands)
     picture.add_parser(commands)
