@@ -197,17 +197,16 @@ def print_plan(plan: NightPlan) -> None:
 
     console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 80)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for head in ("group", "frames", "with"):
-        table.add_column(head, overflow="fold", ratio={"with": 5, "group": 4}.get(head, 3))
+    table.add_column("group", overflow="fold", max_width=34)
+    table.add_column("frames, and what serves them", overflow="fold")
     for group in plan.groups:
-        lines = []
+        table.add_row(Text(group.name, style="bold"), Text(group.summary or f"{len(group.files)} files"))
         for kind, need in group.needs.items():
             source = need.group or (Path(need.path).name if need.path else "none")
-            grade = f", grade {need.grade} {Grade(need.grade).words}" if need.grade is not None else ""
-            lines.append(f"{kind} {source}{grade}: {need.reason}" if need.reason else f"{kind} {source}{grade}")
-        table.add_row(
-            Text(group.name), Text(group.summary or f"{len(group.files)} files"), Text("\n".join(lines) or "-")
-        )
+            grade = f", grade {need.grade} ({Grade(need.grade).words})" if need.grade is not None else ""
+            reason = f": {need.reason}" if need.reason else ""
+            style = "red" if need.missing else ""
+            table.add_row(Text(f"  {kind}"), Text(f"{source}{grade}{reason}", style=style))
     console.print(table)
     if plan.aside:
         tell(f"left aside: {len(plan.aside)}", sys.stdout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -120,13 +121,14 @@ def make_plan(inventory: Inventory, stores: Sequence[Store] = ()) -> NightPlan:
     calibrations = [_named(frame) for frame in inventory.frames if frame.kind != "science image"]
     sets = raw_sets(calibrations)
     usable = [made for made in sets if made.caltype != "processed_flat" or made.lamp_off]
-    names = _unique(_name_of_set(made, inventory) for made in usable)
-    masters = dict(zip(names, usable, strict=True))
+    science = _science_groups(inventory)
+    wanted = [(_name_of_set(made, inventory), made.frames[0].night) for made in usable]
+    wanted += [(_label(members), members[0].facts.night) for members in science]
+    names = _unique(wanted)
+    masters = dict(zip(names, usable, strict=False))
     aside = [*inventory.aside, *_unused(inventory, usable)]
     groups = [_group_of_set(name, made, stores) for name, made in masters.items()]
-    science = _science_groups(inventory)
-    labels = _unique([*masters, *(_label(members) for members in science)])[len(masters) :]
-    for label, members in zip(labels, science, strict=True):
+    for label, members in zip(names[len(usable) :], science, strict=True):
         groups.append(_group_of_science(label, members, masters, stores))
     return NightPlan(inventory.folder, tuple(groups), tuple(sorted(aside, key=lambda item: item.path)))
 
@@ -264,12 +266,12 @@ def _name_of_set(made: RawSet, inventory: Inventory) -> str:
     else:
         raw = next(frame for frame in inventory.frames if frame.path == first.name)
         words = ["flat", raw.filter, raw.camera]
-    return _plain("-".join([*(word for word in words if word), *([first.night] if first.night else [])]))
+    return _plain("-".join(word for word in words if word))
 
 
 def _label(members: Sequence[RawFile]) -> str:
     first = members[0]
-    return _plain(f"{first.target}-{first.filter}-{first.facts.night or 'unknown-night'}")
+    return _plain(f"{first.target}-{first.filter}")
 
 
 def _exposure_words(facts: Facts) -> str:
@@ -286,10 +288,13 @@ def _plain(text: str) -> str:
     return plain[:80] or "unnamed"
 
 
-def _unique(names: Iterable[str]) -> list[str]:
-    seen: dict[str, int] = {}
+def _unique(wanted: Sequence[tuple[str, str | None]]) -> list[str]:
+    """Names that are unique: with their night where that tells them apart, else with a number."""
+    count = Counter(name for name, _ in wanted)
+    dated = [name if count[name] == 1 or night is None else f"{name}-{night}" for name, night in wanted]
+    seen: Counter[str] = Counter()
     unique = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
+    for name in dated:
+        seen[name] += 1
         unique.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
     return unique
