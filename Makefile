@@ -1,11 +1,12 @@
 # make demo   simulate the tutorial's night, reduce it, say where the image is
 # make test   lint, types and the test suite
+# make accuracy   simulate easy and hard nights, reduce them, compare with the truth (an hour)
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint types picture clean
+.PHONY: demo test lint types picture accuracy clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -31,6 +32,9 @@ types: $(STAMP)
 
 test: lint types
 	$(BIN)/pytest -n 2 -q
+
+accuracy: $(STAMP)
+	$(BIN)/python benchmarks/accuracy.py
 
 clean:
 	rm -rf $(VENV) demo build .mypy_cache .pytest_cache .ruff_cache

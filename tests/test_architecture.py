@@ -103,7 +103,7 @@ def test_astrodata_is_imported_by_the_adapter_alone() -> None:
 
 
 def test_primitives_import_no_other_step_and_no_engine() -> None:
-    shared = {"base", "wcs", "keyhole", "light", "stacking"}
+    shared = {"bad_pixels", "base", "wcs", "keyhole", "light", "noise", "stacking"}
     for path in (SOURCE / "primitives").glob("*.py"):
         if path.stem == "__init__":
             continue

@@ -147,6 +147,7 @@ def reduce(
     on_event: Callable[[Event], None] | None = None,
     notes: Sequence[str] = (),
     best_effort: bool = False,
+    parameter_set: str | None = None,
 ) -> Result:
     """Reduce frames: darks and flats to a master each, science frames to a stacked image.
 
@@ -181,6 +182,8 @@ def reduce(
         Warnings to begin with.
     best_effort : bool
         Go on where a required dark or flat is missing; the products are marked (``CALGRADE`` 4).
+    parameter_set : str, optional
+        ``classic``: follow the published procedure; recipe and `parameters` win over it.
 
     Returns
     -------
@@ -202,6 +205,7 @@ def reduce(
         config=_config(config),
         output_dir=Path(output_dir),
         best_effort=best_effort,
+        parameter_set=parameter_set,
         notes=(*notes, *(f"{Path(file).name} is given more than once; used once" for file in selection.duplicates)),
     )
     record = _Record()

@@ -18,13 +18,14 @@ from version_one import make_version_one
 from keyhole.calibration import CalibrationStore
 
 SEED = 20120117
+N_MASTERS = 144
 
 
 @pytest.fixture(scope="module")
 def masters(tmp_path_factory):
     """A folder of masters that all differ."""
     folder = tmp_path_factory.mktemp("masters")
-    for number in range(240):
+    for number in range(N_MASTERS):
         write_frame(folder / f"{number:03d}_dark.fits", MASTER_DARK, pixel=number, PROCMODE="sq")
     return folder
 
@@ -98,7 +99,7 @@ def test_whatever_was_said_to_be_registered_survives_a_kill(killer, lists, tmp_p
         assert said <= set(names)
         assert len(names) == len(set(names))
         assert_sound(store.path)
-        interrupted += 0 < len(names) < 240
+        interrupted += 0 < len(names) < N_MASTERS
         store.add(later)
     assert interrupted > 10
 
@@ -108,7 +109,7 @@ def test_a_killed_rebuild_leaves_the_old_content_or_the_new_one(killer, masters,
     before = CalibrationStore(tmp_path / "before.db")
     before.create()
     list(before.add_all(sorted((tmp_path / "masters").iterdir())))
-    for number in range(1, 240):
+    for number in range(1, N_MASTERS):
         write_frame(tmp_path / "masters" / f"{number:03d}_dark.fits", MASTER_DARK, pixel=number, EXPTIME=30.0)
     (tmp_path / "masters" / "000_dark.fits").unlink()
     contents = [[entry.md5 for entry in before.entries()]]
@@ -117,7 +118,7 @@ def test_a_killed_rebuild_leaves_the_old_content_or_the_new_one(killer, masters,
     shutil.copyfile(before.path, database)
     killer.measure(work)
     contents.append([entry.md5 for entry in CalibrationStore(database).entries()])
-    assert list(map(len, contents)) == [240, 239]
+    assert list(map(len, contents)) == [N_MASTERS, N_MASTERS - 1]
     seen = []
     for _ in range(50):
         _restore(before.path, database)

@@ -116,6 +116,28 @@ def test_a_host_that_does_not_answer_is_not_waited_for_too_long():
     assert asked == [10]
 
 
+def test_an_option_that_does_not_exist_is_told_in_one_sentence(postgres):
+    assert "invalid" in use(f"{postgres.url('postgres')}?password=hidden&colour=green")
+
+
+def test_a_change_does_not_wait_for_ever(postgres, monkeypatch):
+    monkeypatch.setattr(connect, "PATIENCE_SECONDS", 0.2)
+    store = CalibrationStore(postgres.new_database())
+    store.create()
+    with connect.begin(connect.server_engine(store.address), store.address, write=True):
+        assert store.entries() == []
+        with pytest.raises(SetupError, match="in use by another process for 0 seconds; try again"):
+            store.remove("a_dark.fits")
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(store):
+    with (
+        pytest.raises(connect.sa.exc.DBAPIError),
+        connect.begin(store._opened(write=True), store.address, write=True) as connection,
+    ):
+        connection.execute(connect.sa.text("INSERT INTO keyhole_calibration (name) VALUES ('x')"))
+
+
 def test_wiping_leaves_the_tables_of_other_programs(postgres, tmp_path):
     location = postgres.new_database()
     with psycopg.connect(location) as connection:
@@ -179,9 +201,9 @@ def test_a_conflict_is_tried_again_until_it_is_over(store, tmp_path, monkeypatch
     def in_the_way(*given):
         for problem in problems:
             raise problem
-        versions.require_current(*given)
+        return versions.is_current(*given)
 
-    monkeypatch.setattr("keyhole.calibration.database.store.require_current", in_the_way)
+    monkeypatch.setattr("keyhole.calibration.database.store.is_current", in_the_way)
     assert store.add(file).name == "a_dark.fits"
     assert len(store.entries()) == 1
 

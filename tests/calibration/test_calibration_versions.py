@@ -33,8 +33,11 @@ def run_sql(location, statement, *values):
 
 
 def columns(location):
-    engine = CalibrationStore(location)._current_engine(write=False)
-    found = sa.inspect(engine)
+    with CalibrationStore(location)._begin(write=False) as connection:
+        return _columns(sa.inspect(connection))
+
+
+def _columns(found):
     indexes = {index["name"] for index in found.get_indexes("keyhole_calibration") if not index["unique"]}
     return {column["name"] for column in found.get_columns("keyhole_calibration")}, indexes
 

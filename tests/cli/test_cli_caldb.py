@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -191,6 +192,166 @@ def test_of_several_databases_the_one_that_stores_is_changed_and_all_are_listed(
     code, _, err = run(capsys, "remove", "x.fits", "-c", str(config))
     assert code == 6
     assert "-d" in err
+
+
+def masters(*names):
+    """Some files whose kind is in their names."""
+    kinds = {"dark": tiny_frames.MASTER_DARK, "flat": tiny_frames.MASTER_FLAT, "bpm": tiny_frames.MASTER_BPM}
+    for number, name in enumerate(names):
+        kind = Path(name).stem.rpartition("_")[2]
+        write_frame(Path(name), kinds[kind], pixel=number, PROCMODE="sq")
+    return names
+
+
+def test_the_list_can_be_limited_to_types(database, capsys):
+    run(capsys, "init")
+    run(capsys, "add", *masters("a_dark.fits", "b_flat.fits", "c_bpm.fits"))
+    for types, expected in (
+        (["dark"], ["a_dark.fits"]),
+        (["processed_bpm", "Flat"], ["b_flat.fits", "c_bpm.fits"]),
+        ([], ["a_dark.fits", "b_flat.fits", "c_bpm.fits"]),
+    ):
+        out = run(capsys, "list", *types)[1]
+        assert [line.split()[0] for line in out.splitlines()[1:]] == expected
+    assert "(no calibrations of this type yet" in run(capsys, "list", "arc")[1]
+    code, out, err = run(capsys, "list", "darks")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: darks is no type of calibration; known are ")
+
+
+def test_the_list_for_programs_tells_everything_in_a_fixed_order(database, capsys):
+    run(capsys, "init")
+    run(capsys, "add", *masters("b_flat.fits", "a_dark.fits"))
+    code, out, err = run(capsys, "list", "--json")
+    assert (code, err) == (0, "")
+    dark, flat = json.loads(out)
+    assert list(dark) == list(flat) == EVERYTHING
+    assert [dark[name] for name in ("name", "path", "type", "size", "ut_datetime", "night", "exposure_time")] == [
+        "a_dark.fits",
+        str(Path("a_dark.fits").absolute()),
+        "processed_dark",
+        Path("a_dark.fits").stat().st_size,
+        "2012-01-02T18:00:00.000000",
+        "2012-01-01",
+        60.0,
+    ]
+    assert (dark["gcal_lamp"], dark["processing_mode"], dark["database"]) == (None, "sq", str(database))
+    assert dark["tags"] == sorted(dark["tags"])
+    assert len(dark["md5"]) == 32
+    assert json.loads(run(capsys, "list", "--json", "flat")[1]) == [flat]
+    assert json.loads(run(capsys, "list", "--json", "bpm")[1]) == []
+
+
+EVERYTHING = [
+    "name",
+    "path",
+    "type",
+    "md5",
+    "size",
+    "added",
+    "tags",
+    "instrument",
+    "observation_type",
+    "observation_class",
+    "observation_id",
+    "data_label",
+    "ut_datetime",
+    "night",
+    "array_name",
+    "read_mode",
+    "well_depth_setting",
+    "exposure_time",
+    "coadds",
+    "camera",
+    "filter_name",
+    "focal_plane_mask",
+    "disperser",
+    "gcal_lamp",
+    "binning",
+    "qa_state",
+    "processing_mode",
+    "database",
+]
+
+
+def test_check_says_what_to_do_and_ends_with_code_4(database, capsys):
+    run(capsys, "init")
+    run(capsys, "add", *masters("a_dark.fits", "b_flat.fits", "c_bpm.fits", "d_dark.fits"))
+    assert run(capsys, "check") == (0, f"No problems (4 in {database})\n", "")
+    assert run(capsys, "check", "--json") == (0, "[]\n", "")
+    Path("a_dark.fits").unlink()
+    Path("b_flat.fits").write_text("changed")
+    Path("e_bpm.fits").write_bytes(Path("c_bpm.fits").read_bytes())
+    run(capsys, "add", "e_bpm.fits")
+    code, out, err = run(capsys, "check")
+    assert (code, err) == (4, "")
+    lines = out.splitlines()
+    assert [line.split()[:2] for line in lines[:-1]] == [
+        ["missing", "a_dark.fits:"],
+        ["changed", "b_flat.fits:"],
+        ["duplicate", "c_bpm.fits:"],
+    ]
+    assert lines[0].endswith("or forget it: caldb remove a_dark.fits")
+    assert lines[-1] == f"3 problems (5 in {database})"
+    code, out, err = run(capsys, "check", "--json")
+    assert (code, err) == (4, "")
+    told = json.loads(out)
+    assert [problem["problem"] for problem in told] == ["missing", "changed", "duplicate"]
+    assert list(told[0]) == ["problem", "name", "path", "type", "others", "advice", "database"]
+    assert told[2]["others"] == [str(Path("e_bpm.fits").absolute())]
+
+
+def test_rebuild_makes_the_database_anew_and_names_what_it_drops(database, capsys):
+    Path("masters").mkdir()
+    masters("masters/a_dark.fits", "masters/b_flat.fits")
+    write_frame(Path("masters/raw.fits"), tiny_frames.SCIENCE)
+    Path("masters/text.fits").write_text("no image")
+    dark("gone_dark.fits", EXPTIME=5.0)
+    run(capsys, "init")
+    run(capsys, "add", "gone_dark.fits")
+    place = Path("gone_dark.fits").absolute()
+    place.unlink()
+    code, out, err = run(capsys, "rebuild", "masters")
+    assert code == 3
+    assert err.startswith("error: ") and "text.fits" in err and err.count("\n") == 1
+    assert out.splitlines() == [
+        f"Dropped gone_dark.fits; its file {place} is gone or cannot be used",
+        "Left out 1 file that is no processed calibration",
+        f"The calibration database {database} holds 2 calibrations, 2 from these folders",
+    ]
+    Path("masters/text.fits").unlink()
+    code, out, err = run(capsys, "rebuild", "-v", "masters")
+    assert (code, err) == (0, "")
+    assert out.startswith("Registered a_dark.fits  processed_dark  ")
+    code, _, err = run(capsys, "rebuild", "nowhere")
+    assert code == 2
+    assert "nowhere: no such folder" in err
+
+
+def test_rebuild_makes_a_database_that_is_not_there(home, capsys):
+    masters("a_dark.fits")
+    assert run(capsys, "rebuild", "-d", "far/new/db.db", ".")[0] == 6  # one folder, not the path to it
+    assert run(capsys, "rebuild", "-d", "new/db.db", ".")[0] == 0
+    assert "a_dark.fits" in run(capsys, "list", "-d", "new/db.db")[1]
+
+
+def test_a_reader_that_leaves_does_not_keep_masters_from_being_added(home):
+    names = masters(*(f"{number:03d}_dark.fits" for number in range(240)))
+    CalibrationStore("cal_manager.db").create()
+    environ = {"PYTHONPATH": str(Path(keyhole.__file__).parents[1]), "HOME": str(home), "PATH": os.environ["PATH"]}
+    command = f"{sys.executable} -m keyhole.cli.caldb add . | head -1"
+    done = subprocess.run(command, shell=True, check=True, capture_output=True, text=True, env=environ)
+    assert done.stdout.startswith("Registered 000_dark.fits")
+    assert done.stderr == ""
+    assert len(CalibrationStore("cal_manager.db").entries()) == len(names)
+
+
+@pytest.mark.parametrize("action", ["init", "add", "list", "check", "rebuild", "remove", "config"])
+def test_every_action_explains_itself_with_an_example(action, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([action, "--help"])
+    assert ended.value.code == 0
+    assert f"examples:\n  caldb {action}" in capsys.readouterr().out
 
 
 def test_config_shows_files_and_databases(database, home, capsys):

@@ -159,7 +159,7 @@ def script(raw: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     [
         ("reduce --user", {"--user_cal"}),
         ("reduce --user_cal processed_d", {"processed_dark:"}),
-        ("reduce @a.lis -r makeProcessed", {"makeProcessedDark", "makeProcessedFlat"}),
+        ("reduce @a.lis -r makeProcessed", {"makeProcessedBPM", "makeProcessedDark", "makeProcessedFlat"}),
         ("reduce -p stackDarks:oper", {"operation="}),
         ("reduce --logmode q", {"quiet"}),
         ("reduce some.fi", set()),

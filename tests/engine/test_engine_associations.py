@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from toy_runs import raw_file, raw_files
 
 from keyhole.calibration import CalibrationStore, Config, Database, parse_user_cals
 from keyhole.engine.events import CalibrationChosen, Caveat, Note, RunStarted
-from keyhole.errors import CalibrationError, DataError, InputError, SetupError
+from keyhole.errors import CalibrationError, DataError, InputError, KeyholeError, SetupError
 from keyhole.frames import read_frame
 
 
@@ -236,6 +237,75 @@ def test_bad_pixel_mask_named_by_a_parameter_replaces_the_databases(reduced, sci
     assert chosen(reduced) == []
     reduced(science, recipe, settings={"user_bpm": str(mask)})
     assert chosen(reduced) == [("processed_bpm", "my_bpm.fits", 3), ("processed_bpm", None, 3)]
+
+
+def bare_map(path, values=None):
+    map_ = np.zeros((64, 64), np.int32) if values is None else values
+    map_[7, 9] = 1
+    fits.PrimaryHDU(map_).writeto(path)
+    return path
+
+
+@pytest.mark.parametrize("given", ["static_bpm", "user_bpm", "user_cal"])
+def test_bare_map_is_used_by_hand_with_a_word_of_what_it_leaves_open(reduced, science, tmp_path, given):
+    path = bare_map(tmp_path / "map.fits.gz")
+    how = (
+        {"user_cals": parse_user_cals([f"processed_bpm:{path}"])}
+        if given == "user_cal"
+        else {"settings": {f"addDQ:{given}": str(path)}}
+    )
+    result = reduced(science, lambda p: p.addDQ(add_illum_mask=False), **how)
+    assert ("processed_bpm", "map.fits.gz", 3) in chosen(reduced)
+    (text,) = result.caveats
+    assert text == "bad-pixel mask map.fits.gz, given by hand, says nothing about array and date; it is used as it is"
+    product = read_frame(result.outputs[2])
+    assert np.argwhere(product.mask).tolist() == [[7, 9]]
+    assert "map.fits.gz" in product.tables["PROVENANCE"].columns["filename"]
+    origin = given if given != "user_cal" else "processed_bpm"
+    assert product.primary["BPMSRC"] == f"{origin}: map.fits.gz"
+    assert [event.text for event in reduced.of(Note)] == [f"source of bad pixels: {origin}: map.fits.gz"]
+
+
+def test_absence_of_bad_pixels_is_noted_once_too(reduced, science):
+    reduced(science, lambda p: p.addDQ(add_illum_mask=False))
+    assert [event.text for event in reduced.of(Note)] == ["source of bad pixels: none"]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.zeros((3, 64, 64), np.int16), "is no bad-pixel mask: that is one two-dimensional image"),
+        (np.full((64, 64), np.nan, np.float32), "4095 of 4096 values are no numbers"),
+        (np.ones((64, 64), np.uint8), "all 4096 pixels are bad"),
+        (np.zeros((32, 64), np.int16), "is 64 x 32 pixels, N20120102S0001.fits is 64 x 64 pixels"),
+    ],
+)
+def test_what_is_no_map_for_these_frames_is_refused_in_a_sentence(reduced, science, tmp_path, values, words):
+    path = tmp_path / "map.fits"
+    if values.ndim == 2:
+        bare_map(path, values)
+    else:
+        fits.PrimaryHDU(values).writeto(path)
+    with pytest.raises(KeyholeError, match=words):
+        reduced(science, lambda p: p.addDQ(add_illum_mask=False), settings={"user_bpm": str(path)})
+
+
+def test_frame_that_is_no_mask_is_refused_with_the_way_to_make_it_one(reduced, science, tmp_path):
+    flat = raw_file(tmp_path / "flat.fits", "flat")
+    with pytest.raises(CalibrationError, match=r"neither BPMASK nor PROCBPM .*keyhole bpm import .*flat\.fits"):
+        reduced(science, lambda p: p.addDQ(add_illum_mask=False), settings={"user_bpm": str(flat)})
+    dark = raw_file(tmp_path / "a_dark.fits", "master dark")
+    with pytest.raises(CalibrationError, match="is no processed bad-pixel mask"):
+        reduced(science, lambda p: p.addDQ(add_illum_mask=False), settings={"static_bpm": str(dark)})
+
+
+def test_mask_of_the_database_serves_frames_taken_later_and_no_earlier_ones(reduced, tmp_path):
+    mask = raw_file(tmp_path / "a_bpm.fits", "master bpm", DATE_OBS="2012-01-10")
+    early = raw_file(tmp_path / "early.fits", "science", DATE_OBS="2012-01-09")
+    late = raw_file(tmp_path / "late.fits", "science", DATE_OBS="2012-01-11")
+    result = reduced([early, late], lambda p: p.addDQ(add_illum_mask=False), config=database(tmp_path / "c.db", mask))
+    assert [read_frame(path).primary["BPMSRC"] for path in result.outputs] == ["none", "processed_bpm: a_bpm.fits"]
+    assert np.argwhere(read_frame(result.outputs[1]).mask).tolist() == [[3, 5]]
 
 
 # -- databases that are not there -----------------------------------------------------------------------

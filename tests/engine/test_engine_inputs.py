@@ -188,6 +188,63 @@ def test_mixed_kinds_are_refused_with_an_example_of_each_in_order(tmp_path):
     assert f"{darks[0].name} is a dark, flat.fits is a flat; give one kind at a time" in message
 
 
+def mixed(*files, kinds=("flat", "dark")):
+    return accept(files, supported=lambda name: name == "GNIRS", together=lambda tags: frozenset(kinds))
+
+
+def test_recipe_may_take_several_kinds_whose_darks_need_no_common_exposure(tmp_path):
+    flats = [raw_file(tmp_path / f"f{n}.fits", "flat") for n in range(2)]
+    darks = [raw_file(tmp_path / f"d{n}.fits", EXPTIME=2.0 * n + 1, DATALAB=f"D-{n}") for n in range(3)]
+    inputs = mixed(*flats, *darks)
+    assert (len(inputs.items), inputs.kind) == (5, "flat")
+    assert "LAMPON" in inputs.tags
+    assert inputs.summary.startswith("2 flats and 3 darks  f0.fits ... d2.fits  J  ShortBlue  1.2 s")
+
+
+def test_other_kinds_than_those_of_the_recipe_stay_refused(tmp_path):
+    flat, dark = raw_file(tmp_path / "f.fits", "flat"), raw_file(tmp_path / "d.fits")
+    science = raw_file(tmp_path / "s.fits", "science")
+    with pytest.raises(InputError, match=r"f.fits is a flat, d.fits is a dark, s.fits is a science image; give one"):
+        mixed(flat, dark, science)
+    with pytest.raises(InputError, match="give one kind at a time"):
+        mixed(flat, science)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cards", "words"),
+    [
+        ("flat", {"FILTER2": "H_G0516"}, "the flats differ in filter"),
+        ("dark", {"LNRS": 1, "NDAVGS": 1}, "the darks differ in read mode"),
+        ("dark", {"ARRAYID": "SN7638228.1.2"}, "the darks differ in array"),
+    ],
+)
+def test_frames_of_one_kind_share_in_a_mixed_list_what_they_must(tmp_path, kind, cards, words):
+    files = [raw_file(tmp_path / "f.fits", "flat"), raw_file(tmp_path / "d.fits")]
+    with pytest.raises(InputError, match=words):
+        mixed(*files, raw_file(tmp_path / "other.fits", kind, **cards))
+
+
+def test_frames_of_different_arrays_do_not_mix(tmp_path):
+    flat = raw_file(tmp_path / "f.fits", "flat", ARRAYID="SN7638228.1.2")
+    with pytest.raises(InputError, match=r"the inputs differ in array: f.fits has SN7638228.1.2, d.fits has"):
+        mixed(flat, raw_file(tmp_path / "d.fits"))
+
+
+def test_kind_that_chooses_the_recipe_must_come_first(tmp_path):
+    files = [raw_file(tmp_path / "d.fits"), raw_file(tmp_path / "f.fits", "flat")]
+    with pytest.raises(InputError, match=r"a flat must come first for this recipe: put f.fits before d.fits"):
+        accept(
+            files,
+            supported=lambda name: True,
+            together=lambda tags: frozenset({"flat", "dark"} if "FLAT" in tags else ()),
+        )
+
+
+def test_exposure_time_of_darks_alone_stays_common_whatever_the_recipe_takes(tmp_path):
+    with pytest.raises(InputError, match="differ in exposure time"):
+        mixed(raw_file(tmp_path / "a.fits"), raw_file(tmp_path / "b.fits", EXPTIME=5.0))
+
+
 @pytest.mark.parametrize(
     ("kind", "cards", "words"),
     [

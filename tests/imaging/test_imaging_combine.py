@@ -342,12 +342,13 @@ def test_shapes_that_differ_are_named() -> None:
 
 
 @pytest.mark.parametrize("method", ["sigclip", "varclip"])
-def test_tolerance_keeps_what_differs_by_less_than_a_part_of_the_signal(method):
+def test_clipping_allows_what_is_given_besides_the_noise(method):
     values = np.full((12, 1, 3), 100.0, np.float32) + np.linspace(-1, 1, 12, dtype=np.float32)[:, None, None]
-    values[0, 0] = (160.0, 180.0, 40.0)
+    values[0, 0] = (160.0, 1500.0, 40.0)
     variance = np.ones_like(values)
     plain, tolerant = (
-        combine(values, variance, operation="mean", reject_method=method, tolerance=t) for t in (0.0, 0.7)
+        combine(values, variance, operation="mean", reject_method=method, lsigma=3, hsigma=3, allowed=a)
+        for a in (None, np.full((1, 3), 70, np.float32))
     )
     assert plain.unused.tolist() == [[1, 1, 1]]
     assert tolerant.unused.tolist() == [[0, 1, 0]]

@@ -69,8 +69,8 @@ def test_unlit_pixels_become_one_and_noisy_pixels_are_never_amplified() -> None:
     assert (result.mask[:20] & UNILLUMINATED).all()
     assert result.mask[40, 40] == BAD
     assert result.mask[41, 50] == BAD
-    assert result.mask[42, 60] == UNILLUMINATED
-    assert result.mask[43, 70] == UNILLUMINATED
+    assert result.mask[42, 60] == BAD
+    assert result.mask[43, 70] == BAD
     assert result.mask[50, 50] == BAD
     assert result.mask[45, 45] == SATURATED
     flagged = (result.mask & (BAD | UNILLUMINATED)) > 0
@@ -78,7 +78,23 @@ def test_unlit_pixels_become_one_and_noisy_pixels_are_never_amplified() -> None:
     assert (result.data[flagged] == 1).all()
     np.testing.assert_array_equal(result.data[~flagged], flat[~flagged])
     np.testing.assert_array_equal(flat, before)
-    assert (result.unlit, result.noisy) == (20 * 80 + 2, 2)
+    assert (result.unlit, result.dead) == (20 * 80, 4)
+
+
+def test_dead_pixels_among_lit_ones_are_bad_and_not_unlit() -> None:
+    rng = np.random.default_rng(4)
+    flat = rng.normal(1, 0.02, (120, 160)).astype(np.float32)
+    mask = np.zeros(flat.shape, np.uint16)
+    flat[:40] = rng.normal(0, 0.002, (40, 160))
+    dead = np.zeros(flat.shape, bool)
+    dead[70:84, 80:94] = dead[60, 20] = dead[41, 120] = True  # a group as large as those of real arrays
+    flat[dead] = rng.normal(0, 0.002, dead.sum())
+    for drawn in (False, True):
+        if drawn:
+            mask[:40] = UNILLUMINATED
+        result = threshold_flat(flat, mask)
+        np.testing.assert_array_equal((result.mask & BAD) != 0, dead)
+        np.testing.assert_array_equal((result.mask & UNILLUMINATED) != 0, np.arange(120)[:, None] < np.full(160, 40))
 
 
 def test_everything_dark_is_everything_flagged() -> None:

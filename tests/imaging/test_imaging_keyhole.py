@@ -10,6 +10,8 @@ import pytest
 from scipy import ndimage
 
 from keyhole.errors import AlgorithmError
+from keyhole.imaging._keyhole_edge import fit_edge
+from keyhole.imaging._keyhole_outline import OutlineModel
 from keyhole.imaging.keyhole import KeyholeShape, Placement, draw_keyhole, locate_keyhole
 from keyhole.instruments import load
 
@@ -86,14 +88,15 @@ def default_of(camera: str, wings: bool) -> tuple[float, float]:
     return GNIRS.keyhole_expected(camera, wings).centroid
 
 
-def smooth_drawing(centroid: tuple[float, float], camera: str, wings: bool) -> Any:
+def smooth_drawing(centroid: tuple[float, float], camera: str, wings: bool, parts: int = 4) -> Any:
     """The fraction of every pixel that is lit."""
-    parts = [
+    shifts = (np.arange(parts) + 0.5) / parts - 0.5
+    drawn = [
         draw_keyhole(SHAPE, centroid=centroid, xshift=dx, yshift=dy, **setting(camera, wings))
-        for dx in (-0.375, -0.125, 0.125, 0.375)
-        for dy in (-0.375, -0.125, 0.125, 0.375)
+        for dx in shifts
+        for dy in shifts
     ]
-    return np.mean(parts, axis=0, dtype=np.float32)
+    return np.mean(drawn, axis=0, dtype=np.float32)
 
 
 @pytest.mark.parametrize(("camera", "wings"), CASES)
@@ -220,3 +223,55 @@ def test_light_of_another_shape_is_not_trusted() -> None:
 def test_frame_without_usable_pixels_is_refused() -> None:
     with pytest.raises(AlgorithmError, match="none of 1046528 pixels"):
         locate(np.zeros(SHAPE, np.float32), SHORT, True, usable=np.zeros(SHAPE, bool))
+
+
+def edge_of(data: Any, camera: str, wings: bool, *, usable: Any = None) -> Any:
+    s = setting(camera, wings)
+    model = OutlineModel(SHAPE, s["geometry"], s["pixel_scale"], wings, s["red"])
+    return fit_edge(data, usable, model, start=default_of(camera, wings))
+
+
+@pytest.mark.parametrize(("camera", "wings"), [(SHORT, True), (SHORT, False), (LONG, True), (LONG_RED, False)])
+def test_edge_tells_the_place_to_some_hundredths_of_a_pixel(camera: str, wings: bool) -> None:
+    rng = np.random.default_rng(17)
+    place = default_of(camera, wings)
+    errors = []
+    for seed, sky in enumerate((3700, 400)):
+        true = (place[0] + rng.uniform(-4, 4), place[1] + rng.uniform(-14, 14))
+        data = exposure(smooth_drawing(true, camera, wings, 10), sky=sky, seed=seed)
+        found = edge_of(data, camera, wings)
+        errors.append(np.subtract(found.centroid, true))
+        assert found.error < 0.1
+        assert found.lit > 0.95
+        assert locate(data, camera, wings).centroid == found.centroid
+    assert np.sqrt(np.mean(np.square(errors))) < 0.06
+
+
+def test_slope_of_the_sky_hot_pixels_and_masked_columns_do_not_move_the_edge() -> None:
+    place = default_of(SHORT, True)
+    true = (place[0] + 3.3, place[1] - 6.2)
+    window = smooth_drawing(true, SHORT, True, 10)
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    sky = 1000 * (1 + 0.15 * (columns - 500) / 320 + 0.1 * (rows - 450) / 100)
+    data = (window * sky + 60 + np.random.default_rng(4).normal(0, 35, SHAPE)).astype(np.float32)
+    data[::11, ::13] = 5e4
+    usable = (columns > 430) | (columns < 410)
+    found = edge_of(np.where(usable, data, np.float32(np.nan)), SHORT, True, usable=usable)
+    np.testing.assert_allclose(found.centroid, true, atol=0.1)
+
+
+def test_edge_says_nothing_without_light_or_far_from_its_place() -> None:
+    place = default_of(SHORT, True)
+    assert edge_of(exposure(np.zeros(SHAPE, bool), sky=0), SHORT, True) is None
+    away = draw_keyhole(SHAPE, centroid=(place[0] + 45.0, place[1] + 70.0), **setting(SHORT, True))
+    assert edge_of(exposure(away, sky=3700), SHORT, True) is None
+
+
+@pytest.mark.parametrize(("camera", "wings"), CASES)
+def test_depth_is_positive_where_the_keyhole_is_drawn(camera: str, wings: bool) -> None:
+    s = setting(camera, wings)
+    place = default_of(camera, wings)
+    drawn = draw_keyhole(SHAPE, centroid=place, **s)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(np.float64)
+    outline = OutlineModel(SHAPE, s["geometry"], s["pixel_scale"], wings, s["red"]).outline(place)
+    assert np.count_nonzero((outline.depth(x, y) > 0) != drawn) < 10

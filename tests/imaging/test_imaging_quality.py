@@ -143,6 +143,17 @@ def test_hot_and_cold_pixels_and_clusters_are_found_and_nothing_else() -> None:
     assert not hot_pixels(dark, variance).any()
 
 
+def test_sound_pixel_amid_hot_ones_is_not_cold() -> None:
+    rng = np.random.default_rng(14)
+    dark = rng.normal(60, 3, (60, 60)).astype(np.float32)
+    hot = np.zeros(dark.shape, bool)
+    hot[20:29, 20:29] = hot[40, 40] = True
+    hot[24, 24] = hot[22, 26] = False
+    dark[hot] += 2000
+    dark[24, 24] = dark[22, 26] = 55
+    np.testing.assert_array_equal(hot_pixels(dark, nsigma=5.0, minimum=1.0), hot)
+
+
 def test_hot_pixels_are_judged_even_if_masked_and_not_finite_is_hot() -> None:
     dark, defects = dark_with_defects()
     dark[3, 3] = np.nan
@@ -168,6 +179,22 @@ def lit_flat() -> tuple[Any, Any, Any]:
 
 def test_weak_pixels_and_pixels_out_of_line_are_found_and_nothing_else() -> None:
     flat, lit, weak = lit_flat()
+    np.testing.assert_array_equal(weak_pixels(flat, lit), weak)
+
+
+def test_group_of_weak_pixels_is_found_as_a_whole_and_nothing_beside_it() -> None:
+    rng = np.random.default_rng(13)
+    flat = rng.normal(1, 0.02, (90, 120)).astype(np.float32)
+    y, x = np.mgrid[:90, :120]
+    weak = np.hypot(y - 40, x - 60) < 9  # 253 pixels, most of which no limit for single pixels would catch
+    flat[weak] = rng.uniform(0.45, 0.75, weak.sum())
+    flat += (0.1 * (x - 60) / 60).astype(np.float32)
+    np.testing.assert_array_equal(weak_pixels(flat, np.ones(flat.shape, bool)), weak)
+
+
+def test_lit_pixel_without_a_number_is_weak() -> None:
+    flat, lit, weak = lit_flat()
+    flat[50, 100], flat[50, 120], weak[50, 100], weak[50, 120] = np.nan, np.inf, True, True
     np.testing.assert_array_equal(weak_pixels(flat, lit), weak)
 
 

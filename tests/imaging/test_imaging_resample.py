@@ -42,9 +42,36 @@ def noisy_frame(shape=(24, 31), seed=5):
     return data, variance, mask
 
 
+def slow_bridge(plane, mask):
+    """Values of good pixels, and of bad ones between two opposite good ones, by position."""
+
+    def good(y, x):
+        ny, nx = plane.shape
+        return 0 <= y < ny and 0 <= x < nx and not int(mask[y, x]) & ~USABLE_BITS
+
+    values = {}
+    for y, x in np.ndindex(plane.shape):
+        if good(y, x):
+            values[y, x] = plane[y, x]
+            continue
+        found = []
+        for dy, dx in ((0, 1), (1, 0)):
+            pair = [(y - dy, x - dx), (y + dy, x + dx)]
+            next_pair = [(y - 2 * dy, x - 2 * dx), (y + 2 * dy, x + 2 * dx)]
+            if all(good(*place) for place in pair):
+                near = sum(float(plane[place]) for place in pair)
+                curved = all(good(*place) for place in next_pair)
+                far = sum(float(plane[place]) for place in next_pair) if curved else 0.0
+                found.append((4 * near - far) / 6 if curved else near / 2)
+        if found:
+            values[y, x] = np.mean(found)
+    return values
+
+
 def slow_resample(frame, matrix, shift, *, shape, origin, interpolant, threshold=0.001):
     """The rules of `resample`, one output pixel at a time."""
     data, variance, mask = frame
+    values, errors = slow_bridge(data, mask), slow_bridge(variance, mask)
     out = [np.zeros(shape), np.zeros(shape), np.full(shape, 16, np.uint16)]
     half = kernel_weights(interpolant, 0.0).size // 2
     ny, nx = data.shape
@@ -55,7 +82,7 @@ def slow_resample(frame, matrix, shift, *, shape, origin, interpolant, threshold
                 continue
             cx, cy = int(np.floor(x)), int(np.floor(y))
             wx, wy = kernel_weights(interpolant, x - cx), kernel_weights(interpolant, y - cy)
-            value = error = weight = lost = total = 0.0
+            value = error = weight = filled = lost = total = 0.0
             carried, named = 0, {}
             for b in range(2 * half):
                 for a in range(2 * half):
@@ -66,16 +93,17 @@ def slow_resample(frame, matrix, shift, *, shape, origin, interpolant, threshold
                     if not exists or bits & ~USABLE_BITS:
                         lost += abs(w)
                         named[bits & ~USABLE_BITS] = named.get(bits & ~USABLE_BITS, 0.0) + abs(w)
+                        tied = 2.0
                     else:
-                        weight, value, error = (
-                            weight + w,
-                            value + w * data[v, u],
-                            error + w**2 * variance[v, u],
-                        )
+                        weight, tied = weight + w, 1.0
+                    if (v, u) in values:
+                        filled += w
+                        value += w * values[v, u]
+                        error += tied * w**2 * errors[v, u]
                     overlap = max(0, 1 - abs(u - x)) * max(0, 1 - abs(v - y))
                     carried |= bits & USABLE_BITS if overlap > threshold else 0
             if lost / total <= 0.3 and weight >= 0.5:
-                out[0][j, i], out[1][j, i], out[2][j, i] = value / weight, error / weight**2, carried
+                out[0][j, i], out[1][j, i], out[2][j, i] = value / filled, error / filled**2, carried
             else:
                 nearest = int(np.floor(y + 0.5)), int(np.floor(x + 0.5))
                 out[0][j, i], out[1][j, i] = data[nearest], variance[nearest]

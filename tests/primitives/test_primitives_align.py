@@ -228,7 +228,8 @@ def test_star_cores_survive_changing_seeing_and_saturation_is_told():
     frames[3].data[20, 20] += 3000
     frames[0].mask[45, 60] = 4
     mean = np.mean([frame.data for frame in frames], axis=0)
-    published = stack_frames(frames, StackFramesParams(signal_tolerance=0), FakeContext())[0]
+    as_published = StackFramesParams(reject_method="sigclip", hsigma=3, lsigma=3, signal_tolerance=0)
+    published = stack_frames(frames, as_published, FakeContext())[0]
     out = stack_frames(frames, StackFramesParams(), FakeContext())[0]
     core = np.s_[42:49, 57:64]
     np.testing.assert_allclose(out.data[core], mean[core], rtol=1e-5)

@@ -37,6 +37,30 @@ def test_flat_divides_and_relative_variances_add():
     np.testing.assert_allclose(frame.variance, 100 / 0.25 + 1e-4 * 500**2 / 0.5**4, rtol=1e-6)
 
 
+def test_header_names_the_masters_from_which_bad_pixels_were_learnt():
+    dark, flat = master(60.0, 9.0), master(0.5, 1e-4, NDEADPIX=0)
+    dark.name, flat.name = "a_dark.fits", "b_flat.fits"
+    dark.primary["NHOTPIX"], dark.primary["NNOISYPX"] = 1, 0
+    frame = electrons(np.full(SHAPE, 500.0), BPMSRC="processed_bpm: bpm.fits")
+    context = FakeContext(masters={"processed_dark": dark, "processed_flat": flat})
+    dark_correct([frame], DarkParams(), context)
+    flat_correct([frame], FlatParams(), context)
+    # The flat learnt nothing: its flag is that of a mask it was reduced with.
+    source = "processed_bpm: bpm.fits; learnt: dark a_dark.fits; flagged in: flat b_flat.fits"
+    assert frame.primary["BPMSRC"] == source
+    history = " ".join(frame.primary["HISTORY"])
+    assert "1 flagged in dark a_dark.fits joined DQ bit 1; 1 of them were learnt there" in history
+
+
+def test_masters_without_bad_pixels_are_no_source_of_them():
+    dark = master(60.0, 9.0)
+    dark.mask[:] = 0
+    frame = electrons(np.full(SHAPE, 500.0), BPMSRC="none")
+    dark_correct([frame], DarkParams(), FakeContext(masters={"processed_dark": dark}))
+    assert frame.primary["BPMSRC"] == "none"
+    assert "HISTORY" not in frame.primary
+
+
 def test_flat_without_light_divides_by_one():
     frame = electrons(np.full(SHAPE, 500.0))
     flat_correct([frame], FlatParams(), FakeContext(masters={"processed_flat": master(0.0, 0.0)}))

@@ -54,6 +54,53 @@ def test_hot_pixel_of_the_dark_is_flagged_and_keeps_its_value():
     assert out.data[40, 40] == 60000
 
 
+def test_master_dark_says_how_many_bad_pixels_it_learnt_and_from_what():
+    frames = darks(8)
+    rng = np.random.default_rng(9)
+    for frame in frames:
+        frame.data[50, 10:30] += rng.normal(0, 200, 20).astype(np.float32)
+        frame.mask[5, 5] = 1
+        frame.primary["BPMSRC"] = "processed_bpm: bpm.fits"
+    context = FakeContext()
+    out = stack_darks(frames, StackDarksParams(), context)[0]
+    bad = np.argwhere(out.mask & 1).tolist()
+    assert [5, 5] in bad and [40, 40] in bad
+    noisy = sum(place[0] == 50 and 10 <= place[1] < 30 for place in bad)
+    assert noisy >= 18
+    hot, restless = out.primary["NHOTPIX"], out.primary["NNOISYPX"]
+    assert hot + restless == len(bad) - 1
+    assert 1 <= hot <= 21
+    assert out.primary["BPMSRC"] == "processed_bpm: bpm.fits; learnt: 8 darks of 60 s"
+    assert f"{hot} hot or cold, {restless} noisy" in " ".join(out.primary["HISTORY"])
+    assert any("noisy pixels flagged" in note for note in context.notes)
+
+
+def test_excess_counts_when_its_photon_noise_exceeds_the_noise_of_a_dark():
+    frames = darks(10, rays=False)
+    for frame in frames:
+        frame.data[5, 5] += 160
+        frame.data[5, 9] += 60
+    assert stack_darks(frames, StackDarksParams(), FakeContext())[0].mask[5, [5, 9]].tolist() == [1, 0]
+    strict = StackDarksParams(hot_minimum=30)
+    assert stack_darks(frames, strict, FakeContext())[0].mask[5, [5, 9]].tolist() == [1, 1]
+
+
+def test_learning_can_be_switched_off():
+    out = stack_darks(darks(6), StackDarksParams(learn_bad_pixels=False), FakeContext())[0]
+    assert not out.mask.any()
+    assert "NHOTPIX" not in out.primary
+
+
+def test_darks_of_several_exposures_become_one_master_each():
+    frames = darks(6)
+    for frame in frames[4:]:
+        frame.primary["EXPTIME"] = 5.0
+    context = FakeContext()
+    out = stack_darks(frames, StackDarksParams(), context)
+    assert [(f.primary["NCOMBINE"], f.describe("exposure_time")) for f in out] == [(4, 60), (2, 5)]
+    assert [f.primary["BPMSRC"] for f in out] == ["learnt: 4 darks of 60 s", "learnt: 2 darks of 5 s"]
+
+
 def test_single_dark_is_accepted_with_a_warning():
     context = FakeContext()
     out = stack_darks(darks(1), StackDarksParams(), context)[0]
@@ -103,6 +150,18 @@ def test_flat_is_one_in_the_keyhole_and_weak_pixels_are_flagged():
     assert (out.data > 0).all()
     assert not context.caveats
     assert out.primary["NLAMPOFF"] == 6
+
+
+def test_master_flat_says_how_many_bad_pixels_it_learnt_and_from_what():
+    context = FakeContext()
+    out = master_flat(flats(6, 6), context)
+    assert (out.mask[20, 20:24] & 1).all()
+    # What is dead is not unlit.
+    assert not (out.mask[20, 20:24] & 64).any()
+    count = int(((out.mask & 1) != 0).sum())
+    assert out.primary["NDEADPIX"] == count == 4
+    assert out.primary["BPMSRC"] == "learnt: 12 flats"
+    assert "4 dead or weak, learnt from 12 flats" in " ".join(out.primary["HISTORY"])
 
 
 def test_missing_lamp_off_frames_are_told():

@@ -37,22 +37,94 @@ def test_pixels_without_a_number_are_flagged_and_become_zero():
     assert "no number" in context.caveats[0]
 
 
-def test_bad_pixel_masks_join():
-    frame = small_dark()
-    masks = {}
-    for name, place in (("processed_bpm", (2, 2)), ("user.fits", (3, 3))):
-        master = raw_dark(np.zeros((20, 30)))
+def mask_of(shape=(20, 30), *bad, **cards):
+    master = raw_dark(np.zeros(shape))
+    master.name = "bpm_a.fits"
+    for place in bad:
         master.data[place] = 1
-        master.data[9, 9] = 64
-        masks[name] = master
-    add_dq([frame], AddDQParams(add_illum_mask=False, user_bpm="user.fits"), FakeContext(masters=masks))
-    assert np.argwhere(frame.mask).tolist() == [[2, 2], [3, 3]]
+    for name, value in cards.items():
+        master.header[name] = value
+    return master
 
 
-def test_bad_pixel_mask_of_another_shape_is_refused():
-    masks = {"processed_bpm": raw_dark(np.zeros((5, 5)))}
-    with pytest.raises(DataError, match="give a mask of the same array"):
-        add_dq([small_dark()], AddDQParams(add_illum_mask=False), FakeContext(masters=masks))
+def with_mask(master, frame=None, **params):
+    """A dark after addDQ with a mask from the databases."""
+    frame = frame or small_dark()
+    context = FakeContext(masters={"processed_bpm": master})
+    add_dq([frame], AddDQParams(add_illum_mask=False, **params), context)
+    return frame, context
+
+
+def test_bad_pixel_masks_join_and_the_header_names_them():
+    user = mask_of((20, 30), (3, 3))
+    user.name, user.data[9, 9], user.data[8, 8] = "mine.fits", 64, -7
+    frame = small_dark()
+    context = FakeContext(masters={"processed_bpm": mask_of((20, 30), (2, 2)), "mine.fits": user})
+    add_dq([frame], AddDQParams(add_illum_mask=False, user_bpm="mine.fits"), context)
+    assert np.argwhere(frame.mask).tolist() == [[2, 2], [3, 3], [8, 8]]
+    assert frame.primary["BPMSRC"] == "processed_bpm: bpm_a.fits, user_bpm: mine.fits"
+    history = " ".join(frame.primary["HISTORY"])
+    assert "1 of mask bpm_a.fits joined" in history and "2 of mask mine.fits joined" in history
+    assert not context.caveats
+
+
+def test_header_says_when_there_is_no_mask():
+    frame = small_dark()
+    add_dq([frame], PLAIN, FakeContext())
+    assert frame.primary["BPMSRC"] == "none"
+    assert "HISTORY" not in frame.primary
+
+
+def test_mask_named_instead_of_that_of_the_databases_is_the_only_one():
+    masks = {"processed_bpm": mask_of((20, 30), (2, 2)), "other.fits": mask_of((20, 30), (5, 5))}
+    frame = small_dark()
+    add_dq([frame], AddDQParams(add_illum_mask=False, static_bpm="other.fits"), FakeContext(masters=masks))
+    assert np.argwhere(frame.mask).tolist() == [[5, 5]]
+    assert frame.primary["BPMSRC"].startswith("static_bpm: ")
+
+
+def test_mask_is_cut_to_the_frame_and_padded_where_detsec_cards_tell_how():
+    larger = mask_of((24, 32), (2, 3), (21, 31), DETSEC="[1:32,1:24]")
+    assert np.argwhere(with_mask(larger)[0].mask).tolist() == [[2, 3]]
+    shifted = mask_of((10, 30), (0, 7), DETSEC="[1:30,6:15]")
+    assert np.argwhere(with_mask(shifted)[0].mask).tolist() == [[5, 7]]
+    part = small_dark()
+    part.header["DETSEC"] = "[3:32,5:24]"
+    assert np.argwhere(with_mask(mask_of((24, 32), (6, 7)), part)[0].mask).tolist() == [[2, 5]]
+    # One made of such frames needs no card.
+    part = small_dark()
+    part.header["DETSEC"] = "[3:32,5:24]"
+    assert np.argwhere(with_mask(mask_of((20, 30), (6, 7)), part)[0].mask).tolist() == [[6, 7]]
+
+
+@pytest.mark.parametrize(
+    ("master", "words"),
+    [
+        (mask_of((5, 5)), "bpm_a.fits is 5 x 5 pixels, N20120102S0538.fits is 30 x 20 pixels, and no DETSEC"),
+        (mask_of((5, 5), DETSEC="[1:6,1:5]"), r"5 x 5 pixels where its section \[1:6,1:5\] is 6 x 5"),
+        (mask_of((5, 5), DETSEC="[101:105,101:105]"), r"shows \[101:105,101:105\] of the detector"),
+        (mask_of((5, 5), DETSEC="nonsense"), "section 'nonsense' is not of the form"),
+        (mask_of((20, 30), slice(None)), "all 600 pixels are bad"),
+        (raw_dark(np.full((20, 30), np.nan)), "600 of 600 values are no numbers"),
+    ],
+)
+def test_mask_that_does_not_fit_or_is_none_is_refused_in_a_sentence(master, words):
+    with pytest.raises(DataError, match=words):
+        with_mask(master)
+
+
+def test_frame_whose_detsec_card_is_wrong_is_refused():
+    frame = small_dark()
+    frame.header["DETSEC"] = "[1:10,1:10]"
+    with pytest.raises(DataError, match=r"N20120102S0538\.fits: its DETSEC card \[1:10,1:10\] does not fit"):
+        with_mask(mask_of((20, 32), DETSEC="[1:32,1:20]"), frame)
+
+
+def test_surroundings_that_a_mask_calls_bad_are_not_flagged_and_a_caveat_says_so():
+    master = mask_of((20, 30), slice(0, 8), slice(12, 20), (10, 10))
+    frame, context = with_mask(master)
+    assert np.argwhere(frame.mask).tolist() == [[10, 10]]
+    assert "480 pixels, are taken for what the keyhole hides" in context.caveats[0]
 
 
 def lit_frame(value):

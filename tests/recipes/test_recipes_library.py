@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from keyhole.engine.recorder import record
 from keyhole.errors import InputError, ParameterError
-from keyhole.recipes import all_libraries, find_recipe, libraries_for, mode_defaults
+from keyhole.recipes import all_libraries, find_recipe, kinds_together, libraries_for, mode_defaults
 
 DARK = frozenset({"GEMINI", "GNIRS", "CAL", "DARK", "RAW"})
 FLAT = frozenset({"GEMINI", "GNIRS", "IMAGE", "CAL", "FLAT", "LAMPON"})
@@ -43,8 +44,33 @@ def test_most_specific_library_wins():
 
 
 def test_recipe_of_other_frames_is_not_offered():
-    with pytest.raises(ParameterError, match="no recipe 'makeProcessedFlat' for these frames"):
+    words = "no recipe 'makeProcessedFlat' for these frames; it is for CAL FLAT GNIRS IMAGE frames, and the first file"
+    with pytest.raises(ParameterError, match=words):
         find_recipe(DARK, "makeProcessedFlat")
+
+
+@pytest.mark.parametrize(
+    ("tags", "name", "kinds"),
+    [
+        (FLAT, "makeProcessedBPM", {"flat", "dark"}),
+        (FLAT, "mine.makeProcessedBPM", {"flat", "dark"}),
+        (FLAT, "folder/mine.py:makeProcessedBPM", {"flat", "dark"}),
+        (FLAT, "makeProcessedFlat", set()),
+        (FLAT, "_default", set()),
+        (DARK, "makeProcessedBPM", set()),
+        (SPECTRUM, "makeProcessedBPM", set()),
+    ],
+)
+def test_only_the_recipe_of_masks_takes_flats_and_darks_together(tags, name, kinds):
+    assert kinds_together(tags, name) == kinds
+
+
+def test_recipe_of_masks_learns_without_older_masks_and_combines_its_darks_apart():
+    _, recipe = find_recipe(FLAT, "makeProcessedBPM")
+    calls = {step.name: step.arguments for step in record(recipe)}
+    assert list(calls)[-2:] == ["makeBPM", "storeBPM"]
+    assert calls["addDQ"]["static_bpm"] is None
+    assert calls["stackDarks"] == {"stream": "darks"}
 
 
 def test_name_of_a_step_is_a_recipe_of_that_step_alone():

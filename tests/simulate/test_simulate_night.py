@@ -61,6 +61,7 @@ def test_the_folder_holds_raw_frames_and_truth_and_nothing_else(small_night):
         "dark.fits",
         "flat.fits",
         "frames.ecsv",
+        "rays.ecsv",
         "truth.ecsv",
     ]
 

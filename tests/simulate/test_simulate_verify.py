@@ -10,9 +10,10 @@ from astropy.io import fits
 from keyhole.cli.main import main
 from keyhole.errors import DataError, InputError
 from keyhole.simulate import NightOptions, build_night, verify, verify_master
-from keyhole.simulate.measure import common_shift, robust_width
+from keyhole.simulate.measure import common_shift
 from keyhole.simulate.output import _star_peaks
 from keyhole.simulate.stars import paint_stars
+from keyhole.simulate.statistics import robust_width
 from keyhole.simulate.truth import write_truth
 
 SIGMA = 14.0
@@ -51,21 +52,26 @@ def wcs_cards(night, shift):
 
 @pytest.fixture(scope="module")
 def perfect(night):
-    """A mean of all frames without any fault: planes of a stack and its header."""
+    """A mean of all frames, each where it sees the sky, without any fault: planes of a stack and its header."""
     shift = night.star_shift(night.science[0])
     places = np.array([(star.x, star.y) for star in night.stars]) + shift
     # The lit rows are enough, and faster.
     box = (slice(BOTTOM, 540), slice(0, 1024))
     shape = (540 - BOTTOM, 1024)
-    light = np.zeros(shape)
+    light, number = np.zeros(shape), np.zeros(shape)
+    y, x = np.ogrid[box]
     for plan in night.science:
-        electrons = night.star_electrons(plan) * plan.transparency / len(night.science)
-        light += paint_stars(places, electrons, fwhm=plan.seeing, pixel_scale=0.1517, box=box)
+        electrons = night.star_electrons(plan) * plan.transparency
+        dx, dy = night.star_shift(plan) - shift - plan.flexure
+        seen = night.opening.depth(x + dx, y + dy) > 1
+        number += seen
+        light += seen * paint_stars(places, electrons, fwhm=plan.seeing, pixel_scale=0.1517, box=box)
+    light /= np.maximum(number, 1)
     variance = (light / len(night.science) + SIGMA**2).astype(np.float32)
     rng = np.random.default_rng(5)
     data = (light + np.sqrt(variance) * rng.standard_normal(shape)).astype(np.float32)
     mask = np.full(shape, 64, np.uint16)
-    mask[20:160, 40:980] = 0
+    mask[number > 0] = 0
     mask[light / 2 > 60000] |= 4
     return data, variance, mask, wcs_cards(night, shift - (0, BOTTOM))
 

@@ -28,6 +28,7 @@ Kind = Literal["dark", "flat", "science", "master dark", "master flat", "master 
 def raw_file(path: Path, kind: Kind = "dark", *, seed: int = 0, side: int = 64, **cards: Any) -> Path:
     """Write a file with one image of side x side pixels: a level of 100 ADU with noise of 2 ADU.
 
+    A bad-pixel mask has one bad pixel, in row 3 and column 5.
     Keywords change cards; None removes one; ``DATE_OBS`` stands for DATE-OBS.
     """
     changes = {name.replace("DATE_OBS", "DATE-OBS").replace("GEM_TLM", "GEM-TLM"): v for name, v in cards.items()}
@@ -35,7 +36,10 @@ def raw_file(path: Path, kind: Kind = "dark", *, seed: int = 0, side: int = 64, 
     for name, value in (CARDS[kind] | changes).items():
         if value is not None:
             primary.header[name] = value
-    data = np.random.default_rng(seed).normal(100, 2, (side, side)).astype(np.float32)
+    data: Any = np.random.default_rng(seed).normal(100, 2, (side, side)).astype(np.float32)
+    if kind == "master bpm":
+        data = np.zeros((side, side), np.int16)
+        data[3, 5] = 1
     fits.HDUList([primary, fits.ImageHDU(data)]).writeto(path)
     return path
 

@@ -12,28 +12,6 @@ import psycopg
 
 from keyhole.calibration.entries import read_master
 
-_HEAD = ("name", "path", "md5", "size", "added", "tags", "ut_microseconds")
-_QUANTITIES = (
-    "caltype",
-    "instrument",
-    "observation_type",
-    "observation_class",
-    "observation_id",
-    "data_label",
-    "ut_datetime",
-    "array_name",
-    "read_mode",
-    "well_depth_setting",
-    "exposure_time",
-    "coadds",
-    "camera",
-    "filter_name",
-    "focal_plane_mask",
-    "disperser",
-    "gcal_lamp",
-    "binning",
-    "qa_state",
-)
 _TABLE = """
 CREATE TABLE keyhole_calibration (
 	id {id},
@@ -77,10 +55,15 @@ _SQLITE = {"id": "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT", "time": "DATETIME
 _POSTGRESQL = {"id": "SERIAL PRIMARY KEY", "time": "TIMESTAMP WITHOUT TIME ZONE", "real": "DOUBLE PRECISION"}
 
 
+# The columns in the order of the table, without the number and the constraint.
+_NAMES = [line.split()[0] for line in _TABLE.splitlines() if line.startswith("\t")][1:-1]
+_HEAD = ("name", "path", "md5", "size", "added", "tags", "ut_microseconds")
+
+
 def make_version_one(location: str, files: Iterable[Path] = (), *, age: timedelta = timedelta(0)) -> None:
     """Make the database, with an entry for each file, added so long ago."""
     rows = [_row(file, age) for file in files]
-    insert = f"INSERT INTO keyhole_calibration ({', '.join(_HEAD + _QUANTITIES)}) VALUES ({{}})"
+    insert = f"INSERT INTO keyhole_calibration ({', '.join(_NAMES)}) VALUES ({{}})"
     if "://" in location:
         with psycopg.connect(location) as server:
             for statement in (_TABLE.format(**_POSTGRESQL), *_REST):
@@ -101,4 +84,4 @@ def _row(file: Path, age: timedelta) -> list[object]:
     entry = read_master(file)
     facts = entry.facts
     head = [entry.name, entry.path, entry.md5, entry.size, entry.added - age, " ".join(sorted(facts.tags))]
-    return [*head, facts.ut_microseconds, *(getattr(facts, name) for name in _QUANTITIES)]
+    return [*head, facts.ut_microseconds, *(getattr(facts, name) for name in _NAMES[len(_HEAD) :])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from keyhole.calibration.bare_map import serves, why_no_mask
 from keyhole.calibration.config import (
     Config,
     Database,
@@ -80,8 +81,10 @@ __all__ = [
     "paths_by_type",
     "raw_sets",
     "rule_for",
+    "serves",
     "set_criteria",
     "store_for_masters",
+    "why_no_mask",
     "words_of",
 ]
 

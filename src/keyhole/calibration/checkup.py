@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -99,18 +99,16 @@ def check_files(entries: Iterable[Entry]) -> list[Problem]:
     """
     entries = list(entries)
     states = [(entry, _state(entry)) for entry in entries]
-    places: defaultdict[str, list[Entry]] = defaultdict(list)
+    places: dict[str, list[Entry]] = {}
     for entry, state in states:
         if state is None:
-            places[entry.md5].append(entry)
-    names: defaultdict[str, int] = defaultdict(int)
-    for entry in entries:
-        names[entry.name] += 1
+            places.setdefault(entry.md5, []).append(entry)
+    names = Counter(entry.name for entry in entries)
     problems = [
         Problem(
             state,
             entry,
-            tuple(other.path for other in places[entry.md5]) if state is Kind.MISSING else (),
+            tuple(other.path for other in places.get(entry.md5, [])) if state is Kind.MISSING else (),
             shares_name=names[entry.name] > 1,
         )
         for entry, state in states

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from keyhole.calibration.bare_map import how_to_import, is_bare_map
 from keyhole.calibration.facts import Facts, facts_of
 from keyhole.calibration.rules import Rule
 from keyhole.errors import CalibrationError, DataError, InputError, KeyholeError
@@ -167,12 +168,21 @@ def read_master(path: str | Path) -> Entry:
         raise InputError(f"{path}: no such file; check the name")
     # Taken before anything is read: what changes in the file after this moment was not seen.
     now = datetime.now(UTC).replace(tzinfo=None)
-    facts = facts_of(check_complete(file))
+    headers = check_complete(file)
+    facts = facts_of(headers)
+    if is_bare_map(headers):
+        raise CalibrationError(
+            f"{path}: the header names neither instrument nor date; if it is a map of bad pixels, "
+            f"{how_to_import(str(path))}"
+        )
     if facts.caltype is None:
         raise CalibrationError(
             f"{path}: not a processed calibration (tags {' '.join(sorted(facts.tags)) or 'none'}); "
             "only masters made by reduce and bad-pixel masks can be added"
         )
+    # A file that was cut off between two of its parts looks complete. Masks may be in an extension of any name.
+    if not headers.extensions and facts.caltype != "processed_bpm":
+        raise DataError(f"{path}: there is no image in it; copy it again, or make it again with reduce")
     if abs(facts.coadds or 0) > _LARGEST_INTEGER:
         raise DataError(f"{path}: {facts.coadds} is no possible number of coadds; correct its header")
     try:

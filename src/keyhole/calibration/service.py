@@ -232,7 +232,7 @@ def rebuild(store: CalibrationStore, folders: Iterable[str | Path]) -> Rebuilt:
         if not Path(folder).is_dir():
             raise InputError(f"{folder}: no such folder; check the name")
     if store.exists:
-        store.entries()  # what cannot be used is told before thousands of files are read
+        store.require(write=True)
     # Two folders may hold each other; absolute paths show that.
     files = dict.fromkeys(os.path.abspath(file) for folder in folders for file in fits_files_below(folder))  # noqa: PTH100
     masters: list[Entry] = []

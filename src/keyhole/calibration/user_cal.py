@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from keyhole.calibration.facts import CALIBRATION_TYPES, Facts, facts_of, kind_of, required_tags
+from keyhole.calibration.bare_map import serves, silence_of, why_no_mask
+from keyhole.calibration.facts import CALIBRATION_TYPES, Facts, facts_of, kind_of
 from keyhole.calibration.judging import Judgement, judge
 from keyhole.calibration.rules import Grade, rule_for
 from keyhole.errors import CalibrationError, InputError, ParameterError
@@ -162,6 +163,9 @@ def judge_given(given: UserCal, frames: Sequence[Facts]) -> Verdict:
         The worst grade over the frames, and each disagreement once, without the names of the frames; without
         a rule there is no grade and no disagreement.
     """
+    silence = silence_of(given.caltype, given.facts)
+    if silence:
+        return Verdict(Grade.BY_HAND, silence, (silence,))
     lines: dict[str, str] = {}
     worst: Judgement | None = None
     for frame in frames:
@@ -211,8 +215,11 @@ def _check(caltype: str, file: Path) -> UserCal:
     path = file.expanduser()
     if not path.is_file():
         raise InputError(f"--user_cal {caltype}:{file}: no such file; check the name")
-    facts = facts_of(check_complete(path))
-    if not required_tags(caltype) <= facts.tags:
+    headers = check_complete(path)
+    facts = facts_of(headers)
+    if not serves(caltype, headers):
+        if caltype == "processed_bpm" and facts.caltype is None:
+            raise CalibrationError(f"--user_cal {caltype}: {why_no_mask(str(file), headers)}")
         what = f"a {kind_of(facts.caltype)}" if facts.caltype else "no processed calibration"
         tags = " ".join(sorted(facts.tags)) or "none"
         raise CalibrationError(

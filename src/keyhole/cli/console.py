@@ -30,8 +30,8 @@ _WIDTH = 80
 _MOST_LINES = 40
 # A step with more notes than this has one per frame; the log file has them.
 _MOST_NOTES = 2
-# Lines kept free for what follows the last step: products, registration, the end.
-_CLOSING_LINES = 4
+# Lines kept free for what follows the last step: products, bad pixels, registration, the end.
+_CLOSING_LINES = 6
 _BAR = 30
 
 

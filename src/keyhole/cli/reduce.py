@@ -44,6 +44,7 @@ def _add_what_to_do(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
     )
+    add("--set", dest="parameter_set", default=None, metavar="NAME", help="set of parameters: classic = as published")
     add("-r", "--recipe", default="_default", metavar="NAME", help="recipe or single step (default: by the frames)")
     add("--qa", dest="mode", action="store_const", const="qa", help="mode for a quick judgement of quality")
     add("--ql", dest="mode", action="store_const", const="ql", help="quick-look mode: missing masters are no error")
@@ -157,6 +158,7 @@ def _request(options: argparse.Namespace) -> Request:
         suffix=options.suffix,
         config=config,
         best_effort=options.best_effort,
+        parameter_set=options.parameter_set,
         notes=(
             *(f"--{name} has no effect in Keyhole" for name in _WITHOUT_EFFECT if getattr(options, name)),
             *(("--logmode rotating is taken as standard",) if options.logmode == "rotating" else ()),

@@ -27,7 +27,7 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     argparse.ArgumentParser
     """
     # Imported here: the other commands need not pay for it.
-    from keyhole.simulate.options import CAMERAS, EFFECTS, FILTERS, READ_MODES, WELL_DEPTHS, NightOptions
+    from keyhole.simulate.options import CAMERAS, EFFECTS, ERAS, FILTERS, READ_MODES, WELL_DEPTHS, NightOptions
 
     usual = NightOptions()
     parser = subparsers.add_parser(
@@ -52,6 +52,24 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     add("--array", default=usual.array, help="name of the array" + given)
     add("--stars", type=int, default=usual.stars, help="field stars beside the two targets" + given)
     add("--dither", type=float, metavar="ARCSEC", help="step of the dithers along the slot")
+    add("--era", default=usual.era, help="epoch of the headers: " + ", ".join(ERAS) + given)
+    hard = parser.add_argument_group("hard nights", "what can go wrong")
+    add = hard.add_argument
+    add("--targets", type=int, default=usual.targets, help="how many of the two targets there are" + given)
+    add("--target-mag", type=float, default=usual.target_mag, help="magnitude of the first target" + given)
+    add("--faintest", type=float, default=usual.faintest, help="magnitude of the faintest field stars" + given)
+    add("--seeing", type=float, nargs=2, metavar=("BEST", "WORST"), help="range of the seeing, arcsec")
+    add("--clouds", type=float, default=usual.clouds, help="transparency under the thickest cloud" + given)
+    add("--jumps", type=int, default=usual.jumps, help="frames for which the telescope is off its place" + given)
+    add("--jump", type=float, default=usual.jump, help="by how much, arcsec" + given)
+    add("--closed", type=int, nargs="+", default=[], metavar="N", help="frames taken with the telescope closed")
+    add("--late", type=float, default=usual.late, help="minutes by which the last frame comes later" + given)
+    add("--nebula", type=float, default=usual.nebula, help="peak of a nebula in units of the sky" + given)
+    add("--sky-offset", type=float, default=usual.sky_offset, help="arcsec to the field of every second frame" + given)
+    add("--flats-off", type=int, help="number of lamp-off flats (default: as many as with the lamp on)")
+    add("--flats-displaced", type=float, default=0.0, help="pixels by which flats of the next night are displaced")
+    add("--pattern-noise", type=float, default=usual.pattern_noise, help="of the electronics, electron" + given)
+    add("--row-noise", type=float, default=usual.row_noise, help="of the offsets of rows, electron" + given)
     effects = parser.add_argument_group("effects", "each can be left out")
     effects.add_argument("--without", default="", metavar="EFFECT,...", help="leave out several")
     for name, text in EFFECTS.items():
@@ -90,6 +108,22 @@ def run(args: argparse.Namespace) -> int:
         stars=args.stars,
         dither=args.dither,
         without=_left_out(args),
+        era=args.era,
+        targets=args.targets,
+        target_mag=args.target_mag,
+        faintest=args.faintest,
+        seeing=tuple(args.seeing) if args.seeing else None,
+        clouds=args.clouds,
+        jumps=args.jumps,
+        jump=args.jump,
+        closed=args.closed,
+        late=args.late,
+        nebula=args.nebula,
+        sky_offset=args.sky_offset,
+        flats_off=args.flats_off,
+        flats_displaced=args.flats_displaced,
+        pattern_noise=args.pattern_noise,
+        row_noise=args.row_noise,
     )
     summary = simulate_night(args.outdir, seed=args.seed, options=options)
     print(f"wrote {len(summary.frames)} raw frames to {summary.outdir} (seed {summary.seed})")

@@ -21,9 +21,10 @@ from keyhole.calibration import (
     judge_given,
     kind_of,
     open_stores,
+    serves,
     store_for_masters,
+    why_no_mask,
 )
-from keyhole.calibration.facts import required_tags
 from keyhole.engine.events import Caveat, EventSink, Note
 from keyhole.engine.inputs import InputSet
 from keyhole.engine.plan import Needs
@@ -124,8 +125,11 @@ def check_named(named: Sequence[tuple[str, str]], inputs: InputSet) -> list[Asso
     paths = tuple(str(item.path) for item in inputs.items)
     chosen = []
     for kind, file in named:
-        facts = facts_of(check_complete(file))
-        if not required_tags(kind) <= facts.tags:
+        headers = check_complete(file)
+        facts = facts_of(headers)
+        if not serves(kind, headers):
+            if kind == "processed_bpm" and facts.caltype is None:
+                raise CalibrationError(why_no_mask(file, headers))
             raise CalibrationError(
                 f"{file} is no processed {kind_of(kind)} (tags {' '.join(sorted(facts.tags))}); name another file"
             )

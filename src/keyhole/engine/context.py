@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from keyhole.calibration import serves
 from keyhole.engine.events import Caveat, EventSink, ProductWritten, Progress
 from keyhole.engine.served import Served
 from keyhole.errors import CalibrationError
@@ -98,8 +99,7 @@ class RunContext:
         """
         self.served.ask_named(Path(path), kind)
         master = self._master(Path(path))
-        wanted = {"PROCESSED", kind.removeprefix("processed_").upper()}
-        if not wanted <= master.tags:
+        if not serves(kind, master.headers):
             raise CalibrationError(f"{path} is no {kind.replace('_', ' ')}; name a master of that kind")
         return master
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ _COMMON: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "reduced image": (("camera", "camera"), ("filter_name", "filter")),
 }
+# What the frames of a kind need not share in a list of several kinds.
+_FREE_IF_MIXED = ("exposure_time", "coadds")
 # Exposure times within this many seconds are equal: the header has them to the hundredth.
 _TOLERANCE = 0.01
 _CALIBRATIONS = {"BPM": "bad-pixel mask", "DARK": "dark", "FLAT": "flat"}
@@ -93,12 +96,18 @@ class InputSet:
         return self.items[0].tags
 
     @property
+    def _counts(self) -> list[str]:
+        """Number of inputs of each kind: ``16 flats``, ``10 darks``."""
+        counts = Counter(item.kind for item in self.items)
+        return [f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in counts.items()]
+
+    @property
     def summary(self) -> str:
-        """What the inputs are, in one line."""
+        """What the inputs are, in one line; settings are those of the first."""
         first = self.items[0]
         names = [item.path.name for item in self.items]
         span = names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
-        words = [f"{len(names)} {self.kind}{'s' if len(names) > 1 else ''}", span]
+        words = [" and ".join(self._counts), span]
         if self.kind != "dark":
             words += [first.describe("filter_name", pretty=True), first.describe("camera", pretty=True)]
         exposure, coadds = first.describe("exposure_time"), first.describe("coadds") or 1
@@ -108,7 +117,12 @@ class InputSet:
         return "  ".join(str(word) for word in words if word is not None)
 
 
-def accept(files: Sequence[str | Path], *, supported: Callable[[str], bool]) -> InputSet:
+def accept(
+    files: Sequence[str | Path],
+    *,
+    supported: Callable[[str], bool],
+    together: Callable[[frozenset[str]], frozenset[str]] = lambda _: frozenset(),
+) -> InputSet:
     """Read the headers of the inputs and check that they belong together.
 
     Parameters
@@ -117,6 +131,8 @@ def accept(files: Sequence[str | Path], *, supported: Callable[[str], bool]) -> 
         Input files; a file given twice, or the same raw frame in two files, is used once, with a warning.
     supported : callable
         Tells whether an instrument, by name, is known.
+    together : callable
+        From the tags of the first input to the kinds that the recipe takes in one list; empty: one kind only.
 
     Raises
     ------
@@ -135,11 +151,13 @@ def accept(files: Sequence[str | Path], *, supported: Callable[[str], bool]) -> 
             warnings.append(f"{path.name} is given more than once; used once")
         else:
             items[real] = _read(path, supported)
-    _check_kinds(items.values())
+    mixed = _check_kinds(list(items.values()), together)
     chosen = _distinct(items.values(), warnings)
-    kind = chosen[0].kind
-    _check_common(chosen, kind)
-    return InputSet(chosen, kind, warnings)
+    for kind in dict.fromkeys(item.kind for item in chosen):
+        _check_common([item for item in chosen if item.kind == kind], kind, _FREE_IF_MIXED if mixed else ())
+    if mixed:
+        _check_array(chosen)
+    return InputSet(chosen, chosen[0].kind, warnings)
 
 
 def require_plain_name(path: Path) -> None:
@@ -181,13 +199,20 @@ def _looks_like_list(path: Path) -> bool:
     return bool(start.strip()) and start.isascii() and b"\0" not in start
 
 
-def _check_kinds(items: Iterable[Input]) -> None:
+def _check_kinds(items: Sequence[Input], together: Callable[[frozenset[str]], frozenset[str]]) -> bool:
+    """Whether several kinds are there, and may be."""
     first_of: dict[str, Input] = {}
     for item in items:
         first_of.setdefault(item.kind, item)
-    if len(first_of) > 1:
+    leader = next((item for item in first_of.values() if set(first_of) <= together(item.tags)), None)
+    if leader is not None and leader.kind != items[0].kind:
+        raise InputError(
+            f"a {leader.kind} must come first for this recipe: put {leader.path.name} before {items[0].path.name}"
+        )
+    if len(first_of) > 1 and leader is None:
         examples = ", ".join(f"{item.path.name} is a {kind}" for kind, item in first_of.items())
         raise InputError(f"the inputs do not belong in one run: {examples}; give one kind at a time")
+    return len(first_of) > 1
 
 
 def _distinct(items: Iterable[Input], warnings: list[str]) -> list[Input]:
@@ -224,18 +249,28 @@ def _kind(path: Path, found: frozenset[str]) -> str:
     return "science image" if "UNPREPARED" in found else "reduced image"
 
 
-def _check_common(items: list[Input], kind: str) -> None:
-    first = items[0]
+def _check_common(items: list[Input], kind: str, free: Iterable[str]) -> None:
     for name, words in _COMMON[kind]:
-        reference = first.describe(name)
-        for item in items[1:]:
-            value = item.describe(name)
-            if _differ(value, reference):
-                unit = " s" if name == "exposure_time" else ""
-                raise InputError(
-                    f"the {kind}s differ in {words}: {first.path.name} has {reference}{unit}, "
-                    f"{item.path.name} has {value}{unit}; give one {words} at a time"
-                )
+        if name not in free:
+            _check_equal(items, name, words, f"{kind}s")
+
+
+def _check_array(items: list[Input]) -> None:
+    """Frames of different kinds need nothing in common but the array that they were taken with."""
+    _check_equal(items, "array_name", "array", "inputs")
+
+
+def _check_equal(items: list[Input], name: str, words: str, which: str) -> None:
+    first = items[0]
+    reference = first.describe(name)
+    for item in items[1:]:
+        value = item.describe(name)
+        if _differ(value, reference):
+            unit = " s" if name == "exposure_time" else ""
+            raise InputError(
+                f"the {which} differ in {words}: {first.path.name} has {reference}{unit}, "
+                f"{item.path.name} has {value}{unit}; give one {words} at a time"
+            )
 
 
 def _differ(value: Any, reference: Any) -> bool:

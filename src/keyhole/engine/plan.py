@@ -17,7 +17,7 @@ from keyhole.engine.user_recipes import choose_recipe
 from keyhole.errors import InputError, ParameterError, SetupError
 from keyhole.instruments import available
 from keyhole.primitives import REGISTRY, Params
-from keyhole.recipes import Recipe, mode_defaults
+from keyhole.recipes import Recipe, kinds_together
 
 __all__ = ["Needs", "Plan", "make_plan"]
 
@@ -89,7 +89,12 @@ def make_plan(request: Request) -> Plan:
     if request.mode not in _MODES:
         raise ParameterError(f"mode {request.mode!r} is unknown; use sq, ql or qa")
     _check_folder(request.output_dir)
-    inputs = accept(request.files, supported=lambda name: name.upper() in available())
+    asked = getattr(request.recipe, "__name__", str(request.recipe))
+    inputs = accept(
+        request.files,
+        supported=lambda name: name.upper() in available(),
+        together=lambda tags: kinds_together(tags, asked),
+    )
     name, recipe = choose_recipe(inputs.tags, request.recipe)
     steps = record(recipe, inputs.items)
     _check_order(inputs, name, steps)
@@ -127,7 +132,7 @@ def _resolve_all(steps: list[PlannedStep], inputs: InputSet, request: Request) -
     for step in steps:
         found = try_resolve(
             step.name,
-            mode_defaults=mode_defaults(inputs.tags, step.name),
+            mode_defaults=request.defaults(inputs.tags, step.name),
             call=step.parameters,
             settings=request.settings,
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keyhole.calibration import Config, Grade, UserCals, kind_of
-from keyhole.recipes import Recipe
+from keyhole.recipes import Recipe, mode_defaults, parameter_set
 
 __all__ = ["Association", "Request", "Result"]
 
@@ -40,6 +40,8 @@ class Request:
         Warnings from reading the request itself, told when the run starts.
     best_effort : bool
         Go on where a required master is missing, and mark the products.
+    parameter_set : str or None
+        Name of a set of parameters, see `keyhole.recipes.sets`; recipe and `settings` win over it.
     """
 
     files: Sequence[str | Path]
@@ -52,6 +54,11 @@ class Request:
     output_dir: Path = field(default_factory=Path)
     notes: tuple[str, ...] = ()
     best_effort: bool = False
+    parameter_set: str | None = None
+
+    def defaults(self, tags: frozenset[str], step: str) -> Mapping[str, Any]:
+        """Values of a step that differ from its own defaults: those of the kind of frame, then of the set."""
+        return {**mode_defaults(tags, step), **parameter_set(self.parameter_set).get(step, {})}
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,13 @@ from typing import NamedTuple
 from keyhole.calibration import Grade, kind_of
 from keyhole.engine.associations import associate, check_named, store_products
 from keyhole.engine.context import RunContext, caveats_of, read_input
-from keyhole.engine.events import CalibrationChosen, Caveat, EventSink, RunFailed, RunFinished, RunStarted
+from keyhole.engine.events import CalibrationChosen, Caveat, EventSink, Note, RunFailed, RunFinished, RunStarted
 from keyhole.engine.inputs import require_plain_name
 from keyhole.engine.plan import Plan, make_plan
 from keyhole.engine.request import Association, Request, Result
 from keyhole.engine.runner import Runner
 from keyhole.engine.served import Served
 from keyhole.frames import Frame, add_provenance
-from keyhole.recipes import mode_defaults
 
 __all__ = ["run"]
 
@@ -69,12 +68,13 @@ def run(
             context,
             frames=frames,
             settings=request.settings,
-            mode_defaults=lambda step: mode_defaults(plan.inputs.tags, step),
+            mode_defaults=lambda step: request.defaults(plan.inputs.tags, step),
             total=len(plan.steps),
             emit=emit,
         )
         plan.recipe(runner)
         outputs = _finish(request, context, saved=runner.saved) if runner.changed else []
+        _tell_bad_pixels(context, emit)
         store_products(request, outputs, emit)
         _remind(request, masters, outputs, emit)
     except BaseException as err:
@@ -147,6 +147,13 @@ def _open(
             md5 = context.checksum(item.path)
             add_provenance(frame, context.timestamp(), item.path.name, md5, plan.recipe_name)
     return context, frames
+
+
+def _tell_bad_pixels(context: RunContext, emit: EventSink) -> None:
+    """Say once where the bad pixels of the products come from."""
+    sources = (frame.primary.get("BPMSRC") for frame in context.streams["main"])
+    for text in dict.fromkeys(str(source) for source in sources if source is not None):
+        emit(Note(f"source of bad pixels: {text}"))
 
 
 def _finish(request: Request, context: RunContext, *, saved: bool) -> list[Path]:

@@ -101,6 +101,15 @@ class Outline:
             cover = np.where(reach > 0, cover, 0)
         return lower, np.maximum(upper, lower), cover
 
+    def depth(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Distance from the edge in pixels, positive inside; near the edge only, as corners are not rounded."""
+        xc, yc = self.centre
+        across = (self.half_width - np.abs(y - yc - self.slope * (x - self.pivot))) / np.hypot(1.0, self.slope)
+        bar = np.minimum(across, np.minimum(x - self.left, self.right - x))
+        distance = np.hypot(x - xc, y - yc)
+        inside = np.maximum(bar, np.minimum(self.radius - distance, yc - y))
+        return np.asarray(inside if self.outer is None else np.minimum(inside, self.outer - distance))
+
 
 @dataclass(frozen=True)
 class OutlineModel:

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from keyhole.imaging._order_statistics import sort_planes, sorted_median
 
-__all__ = ["bounding_box", "local_median", "neighbour_statistic", "ring_offsets", "square_offsets"]
+__all__ = [
+    "bounding_box",
+    "count_near",
+    "local_median",
+    "median_at",
+    "near",
+    "neighbour_statistic",
+    "ring_offsets",
+    "square_offsets",
+]
 
 _BLOCK_VALUES: Final = 1 << 20
 
@@ -91,3 +100,63 @@ def neighbour_statistic(
         value[first : first + height] = np.where(there > 0, centre, 0).reshape(height, nx)
         count[first : first + height] = there.reshape(height, nx)
     return value, count
+
+
+def median_at(
+    data: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    *,
+    radius: int,
+) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+    """What `local_median` says of some pixels alone, except that the median is 1 where there is no neighbour.
+
+    Parameters
+    ----------
+    data : (ny, nx) float32, finite where usable
+    usable : (ny, nx) bool
+    rows, columns : (m,) int
+        The pixels.
+    radius : int
+
+    Returns
+    -------
+    value : (m,) float32
+    count : (m,) int
+    """
+    padded = np.pad(np.where(usable, data, np.float32(np.inf)), radius, constant_values=np.inf)
+    offsets = square_offsets(radius)
+    value, count = np.ones(len(rows), np.float32), np.zeros(len(rows), np.intp)
+    step = max(1, _BLOCK_VALUES // len(offsets))
+    for first in range(0, len(rows), step):
+        part = slice(first, first + step)
+        y, x = rows[part] + radius, columns[part] + radius
+        planes = np.stack([padded[y + dy, x + dx] for dy, dx in offsets])
+        there = np.count_nonzero(planes < np.inf, axis=0)
+        middle = sorted_median(sort_planes(planes), np.maximum(there, 1))
+        value[part], count[part] = np.where(there > 0, middle, 1), there
+    return value, count
+
+
+def near(region: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+    """Pixels whose square of side ``2 * radius + 1`` holds a True pixel."""
+    grown = region.copy()
+    for axis in (0, 1):
+        source = np.moveaxis(grown.copy(), axis, 0)
+        target = np.moveaxis(grown, axis, 0)
+        for step in range(1, radius + 1):
+            target[step:] |= source[:-step]
+            target[:-step] |= source[step:]
+    return grown
+
+
+def count_near(region: NDArray[np.bool_], radius: int) -> NDArray[np.intp]:
+    """How many True pixels the square of side ``2 * radius + 1`` around each pixel holds, itself included."""
+    ny, nx = region.shape
+    sums = np.zeros((ny + 1, nx + 1), np.intp)
+    np.cumsum(np.cumsum(region, axis=0), axis=1, out=sums[1:, 1:])
+    top, bottom = np.clip(np.arange(ny) - radius, 0, ny), np.clip(np.arange(ny) + radius + 1, 0, ny)
+    left, right = np.clip(np.arange(nx) - radius, 0, nx), np.clip(np.arange(nx) + radius + 1, 0, nx)
+    strips = sums[bottom] - sums[top]
+    return np.asarray(strips[:, right] - strips[:, left])

@@ -27,10 +27,7 @@ _SCREEN_MARGIN: Final = 1e-3
 
 @dataclass(frozen=True)
 class Rejection:
-    """How to reject: the method with its limits, in sigma or in numbers of values.
-
-    Clipping keeps what differs from the median by no more than `tolerance` times the median.
-    """
+    """How to reject: the method with its limits, in sigma or in numbers of values."""
 
     method: RejectMethod
     lsigma: float
@@ -39,7 +36,6 @@ class Rejection:
     nhigh: int
     mclip: bool
     max_iters: int | None
-    tolerance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +48,8 @@ class Columns:
     bits : (n, m) uint16 or None
     accepted : (n, m) bool, or None when everything takes part
     count : (m,) number of accepted values, at least 1
+    allowed : (m,) float32, or None
+        What clipping allows besides the noise.
     """
 
     values: NDArray[np.float32]
@@ -59,6 +57,7 @@ class Columns:
     bits: NDArray[np.uint16] | None
     accepted: NDArray[np.bool_] | None
     count: NDArray[np.intp]
+    allowed: NDArray[np.float32] | None = None
 
     def take(self, index: NDArray[np.intp], accepted: NDArray[np.bool_]) -> Columns:
         """The columns at `index` with a new choice of accepted values."""
@@ -105,14 +104,12 @@ def find_outliers(
     index = np.flatnonzero(suspect & (columns.count > 1))
     values = columns.values[:, index].astype(np.float64)
     accepted = columns.accepted_at(index)
+    allowed = np.zeros(index.shape) if columns.allowed is None else columns.allowed[index].astype(np.float64)
     if by_variance and columns.variance is not None:
         sigma = np.sqrt(np.maximum(columns.variance[:, index], 0), dtype=np.float64)
-        clipped = _clip(values, accepted, lambda _v, _a, active: sigma[:, active], rule)
+        clipped = _clip(values, accepted, lambda _v, _a, active: sigma[:, active], rule, allowed)
     else:
-        clipped = _clip(values, accepted, lambda v, a, _active: _scatter(v, a), rule)
-    if rule.tolerance > 0:
-        middle = centre[index].astype(np.float64)
-        clipped |= accepted & (np.abs(values - middle) <= rule.tolerance * np.abs(middle))
+        clipped = _clip(values, accepted, lambda v, a, _active: _scatter(v, a), rule, allowed)
     return index, clipped
 
 
@@ -193,6 +190,7 @@ def _clip(
     accepted: NDArray[np.bool_],
     sigma_of: Callable[[NDArray[np.float64], NDArray[np.bool_], NDArray[np.intp]], NDArray[np.float64]],
     rule: Rejection,
+    allowed: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
     """Reject beyond the limits until nothing changes; only the columns that changed are looked at again."""
     accepted = accepted.copy()
@@ -203,7 +201,8 @@ def _clip(
         v, a = values[:, active], accepted[:, active]
         centre = masked_median(v, a) if rule.mclip or step == 0 else _mean(v, a)
         sigma = sigma_of(v, a, active)
-        keep = a & (v >= centre - rule.lsigma * sigma) & (v <= centre + rule.hsigma * sigma)
+        more = allowed[active]
+        keep = a & (v >= centre - rule.lsigma * sigma - more) & (v <= centre + rule.hsigma * sigma + more)
         left = np.count_nonzero(keep, axis=0)
         changed = (left > 0) & (left < np.count_nonzero(a, axis=0))
         active = active[changed]

@@ -8,6 +8,7 @@ among them are rejected, the rest is combined. Inputs are taken as independent o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple, get_args
 
@@ -70,7 +71,7 @@ def combine(
     nhigh: int = 0,
     mclip: bool = True,
     max_iters: int | None = None,
-    tolerance: float = 0.0,
+    allowed: NDArray[np.float32] | None = None,
     weights: Sequence[float] | NDArray[np.float64] | None = None,
 ) -> Combined:
     """Combine images of the same pixels into one.
@@ -95,9 +96,9 @@ def combine(
         Clip about the median on every pass; False: about the mean from the second pass on.
     max_iters : int, optional
         Largest number of clipping passes; None: until nothing changes.
-    tolerance : float
-        Clipping keeps values within this part of the median from the median, however small the noise: seeing
-        and clouds change the light of a star from image to image.
+    allowed : (ny, nx) float32, optional
+        What clipping allows besides the noise: seeing and clouds change the light of a star from image to image
+        (`keyhole.imaging.starlight`).
     weights : n positive numbers, optional
         Weight of each input in a "mean".
 
@@ -118,7 +119,7 @@ def combine(
     """
     planes, (ny, nx) = _same_shapes(data, variance, mask)
     n = len(planes)
-    rule = Rejection(reject_method, lsigma, hsigma, nlow, nhigh, mclip, max_iters, tolerance)
+    rule = Rejection(reject_method, lsigma, hsigma, nlow, nhigh, mclip, max_iters)
     _check_options(n, operation, rule, variance is not None)
     scale = None if weights is None else _checked_weights(weights, n, operation)
     result = _room((ny, nx))
@@ -126,6 +127,8 @@ def combine(
     for first in range(0, ny, step):
         rows = slice(first, min(first + step, ny))
         columns, empty = _load(planes, variance, mask, rows)
+        if allowed is not None:
+            columns = replace(columns, allowed=allowed[rows].ravel())
         block = _combine_columns(columns, operation, rule, scale)
         for plane in (block.data, block.variance):
             plane[empty] = 0

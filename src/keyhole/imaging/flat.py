@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
 from keyhole.imaging import bits
+from keyhole.imaging._neighbours import count_near
 from keyhole.imaging.quality import weak_pixels
 
 __all__ = ["NormalisedFlat", "Planes", "ThresholdedFlat", "lamp_difference", "normalise", "threshold_flat"]
+
+_LIT_RADIUS: Final = 15
+"""How far is looked to tell whether a pixel without light is unlit or dead: farther than groups of dead pixels."""
 
 
 class Planes(NamedTuple):
@@ -31,12 +35,12 @@ class NormalisedFlat(NamedTuple):
 
 
 class ThresholdedFlat(NamedTuple):
-    """A flat that can be divided by, its mask, and how many pixels were found unlit and noisy."""
+    """A flat that can be divided by, its mask, and how many pixels were found unlit and dead."""
 
     data: NDArray[np.float32]
     mask: NDArray[np.uint16]
     unlit: int
-    noisy: int
+    dead: int
 
 
 def lamp_difference(on: Planes, off: Planes) -> Planes:
@@ -114,20 +118,23 @@ def threshold_flat(
         Normalised.
     mask : (ny, nx) uint16
     lower, upper : float
-        Outside these limits (or not finite) a pixel that is not bad already is unlit: bit 64.
+        A pixel outside these limits (or not finite) that is not bad is unlit, bit 64; but where most of the 31 x
+        31 usable pixels around it are within, it is dead.
     weak, nsigma, tolerance : float
-        Limits of `keyhole.imaging.quality.weak_pixels`: usable pixels that fail them are bad, bit 1.
+        Limits of `keyhole.imaging.quality.weak_pixels`: usable and not unlit pixels that fail them are bad, bit 1.
 
     Returns
     -------
     ThresholdedFlat
         The data are 1 in all unusable pixels. The variance needs no change.
     """
-    outside = ~((flat >= lower) & (flat <= upper))
-    unlit = outside & ((mask & bits.MASK_DTYPE(bits.BAD)) == 0)
     flags = mask.copy()
+    outside = ~((flat >= lower) & (flat <= upper))
+    usable = bits.usable(flags)
+    among_lit = 2 * count_near(usable & outside, _LIT_RADIUS) < count_near(usable, _LIT_RADIUS)
+    dead = weak_pixels(flat, usable & (~outside | among_lit), weak=weak, nsigma=nsigma, tolerance=tolerance)
+    flags[dead] |= bits.MASK_DTYPE(bits.BAD)
+    unlit = outside & ((flags & bits.MASK_DTYPE(bits.BAD)) == 0)
     flags[unlit] |= bits.MASK_DTYPE(bits.UNILLUMINATED)
-    noisy = weak_pixels(flat, bits.usable(flags), weak=weak, nsigma=nsigma, tolerance=tolerance)
-    flags[noisy] |= bits.MASK_DTYPE(bits.BAD)
     data = np.where(bits.usable(flags) & ~outside, flat, np.float32(1))
-    return ThresholdedFlat(data, flags, int(np.count_nonzero(unlit)), int(np.count_nonzero(noisy)))
+    return ThresholdedFlat(data, flags, int(np.count_nonzero(unlit)), int(np.count_nonzero(dead)))

@@ -17,10 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from keyhole.errors import ParameterError
 
-__all__ = ["INTERPOLANTS", "correlation_factor", "kernel_weights"]
+__all__ = ["INTERPOLANTS", "kernel_power", "kernel_weights"]
 
 Float64 = NDArray[np.float64]
 
+_PHASES: Final = 16
 _SPLINE_REACH: Final = {3: 8, 5: 14}
 """Pixels to either side after which the weights of an interpolating spline of that degree are below 3e-5."""
 
@@ -54,66 +55,26 @@ def kernel_weights(interpolant: str, fraction: ArrayLike) -> Float64:
     return kernel(np.asarray(fraction, dtype=np.float64))
 
 
-def correlation_factor(
-    fractions: ArrayLike,
-    interpolant: str,
-    *,
-    radius: float | None = None,
-    weights: ArrayLike | None = None,
-) -> float:
-    """Noise of an aperture over the noise that its pixels would have together if they were independent.
-
-    Interpolation lowers the noise of a pixel by smoothing, which leaves the noise of a wide aperture as it
-    was. The variance of each pixel of a stack is right by itself; the error of a sum over an aperture is
-    this factor times the root of the summed variance (Casertano et al. 2000, AJ 120, 2747, appendix;
-    Fruchter & Hook 2002, PASP 114, 144).
+def kernel_power(interpolant: str, shift: ArrayLike | None) -> float:
+    """Variance of an interpolated pixel over that of the independent pixels it is made of.
 
     Parameters
     ----------
-    fractions : (k, 2) array_like
-        Shift ``(dx, dy)`` of each frame of the mean, pixels; only the fractional parts matter.
     interpolant : str
         One of `INTERPOLANTS`.
-    radius : float, optional
-        Radius of a circular aperture, pixels; None for an aperture much wider than the kernel.
-    weights : (k,) array_like, optional
-        Weight of each frame in the mean; equal when None.
+    shift : (dx, dy) or None
+        Shift of the frame, pixels; only the fractional part matters. None: the mean over all shifts.
 
     Returns
     -------
     float
-        sigma(aperture) / sqrt(sum of pixel variances): 1 without interpolation, and 1.29 for 'poly3' in the
-        limit of many frames and wide apertures.
+        Sum of the squared weights: 1 for a whole-pixel shift.
     """
-    parts = np.asarray(fractions, dtype=np.float64).reshape(-1, 2) % 1.0
-    share = np.ones(len(parts)) if weights is None else np.asarray(weights, dtype=np.float64)
-    per_axis = kernel_weights(interpolant, parts)
-    along_x, along_y = _autocorrelations(per_axis[:, 0]), _autocorrelations(per_axis[:, 1])
-    reach = along_x.shape[1] // 2
-    pixel = along_x[:, reach] * along_y[:, reach]
-    if radius is None:
-        aperture = np.ones(len(parts))
-    else:
-        aperture = np.einsum("ky,kx,yx->k", along_y, along_x, _pair_counts(radius, reach))
-    return math.sqrt(float((share**2 * aperture).sum() / (share**2 * pixel).sum()))
-
-
-def _autocorrelations(weights: Float64) -> Float64:
-    """Covariance of white noise after each kernel, lags ``-(n-1) ... n-1``: ``(k, n)`` to ``(k, 2n - 1)``."""
-    covariances: Float64 = np.array([np.correlate(w, w, mode="full") for w in weights])
-    return covariances
-
-
-def _pair_counts(radius: float, reach: int) -> Float64:
-    """Number of pixel pairs of a disc at each lag, divided by the number of its pixels."""
-    half = max(math.floor(radius), 0)
-    y, x = np.mgrid[-half : half + 1, -half : half + 1]
-    disc = np.pad((x**2 + y**2 <= radius**2).astype(np.float64), 2 * reach)
-    core = disc[reach : disc.shape[0] - reach, reach : disc.shape[1] - reach]
-    lags = range(2 * reach + 1)
-    size_y, size_x = core.shape
-    counts = [[(core * disc[j : j + size_y, i : i + size_x]).sum() for i in lags] for j in lags]
-    return np.asarray(np.array(counts) / core.sum())
+    if shift is None:
+        every = (np.arange(_PHASES) + 0.5) / _PHASES
+        return float((kernel_weights(interpolant, every) ** 2).sum(axis=-1).mean() ** 2)
+    parts = np.asarray(shift, dtype=np.float64) % 1.0
+    return float((kernel_weights(interpolant, parts) ** 2).sum(axis=-1).prod())
 
 
 def _nearest(fraction: Float64) -> Float64:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
+from keyhole.imaging._keyhole_edge import fit_edge
 from keyhole.imaging._keyhole_fit import Fit, centroid_of_largest_region, fit_keyhole
 from keyhole.imaging._keyhole_outline import KeyholeShape, Outline, OutlineModel
 
@@ -133,10 +134,11 @@ def locate_keyhole(
 ) -> Placement:
     """Find the keyhole in one exposure, to a fraction of a pixel.
 
-    The shape is moved to where the sum over it of (light - half light) is largest; values are cut
-    symmetrically about half light, so stars, hot pixels and cosmic rays count no more than any pixel. It is
-    looked for around its default place, and if it is not there, around the centroid of the largest bright
-    region.
+    Where the edge shows it near its default place (`keyhole.imaging._keyhole_edge`), that is the answer: a few
+    milliseconds, some hundredths of a pixel. Else the shape is moved to where the sum over it of (light - half
+    light) is largest; values are cut symmetrically about half light, so stars, hot pixels and cosmic rays count
+    no more than any pixel. It is looked for around its default place, and if it is not there, around the
+    centroid of the largest bright region.
 
     Parameters
     ----------
@@ -167,6 +169,9 @@ def locate_keyhole(
     if not good.any():
         raise AlgorithmError(f"The keyhole cannot be found: none of {data.size} pixels is usable.")
     model = OutlineModel((data.shape[0], data.shape[1]), geometry, pixel_scale, wings, red)
+    quick = _fit_by_edge(data, good, model, start=default_centroid, expected_pixels=expected_pixels)
+    if quick is not None:
+        return _placement(quick, default_centroid)
     fit = fit_keyhole(data, good, model, start=default_centroid, expected_pixels=expected_pixels)
     if not fit.trusted:
         start = _start_from_region(
@@ -181,6 +186,28 @@ def locate_keyhole(
             again = fit_keyhole(data, good, model, start=start, expected_pixels=expected_pixels)
             fit = again if again.trusted else fit
     return _placement(fit, default_centroid)
+
+
+def _fit_by_edge(
+    data: NDArray[np.float32],
+    good: NDArray[np.bool_],
+    model: OutlineModel,
+    *,
+    start: tuple[float, float],
+    expected_pixels: float,
+) -> Fit | None:
+    """The place that the edge shows; None where it does not, or where too little behind it is lit."""
+    edge = fit_edge(data, good, model, start=start)
+    if edge is None:
+        return None
+    columns = np.arange(model.shape[1], dtype=np.float64)
+    lower, upper, cover = model.outline(edge.centroid).columns(columns)
+    rows = np.clip(upper, 0, model.shape[0]) - np.clip(lower, 0, model.shape[0])
+    n_lit = int(edge.lit * float(cover @ rows))
+    if edge.lit < model.geometry.min_fraction or n_lit < model.geometry.min_fraction * expected_pixels:
+        return None
+    reason = f"fitted to the edge of {n_lit} lit pixels, +- {edge.error:.2f} pixel"
+    return Fit(edge.centroid, n_lit, trusted=True, reason=reason)
 
 
 def _start_from_region(

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
 from keyhole.imaging import bits
-from keyhole.imaging._neighbours import bounding_box, local_median, neighbour_statistic, ring_offsets
+from keyhole.imaging._neighbours import (
+    bounding_box,
+    local_median,
+    median_at,
+    near,
+    neighbour_statistic,
+    ring_offsets,
+)
 from keyhole.imaging.noise import clipped_median_sigma, robust_sigma
 
 __all__ = [
@@ -30,6 +37,9 @@ _GLOW_SIGMA: Final = 5.0
 """How far the local level of a dark may wander from its overall level, in units of its scatter."""
 
 _FEWEST_NEIGHBOURS: Final = 3
+
+_WIDE: Final = 15
+"""Farther than groups of weak pixels reach, in pixels."""
 
 
 def flag_saturation(raw: NDArray[np.float32], *, saturation_level: float, nonlinear_level: float) -> NDArray[np.uint16]:
@@ -180,15 +190,25 @@ def hot_pixels(
     if mask is not None:
         good &= bits.usable(mask)
     level = clipped_median_sigma(dark, good)
-    around, count = local_median(dark, good, radius=2)
-    around[count < _FEWEST_NEIGHBOURS] = level.median
     reach = _GLOW_SIGMA * level.sigma
-    np.clip(around, level.median - reach, level.median + reach, out=around)
-    difference = np.where(np.isfinite(dark), dark, np.inf) - around
+
+    def expected(around: NDArray[np.float32], count: NDArray[np.intp]) -> NDArray[np.float32]:
+        """What a pixel with such neighbours should hold."""
+        near_level = np.clip(around, level.median - reach, level.median + reach)
+        return np.where(count < _FEWEST_NEIGHBOURS, np.float32(level.median), near_level)
+
+    value = np.where(np.isfinite(dark), dark, np.float32(np.inf))
+    difference = value - expected(*local_median(dark, good, radius=2))
     sigma = np.full_like(dark, robust_sigma(difference[good]))
     if variance is not None:
         np.maximum(sigma, np.sqrt(np.maximum(variance, 0)), out=sigma)
-    return np.asarray(np.abs(difference) > np.maximum(nsigma * sigma, minimum))
+    limit = np.maximum(nsigma * sigma, minimum)
+    found = np.asarray(np.abs(difference) > limit)
+    # A sound pixel amid hot ones looks cold; without them it does not.
+    places = np.nonzero(found)
+    middle = expected(*median_at(dark, good & ~found, *places, radius=2))
+    found[places] = np.abs(value[places] - middle) > limit[places]
+    return found
 
 
 def weak_pixels(
@@ -203,21 +223,26 @@ def weak_pixels(
     """Pixels of a flat that are weak or out of line with their neighbours; dividing by them would amplify
     noise.
 
+    A pixel is held against the median of its neighbours, the square of side ``2 * radius + 1``; what stands out
+    there is held against the 31 x 31 pixels around it, and so is whoever touches a pixel that was found: groups of
+    weak pixels are found as a whole, and no sound ones with them.
+
     Parameters
     ----------
     flat : (ny, nx) float32
         Normalised: 1 is the usual response.
     usable : (ny, nx) bool
-        Lit pixels that can be used; the others are neither judged nor compared with.
+        Lit pixels that can be used; the others are neither judged nor compared with. One of them that holds no
+        number is weak.
     weak : float
         Below this response a pixel is weak whatever its neighbours are.
     nsigma : float
-        Largest difference from the median of the neighbours, as a fraction of it, in units of the robust
-        scatter of these fractions.
+        Largest difference from the median of the others, as a fraction of it, in units of the robust scatter of
+        these fractions.
     tolerance : float
         Smaller fractions are never out of line.
     radius : int
-        The neighbours are the square of side ``2 * radius + 1``.
+        Pixels.
 
     Returns
     -------
@@ -226,17 +251,31 @@ def weak_pixels(
     found = np.zeros(flat.shape, dtype=bool)
     box = bounding_box(usable)
     response, lit = flat[box], usable[box]
-    if not lit.any():
+    good = lit & (response >= weak) & (response > 0) & np.isfinite(response)
+    found[box] = lit & ~good
+    if not good.any():
         return found
-    around, count = local_median(response, lit, radius=radius)
-    comparable = lit & (count >= _FEWEST_NEIGHBOURS) & (around > 0)
-    fraction = np.zeros_like(response)
-    np.divide(response, around, out=fraction, where=comparable)
-    out_of_line = np.zeros_like(lit)
-    if comparable.any():
-        scatter = robust_sigma(fraction[comparable])
-        out_of_line = comparable & (np.abs(fraction - 1) > max(nsigma * scatter, tolerance))
-    found[box] = lit & (out_of_line | (response < weak))
+    around, count = local_median(response, good, radius=radius)
+    fraction = np.ones_like(response)
+    np.divide(response, around, out=fraction, where=good & (count >= _FEWEST_NEIGHBOURS))
+    limit = max(nsigma * robust_sigma(fraction[good]), tolerance)
+
+    def differing(candidates: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:
+        """Candidates that differ from their wide surroundings by more than a part of them."""
+        rows, columns = np.nonzero(candidates)
+        wide, _ = median_at(response, good, rows, columns, radius=_WIDE)
+        differ = np.zeros_like(candidates)
+        differ[rows, columns] = np.abs(response[rows, columns] / wide - 1) > least
+        return differ
+
+    # A sound pixel beside a group of weak ones differs from its neighbours, but not from its wide surroundings.
+    weak_ones = (lit & ~good) | differing(good & (np.abs(fraction - 1) > limit), limit / 2)
+    fresh = weak_ones
+    while fresh.any():
+        # Weak pixels of a group resemble their neighbours; whoever touches one is held against the surroundings.
+        fresh = differing(near(fresh, 1) & good & ~weak_ones, limit)
+        weak_ones = weak_ones | fresh
+    found[box] = weak_ones
     return found
 
 

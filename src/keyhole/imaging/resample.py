@@ -1,9 +1,9 @@
 """Placing a frame on another pixel grid, with its errors and without spreading its bad pixels.
 
-A bad pixel takes no part. What it would have contributed is shared among the others as long as it is
-little; where it is much, the output pixel is flagged. So one hot pixel costs about one output pixel instead
-of the sixteen that its kernel touches. The work is done around the usable pixels only; elsewhere the
-nearest pixel is copied.
+A bad pixel takes no part. What its neighbours on both sides let expect takes its place in the kernel, or its
+weight is shared among the others, as long as it is little; where it is much, the output pixel is flagged. So one
+hot pixel costs about one output pixel instead of the sixteen that its kernel touches. The work is done around the
+usable pixels only; elsewhere the nearest pixel is copied.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyhole.errors import AlgorithmError
+from keyhole.imaging._bridging import REACH, TIED, bridge
 from keyhole.imaging._neighbours import bounding_box
 from keyhole.imaging.bits import BAD, MASK_DTYPE, NO_DATA, NONLINEAR, SATURATED, UNUSABLE, usable
-from keyhole.imaging.kernels import INTERPOLANTS, correlation_factor, kernel_weights
+from keyhole.imaging.kernels import INTERPOLANTS, kernel_weights
 
-__all__ = ["INTERPOLANTS", "Resampled", "correlation_factor", "resample"]
+__all__ = ["INTERPOLANTS", "Resampled", "resample"]
 
-_MAX_LOST: Final = 0.3
-"""Share of the kernel's absolute weight that unusable pixels may hold before the output pixel is flagged."""
 _MIN_WEIGHT: Final = 0.5
 """Kernels with strong negative lobes may lose little absolute weight and still most of their sum."""
 _TOUCHED: Final = 0.001
@@ -48,7 +47,7 @@ class Resampled(NamedTuple):
         Values; 0 outside the frame.
     variance : (ny, nx) float32 or None
         Variance of each pixel by itself (squared kernel weights); neighbours are correlated, see
-        `correlation_factor`.
+        `keyhole.imaging.covariance`.
     mask : (ny, nx) uint16
         Quality bits; NO_DATA outside the frame.
     planes : dict of arrays
@@ -76,6 +75,7 @@ def resample(
     interpolant: str = "poly3",
     conserve: bool = True,
     dq_threshold: float = 0.001,
+    max_lost: float = 0.3,
     planes: Mapping[str, Plane] | None = None,
 ) -> Resampled:
     """Interpolate a frame onto a grid of reference pixels.
@@ -105,6 +105,8 @@ def resample(
     dq_threshold : float
         Share of an output pixel's area that non-linear or saturated pixels must exceed for it to carry
         those bits.
+    max_lost : float
+        Share of the kernel's absolute weight that unusable pixels may hold before the output pixel is flagged.
     planes : mapping of arrays (ny, nx), optional
         Further planes: floating-point planes are interpolated like the data but not scaled, others copied
         from the nearest pixel.
@@ -134,7 +136,8 @@ def resample(
         weight=np.zeros(shape, dtype=np.float32),
     )
     for box in _boxes_near_usable(where, frame.bits, kernel_weights(interpolant, 0.0).shape[-1] // 2):
-        _interpolate(out, box, frame, where.cut(box), interpolant, scale=scale, dq_threshold=dq_threshold)
+        limits = {"dq_threshold": dq_threshold, "max_lost": max_lost}
+        _interpolate(out, box, frame, where.cut(box), interpolant, scale=scale, **limits)
     return out
 
 
@@ -248,20 +251,25 @@ def _interpolate(
     *,
     scale: float,
     dq_threshold: float,
+    max_lost: float,
 ) -> None:
     """Overwrite one box of the output, where the kernel has enough usable pixels. Changes ``out``."""
     sampler = _Sampler(where, interpolant)
     bits = sampler.window(frame.bits)
-    good = usable(bits) & sampler.window(np.ones(frame.bits.shape, np.bool_))
+    around = sampler.window(usable(frame.bits), margin=REACH)
+    inner = (slice(REACH, -REACH), slice(REACH, -REACH))
+    good = around[inner]
     weight = sampler.sum(good, "signed")
     total = sampler.total
     lost = sampler.sum(~good, "absolute") / total
-    accepted = (lost <= _MAX_LOST) & (weight >= _MIN_WEIGHT) & where.inside
+    accepted = (lost <= max_lost) & (weight >= _MIN_WEIGHT) & where.inside
 
     def put(target: Plane, plane: Plane, power: Power, factor: float) -> None:
-        valid = np.where(good, sampler.window(plane), np.float32(0))
-        norm = weight if power == "signed" else weight**2
-        value = sampler.sum(valid, power)[accepted] / norm[accepted]
+        values, known = (part[inner] for part in bridge(sampler.window(plane, margin=REACH), around))
+        if power == "squared":
+            values[known & ~good] *= TIED
+        norm = sampler.sum(known, "signed")[accepted]
+        value = sampler.sum(values, power)[accepted] / (norm if power == "signed" else norm**2)
         target[box][accepted] = value * np.float32(factor)
 
     put(out.data, frame.data, "signed", scale)
@@ -318,9 +326,10 @@ class _Sampler:
         """Sum of the absolute weights of each kernel."""
         return np.asarray(np.abs(self._wx).sum(axis=-1) * np.abs(self._wy).sum(axis=-1))
 
-    def window(self, plane: Plane) -> Plane:
-        """The part of the frame that the kernels touch, 0 beyond the frame."""
-        (y0, x0), (ny, nx) = self._corner, self._size
+    def window(self, plane: Plane, *, margin: int = 0) -> Plane:
+        """The part of the frame that the kernels touch, and a margin; 0 beyond the frame."""
+        y0, x0 = (first - margin for first in self._corner)
+        ny, nx = (size + 2 * margin for size in self._size)
         window = np.zeros((ny, nx), dtype=plane.dtype.newbyteorder("="))
         top, left = max(y0, 0), max(x0, 0)
         part = plane[top : max(y0 + ny, 0), left : max(x0 + nx, 0)]

@@ -8,13 +8,14 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Transparency", "relative_transparency"]
+__all__ = ["Transparency", "relative_transparency", "seeing_tolerance"]
 
 _ROUNDS: Final = 30
 _FAR: Final = 3.0
 """Residuals beyond that many robust sigma count less: variable stars, blends, edges."""
 _LEAST_SCATTER: Final = 0.01
 """Magnitude-like scatter (natural logarithm) below which all measurements count the same."""
+_MARGIN: Final = 1.3
 
 Float64 = NDArray[np.float64]
 
@@ -74,6 +75,30 @@ def relative_transparency(lists: Sequence[NDArray[np.float64]], *, radius: float
     factor = np.exp(zero - np.nanmedian(zero))
     error = factor * scatter / np.sqrt(np.maximum(count, 1))
     return Transparency(factor, np.where(count > 0, error, np.nan), count)
+
+
+def seeing_tolerance(widths: Sequence[float]) -> float:
+    """Part of its median by which the light in the core of a star may change with the seeing.
+
+    The height of a star goes with the inverse square of its width.
+
+    Parameters
+    ----------
+    widths : n floats
+        Width of the stars in each frame, any unit; what is not positive is ignored.
+
+    Returns
+    -------
+    float
+        Of the sharpest and the most blurred frame the one that is further from the median frame, with a margin
+        for the error of the widths; 0 for fewer than two widths.
+    """
+    known = np.asarray(widths, dtype=np.float64)
+    known = known[known > 0]
+    if known.size < 2:
+        return 0.0
+    middle = float(np.median(known))
+    return _MARGIN * (max(middle / float(known.min()), float(known.max()) / middle) ** 2 - 1)
 
 
 def _means(values: Float64, group: NDArray[np.intp], weight: Float64, number: int = 0) -> Float64:

@@ -25,6 +25,7 @@ from keyhole.imaging.sky import (
     match_sky,
     subtract,
 )
+from keyhole.imaging.skynoise import model_variances
 
 __all__ = ["TwoPass", "on_full_frame", "remaining_slope", "two_pass_skies"]
 
@@ -59,6 +60,16 @@ class TwoPass(NamedTuple):
     subtracted_variances: list[NDArray[np.float32]]
     object_masks: list[NDArray[np.bool_]]
 
+    def sky_share(self, index: int) -> float:
+        """Part of the variance of a frame, between the objects, that came with its sky."""
+        sky = self.skies[index]
+        quiet = (sky.count > 0) & ~self.object_masks[index][self.box]
+        total = self.subtracted_variances[index][self.box][quiet]
+        if not total.size or not np.median(total) > 0:
+            return 0.0
+        share = self.factors[index].scale ** 2 * float(np.median(sky.variance[quiet])) / float(np.median(total))
+        return min(share, 1.0)
+
 
 class _Planes(NamedTuple):
     """The planes of all frames on their common lit box."""
@@ -89,6 +100,9 @@ def two_pass_skies(
     offset_sky: bool = False,
     rule: CombineRule = MASKED_MEAN,
     slope_degree: int | None = 1,
+    slope_significance: float = 1.5,
+    model_noise: bool = True,
+    shared_noise: Sequence[float] | None = None,
     mask_objects: bool = True,
     threshold: float = 2.5,
     min_pixels: int = 8,
@@ -116,6 +130,12 @@ def two_pass_skies(
     slope_degree : int or None
         Degree of the surface that is removed where the sky changed its slope between a frame and its skies;
         only if it is significant (`remaining_slope`). None: never.
+    slope_significance : float
+        See `remaining_slope`.
+    model_noise, shared_noise
+        Make the variances anew from the sky and the source light that all frames show, without the variance
+        `shared_noise` that they have in common (`keyhole.imaging.skynoise.model_variances`); or leave them as
+        they are given.
     mask_objects : bool
         False: one pass only, with all objects in the skies.
     threshold, min_pixels, grow, wing_sigma, fwhm
@@ -148,7 +168,9 @@ def two_pass_skies(
             rule=rule,
         )
         matches = _match_all(near, skies, masks, scale_sky=scale_sky, offset_sky=offset_sky)
-        return _Pass(skies, matches, _slopes(near, skies, matches, masks, slope_degree))
+        return _Pass(
+            skies, matches, _slopes(near, skies, matches, masks, degree=slope_degree, significance=slope_significance)
+        )
 
     if mask_objects:
         limits: dict[str, Any] = {"threshold": threshold, "min_pixels": min_pixels, "grow": grow, "fwhm": fwhm}
@@ -156,14 +178,18 @@ def two_pass_skies(
         masks = _all_objects(near, first, shifts, wing_sigma, limits)
     else:
         masks = [np.zeros(usable.shape, dtype=bool) for usable in near.usable]
+    if model_noise:
+        near = near._replace(variance=model_variances(near.variance, near.usable, masks, shared=shared_noise))
     last = one_pass(masks)
     sizes = [
         0.5 * float(np.ptp(slope[usable])) if usable.any() else 0.0
         for slope, usable in zip(last.slopes, near.usable, strict=True)
     ]
     done = [
-        _finish((data, variance, mask), sky, match, slope, box)
-        for data, variance, mask, sky, match, slope in zip(frames, variances, masks, *last, strict=True)
+        _finish((data, _with_box(variance, box, model), mask), sky, match, slope, box)
+        for data, variance, model, mask, sky, match, slope in zip(
+            frames, variances, near.variance, masks, *last, strict=True
+        )
     ]
     return TwoPass(
         box,
@@ -192,6 +218,12 @@ def _all_objects(
     sure = limits | {"threshold": _BEYOND_DOUBT * limits["threshold"]}
     own = [single_frame_objects(data, usable, **sure) for data, usable in zip(subtracted, near.usable, strict=True)]
     return [together | alone for together, alone in zip(deep, own, strict=True)]
+
+
+def _with_box(plane: NDArray[np.float32], box: tuple[slice, slice], part: NDArray[np.float32]) -> NDArray[np.float32]:
+    whole = plane.copy()
+    whole[box] = part
+    return whole
 
 
 def _finish(
@@ -234,20 +266,23 @@ def _slopes(
     skies: Sequence[Sky],
     matches: Sequence[SkyMatch],
     masks: Sequence[NDArray[np.bool_]],
+    *,
     degree: int | None,
+    significance: float,
 ) -> list[NDArray[np.float32]]:
     flat = np.zeros(near.data[0].shape, dtype=np.float32)
     if degree is None:
         return [flat] * len(skies)
     found = []
     for data, variance, usable, sky, match, mask in zip(*near, skies, matches, masks, strict=True):
-        slope = remaining_slope(subtract(data, variance, sky, match)[0], usable & ~mask, degree=degree)
+        rest = subtract(data, variance, sky, match)[0]
+        slope = remaining_slope(rest, usable & ~mask, degree=degree, significance=significance)
         found.append(flat if slope is None else slope)
     return found
 
 
 def remaining_slope(
-    subtracted: NDArray[np.float32], quiet: NDArray[np.bool_], *, degree: int = 1, significance: float = 4.0
+    subtracted: NDArray[np.float32], quiet: NDArray[np.bool_], *, degree: int = 1, significance: float = 1.5
 ) -> NDArray[np.float32] | None:
     """Low-order surface that is left after the sky subtraction, if there is one.
 
@@ -261,6 +296,8 @@ def remaining_slope(
         Degree along each axis.
     significance : float
         The surface counts if its scatter on quiet pixels is that many times what the noise alone makes of it.
+        A slope below 4 times the noise shows in no single frame, but in a stack it is the largest part of what
+        the noise of wide apertures has in excess of that of the pixels.
 
     Returns
     -------

@@ -10,13 +10,14 @@ from pydantic import Field
 
 from keyhole.errors import InputError
 from keyhole.frames import Frame
+from keyhole.imaging.covariance import correlation_factor
 from keyhole.imaging.geometry import Grid, TangentPlane, common_grid
-from keyhole.imaging.kernels import correlation_factor
 from keyhole.imaging.match import Registration, SourceList, register
 from keyhole.imaging.resample import Resampled, resample
 from keyhole.imaging.transparency import Transparency, relative_transparency
 from keyhole.primitives.base import Arcsec, Context, Params, Positive, primitive
-from keyhole.primitives.wcs import commanded_shifts, plane, plane_of, position_angle, set_plane
+from keyhole.primitives.noise import INTERPOLANT_KEY, TURNED_KEY
+from keyhole.primitives.wcs import commanded_shifts, pixel_map, plane, plane_of, position_angle, set_plane
 
 __all__ = [
     "AdjustParams",
@@ -71,6 +72,9 @@ class ResampleParams(Params):
     force_affine: bool = Field(True, description="Accepted for compatibility; the mapping is affine")
     reference: str | None = Field(None, description="Name of the input whose grid is the output grid; trims")
     dq_threshold: float = Field(0.001, ge=0, description="Weight of flagged pixels above which a bit is set")
+    max_lost: float = Field(
+        0.3, ge=0, lt=1, description="Share of the kernel on bad pixels above which a pixel is lost; published: 0.001"
+    )
 
 
 class ScaleParams(Params):
@@ -218,13 +222,13 @@ def resample_to_common_frame(frames: list[Frame], params: ResampleParams, contex
             raise InputError(f"no input is called {params.reference}; name one of the inputs as reference")
         index = names[0]
     reference = plane_of(frames[index])
-    maps = [_pixel_map(reference, plane_of(frame), frame.data.shape) for frame in frames]
+    maps = [pixel_map(reference, plane_of(frame), frame.data.shape) for frame in frames]
     shifts = np.array([offset for _, offset in maps])
     if params.trim_data or params.reference is not None:
         grid = Grid(frames[index].data.shape, (0, 0))
     else:
         grid = common_grid([frame.data.shape for frame in frames], shifts - shifts[index])
-    factor = correlation_factor(shifts % 1, params.interpolant)
+    factor = correlation_factor(shifts, params.interpolant)
     for number, (frame, (matrix, offset)) in enumerate(zip(frames, maps, strict=True), start=1):
         out = resample(
             frame.data,
@@ -237,32 +241,17 @@ def resample_to_common_frame(frames: list[Frame], params: ResampleParams, contex
             interpolant=params.interpolant,
             conserve=params.conserve,
             dq_threshold=params.dq_threshold,
-            planes={key: plane for key, plane in frame.planes.items() if key == "OBJMASK"},
+            max_lost=params.max_lost,
+            planes={key: plane for key, plane in frame.planes.items() if key in ("OBJMASK", "COVERAGE")},
         )
         _place(frame, out, grid, reference, offset)
-        frame.header["CORRNOIS"] = (
-            round(float(factor), 4),
-            "Noise of large apertures over that of its pixels",
-        )
+        frame.header["CORRNOIS"] = (round(factor, 4), "Noise of wide apertures over that of their pixels")
+        frame.header[INTERPOLANT_KEY] = (params.interpolant, "Kernel of the interpolation")
+        frame.header[TURNED_KEY] = (matrix is not None, "Whether the frame was rotated")
         context.progress(number, len(frames))
     ny, nx = grid.shape
     context.note(f"grid of {nx} x {ny} pixels, the first frame at x+{-grid.origin[0]}, y+{-grid.origin[1]}")
     return frames
-
-
-def _pixel_map(
-    reference: TangentPlane, plane: TangentPlane, shape: tuple[int, ...]
-) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
-    """Affine map from pixels of the reference to pixels of a frame; no matrix where it is a pure shift."""
-    x = np.array([0.0, shape[1] - 1.0, 0.0])
-    y = np.array([0.0, 0.0, shape[0] - 1.0])
-    u, v = plane.sky_to_pixel(*reference.pixel_to_sky(x, y))
-    matrix = np.array([[(u[1] - u[0]) / x[1], (u[2] - u[0]) / y[2]], [(v[1] - v[0]) / x[1], (v[2] - v[0]) / y[2]]])
-    offset = np.array([u[0], v[0]])
-    # A hundredth of a pixel over the whole array is no rotation.
-    if np.abs(matrix - np.eye(2)).max() * max(shape) < 0.01:
-        return None, offset
-    return matrix, offset
 
 
 def _place(frame: Frame, out: Resampled, grid: Grid, reference: TangentPlane, offset: NDArray[np.float64]) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "PixelRadius",
     "Positive",
     "Primitive",
+    "Response",
     "Scope",
     "Seconds",
     "Sigma",
@@ -43,6 +44,8 @@ Seconds = Annotated[float, Field(ge=0)]
 Arcsec = Annotated[float, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[int, Field(ge=0)]
+# Part of the usual response of a pixel.
+Response = Annotated[float, Field(ge=0)]
 OptionalText = str | None
 CommaList = Annotated[list[str] | None, BeforeValidator(_split)]
 

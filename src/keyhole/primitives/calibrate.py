@@ -9,7 +9,9 @@ from pydantic import Field
 
 from keyhole.errors import CalibrationError
 from keyhole.frames import Frame, add_provenance
+from keyhole.primitives.bad_pixels import name_master
 from keyhole.primitives.base import Context, Params, primitive
+from keyhole.primitives.noise import record_dark_noise, record_flat_noise
 
 __all__ = ["DarkParams", "FlatParams", "dark_correct", "flat_correct"]
 
@@ -49,7 +51,8 @@ def dark_correct(frames: list[Frame], params: DarkParams, context: Context) -> l
         frame.data = frame.data - dark.data
         if frame.variance is not None and dark.variance is not None:
             frame.variance = frame.variance + dark.variance
-        _join_flags(frame, dark)
+            record_dark_noise(frame, dark)
+        _join_flags(frame, dark, "dark")
         frame.primary["DARKIM"] = (dark.name, "Master dark that was subtracted")
         _record(frame, dark, "darkCorrect", context)
     return frames
@@ -75,8 +78,9 @@ def flat_correct(frames: list[Frame], params: FlatParams, context: Context) -> l
             own = flat.variance if flat.variance is not None else np.float32(0)
             total = (frame.variance + quotient**2 * own) / safe**2
             frame.variance = total.astype(np.float32, copy=False)
+            record_flat_noise(frame, flat, quotient)
         frame.data = quotient.astype(np.float32, copy=False)
-        _join_flags(frame, flat)
+        _join_flags(frame, flat, "flat")
         frame.primary["FLATIM"] = (flat.name, "Master flat that was divided by")
         _record(frame, flat, "flatCorrect", context)
     return frames
@@ -108,9 +112,10 @@ def _check_fit(master: Frame, frame: Frame, words: str) -> None:
         raise CalibrationError(f"{master.name}: the dark is in {units[0]}, {frame.name} in {units[1]}")
 
 
-def _join_flags(frame: Frame, master: Frame) -> None:
+def _join_flags(frame: Frame, master: Frame, word: str) -> None:
     if master.mask is None:
         return
+    name_master(frame, master, word)
     frame.mask = master.mask if frame.mask is None else frame.mask | master.mask
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
-import numpy as np
 from pydantic import Field
 
 from keyhole.frames import Frame
 from keyhole.primitives.base import Arcsec, Context, Params, primitive
-from keyhole.primitives.wcs import WCS_KEYS, move_wcs, plane_of, pointing_error, square_wcs
+from keyhole.primitives.wcs import WCS_KEYS, mend_axes, move_wcs, pointing_error
 
 __all__ = ["CheckWCSParams", "check_wcs"]
 
@@ -47,26 +44,12 @@ def _judge(frame: Frame, limit: float, context: Context) -> tuple[str, float | N
     move_wcs(probe)
     if any(key not in probe.header for key in WCS_KEYS):
         return "there is no complete WCS", None
-    scale = frame.describe("pixel_scale")
-    lengths = np.hypot(*np.asarray(plane_of(probe).cd)) * 3600
-    if not square_wcs(probe, cast(Context, _Deaf(context))):
-        return f"its pixel scales are {lengths[0]:.4f} x {lengths[1]:.4f} arcsec, the camera has {scale}", None
-    if scale is not None and np.max(np.abs(lengths / scale - 1)) > 0.01:
-        context.note(f"header pixel scales {lengths[0]:.4f} x {lengths[1]:.4f} arcsec, the camera has {scale}")
+    useless, mended = mend_axes(probe, context)
+    if useless:
+        return useless, None
+    for text in mended:
+        context.note(text)
     error = pointing_error(probe, context)
     if error is None:
         return "the header knows no target", None
     return (f"it is {error:.0f} arcsec off", None) if error > limit else ("", error)
-
-
-class _Deaf:
-    """The context without ears: what is tried on a copy is no fact of the run."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    def note(self, text: str) -> None:
-        """Tell nobody."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)

@@ -10,7 +10,8 @@ from pydantic import Field
 from keyhole.frames import Frame
 from keyhole.imaging import bits
 from keyhole.imaging.flat import normalise, threshold_flat
-from keyhole.primitives.base import Context, Params, primitive
+from keyhole.primitives.bad_pixels import flats_in_words, name_learnt, write_history
+from keyhole.primitives.base import Context, Params, Response, primitive
 
 __all__ = ["NormalizeFlatParams", "ThresholdFlatParams", "normalize_flat", "threshold_flatfield"]
 
@@ -29,6 +30,10 @@ class ThresholdFlatParams(Params):
     suffix: str | None = Field("_thresholdFlatfielded", description="Ending of the output name")
     upper: float = Field(10.0, ge=1, description="Values above are unlit, not flat")
     lower: float = Field(0.01, lt=1, description="Values below are unlit, not flat")
+    weak: Response = Field(0.5, description="A lit pixel with less response is bad")
+    tolerance: Response = Field(
+        0.2, description="A lit pixel that differs from its neighbours by a larger part (and by 5 sigma) is bad"
+    )
 
 
 @primitive("normalizeFlat", NormalizeFlatParams, scope="frame", stamp="NORMLIZE")
@@ -50,11 +55,22 @@ def threshold_flatfield(frames: list[Frame], params: ThresholdFlatParams, contex
     """Flag what cannot be divided by, and set it to 1 so that nothing is amplified."""
     for frame in frames:
         mask = frame.mask if frame.mask is not None else np.zeros(frame.data.shape, np.uint16)
-        flat = threshold_flat(frame.data, mask, lower=params.lower, upper=params.upper)
+        flat = threshold_flat(
+            frame.data, mask, lower=params.lower, upper=params.upper, weak=params.weak, tolerance=params.tolerance
+        )
         frame.data, frame.mask = flat.data, flat.mask
         _level_good_pixels(frame)
-        context.note(f"{flat.noisy} weak or noisy pixels in the keyhole flagged")
+        _tell_dead_pixels(frame, flat.dead)
+        context.note(f"{flat.dead} dead or weak pixels in the keyhole flagged")
     return frames
+
+
+def _tell_dead_pixels(frame: Frame, count: int) -> None:
+    origin = flats_in_words(frame)
+    frame.primary["NDEADPIX"] = (count, "Dead or weak pixels learnt from the flats")
+    if count:
+        name_learnt(frame, origin)
+    write_history(frame, f"{count} dead or weak, learnt from {origin}, in DQ bit 1.")
 
 
 def _level_good_pixels(frame: Frame) -> None:

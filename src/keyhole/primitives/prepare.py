@@ -10,7 +10,7 @@ from keyhole import __version__
 from keyhole.errors import DataError
 from keyhole.frames import Frame, add_provenance
 from keyhole.primitives.base import Arcsec, Context, Params, Seconds, primitive
-from keyhole.primitives.wcs import WCS_KEYS, check_pointing, knows_target, move_wcs, square_wcs
+from keyhole.primitives.wcs import WCS_KEYS, check_pointing, knows_target, mend_axes, move_wcs
 
 __all__ = ["PrepareParams", "prepare"]
 
@@ -28,6 +28,11 @@ class PrepareParams(Params):
         "fix",
         description="WCS that disagrees with target and offsets: exit = stop, fix = rebuild those from "
         "the target position, new = rebuild all, ignore = leave as is",
+    )
+    axes: Literal["angle", "header"] = Field(
+        "angle",
+        description="Axes of a WCS that are turned or mirrored against position angle and port: angle = mend them, "
+        "header = believe them",
     )
     debug_consistency_limit: Arcsec = Field(
         30.0, ge=2, description="Largest accepted distance (arcsec) of the WCS from target plus offset"
@@ -53,8 +58,13 @@ def prepare(frames: list[Frame], params: PrepareParams, context: Context) -> lis
         move_wcs(frame)
         absent = any(key not in frame.header for key in WCS_KEYS)
         if not (absent and params.bad_wcs in _NEVER_REBUILT):
-            bad = absent or params.bad_wcs == "new" or not square_wcs(frame, context)
-            check_pointing(frame, params.bad_wcs, params.debug_consistency_limit, context, rebuild=bad)
+            if absent or params.bad_wcs == "new":
+                useless = "it is not there" if absent else "a new one is wanted"
+            else:
+                useless, mended = mend_axes(frame, context, believe_direction=params.axes == "header")
+                for text in mended:
+                    context.note(f"{text}; mended")
+            check_pointing(frame, params.bad_wcs, params.debug_consistency_limit, context, useless=useless)
         frame.primary["SDZWCS"] = (context.timestamp(), "UT of standardizeWCS")
     return frames
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from keyhole.errors import DataError
 from keyhole.frames import Frame, add_provenance
 from keyhole.imaging import bits
 from keyhole.imaging.quality import apply_dq, flag_saturation
+from keyhole.primitives.bad_pixels import bad_pixels_for, name_masks, write_history
 from keyhole.primitives.base import Context, NonNegative, Params, PixelRadius, Positive, primitive
 from keyhole.primitives.keyhole import place_keyhole
 
@@ -60,11 +60,22 @@ def add_dq(frames: list[Frame], params: AddDQParams, context: Context) -> list[F
         )
         if missing is not None:
             mask = np.where(missing, mask | np.uint16(bits.BAD), mask)
-        for master in _bad_pixel_masks(frame, params, context):
-            mask = mask | _fit_mask(master, frame)
-            source = master.path
-            if source is not None:
-                add_provenance(frame, context.timestamp(), source.name, context.checksum(source), "addDQ")
+        named = []
+        for origin, master in _bad_pixel_masks(frame, params, context):
+            bad, hidden = bad_pixels_for(frame, master)
+            if hidden:
+                context.caveat(
+                    f"bad-pixel mask {master.name} calls most pixels bad; its large groups, {hidden} pixels, are taken "
+                    "for what the keyhole hides, and are not flagged bad",
+                    [frame],
+                )
+            mask = np.where(bad, mask | np.uint16(bits.BAD), mask)
+            name = master.name if master.path is None else master.path.name
+            named.append(f"{origin}: {name}")
+            write_history(frame, f"{np.count_nonzero(bad)} of mask {name} joined DQ bit 1.")
+            if master.path is not None:
+                add_provenance(frame, context.timestamp(), name, context.checksum(master.path), "addDQ")
+        name_masks(frame, named)
         frame.mask = mask
         if params.add_illum_mask and not frame.tags & {"DARK", "BIAS"}:
             _flag_unlit(frame, params, context)
@@ -81,27 +92,16 @@ def _fill_missing(frame: Frame, context: Context) -> NDArray[np.bool_] | None:
     return missing
 
 
-def _bad_pixel_masks(frame: Frame, params: AddDQParams, context: Context) -> list[Frame]:
-    masters = []
+def _bad_pixel_masks(frame: Frame, params: AddDQParams, context: Context) -> list[tuple[str, Frame]]:
+    """The masks for a frame, and what each was given as."""
+    masks = []
     if params.static_bpm == "default":
         found = context.calibration(frame, "processed_bpm")
-        masters += [found] if found is not None else []
-    elif params.static_bpm is not None:
-        masters.append(context.read_calibration(params.static_bpm, "processed_bpm"))
-    if params.user_bpm is not None:
-        masters.append(context.read_calibration(params.user_bpm, "processed_bpm"))
-    return masters
-
-
-def _fit_mask(master: Frame, frame: Frame) -> NDArray[np.uint16]:
-    if master.data.shape != frame.data.shape:
-        raise DataError(
-            f"{master.name}: the bad-pixel mask is {master.data.shape}, {frame.name} is {frame.data.shape}; "
-            "give a mask of the same array"
-        )
-    values = np.asarray(master.data).astype(np.uint16)
-    # Masks of the observatory hold 1 for bad; 64 marks the surroundings of the keyhole.
-    return values & np.uint16(bits.BAD)
+        masks += [("processed_bpm", found)] if found is not None else []
+    for origin, file in (("static_bpm", params.static_bpm), ("user_bpm", params.user_bpm)):
+        if file is not None and file != "default":
+            masks.append((origin, context.read_calibration(file, "processed_bpm")))
+    return masks
 
 
 @primitive("addIllumMaskToDQ", AddIllumMaskParams, scope="frame")

@@ -23,9 +23,11 @@ from keyhole.primitives.base import (
     PixelRadius,
     Positive,
     Seconds,
+    Sigma,
     primitive,
 )
 from keyhole.primitives.light import has_light
+from keyhole.primitives.noise import keep_sky_shares, shared_noise
 from keyhole.primitives.stacking import StackParams
 from keyhole.primitives.wcs import commanded_shifts
 
@@ -92,6 +94,16 @@ class SkyCorrectParams(StackParams):
     zero: bool = Field(False, description="Offset the sky frames to a common level first")
     mask_objects: bool = Field(True, description="Mask the objects, found on the sum of all frames, in a second pass")
     dilation: PixelRadius = Field(4.0, description="Radius (pixels) by which object masks grow")
+    slope_significance: Sigma | None = Field(
+        1.5,
+        description="Remove the slope by which a frame differs from its sky if it is that many times its noise; "
+        "None = never, as published",
+    )
+    model_noise: bool = Field(
+        True,
+        description="Variance from the sky and source light that all frames show, without the noise of the masters, "
+        "which leaves with the sky; False = from the counts, as published",
+    )
 
 
 @primitive("separateSky", SeparateSkyParams, scope="list", stamp="SEPSKY")
@@ -254,6 +266,10 @@ def sky_correct(frames: list[Frame], params: SkyCorrectParams, context: Context)
             params.mclip,
             params.max_iters,
         ),
+        slope_degree=None if params.slope_significance is None else 1,
+        slope_significance=params.slope_significance or 0.0,
+        model_noise=params.model_noise,
+        shared_noise=shared_noise(everything, associations),
         mask_objects=params.mask_objects,
         # The published radius is that of a short camera; a long one spreads a star over three times the pixels.
         grow=params.dilation * max(1.0, _SHORT_CAMERA / scale),
@@ -261,6 +277,8 @@ def sky_correct(frames: list[Frame], params: SkyCorrectParams, context: Context)
     )
     for i, frame in enumerate(frames):
         _take(frame, i, result, params, context)
+        members = [everything[j].root for j in associations[i]]
+        keep_sky_shares(frame, members, result.sky_share(i))
     context.streams.pop("sky", None)
     return frames
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from keyhole.errors import InputError
 from keyhole.frames import Frame, merge_provenance
 from keyhole.imaging import bits
+from keyhole.imaging.bad_pixels import noisy_pixels
 from keyhole.imaging.combine import Combined
 from keyhole.imaging.dark import dark_variance, measured_floor
 from keyhole.imaging.flat import Planes, lamp_difference
+from keyhole.imaging.holes import fill_holes
 from keyhole.imaging.levels import pair_scales, sky_level
 from keyhole.imaging.quality import hot_pixels
-from keyhole.primitives.base import Context, primitive
+from keyhole.imaging.starlight import starlight
+from keyhole.primitives.bad_pixels import darks_in_words, name_learnt, write_history
+from keyhole.primitives.base import Arcsec, Context, Sigma, primitive
+from keyhole.primitives.noise import coverage, describe_noise, stack_inputs
 from keyhole.primitives.stacking import Rejection, StackParams, combine_frames, combined_header, count_inputs
 from keyhole.primitives.wcs import plane_of
 
@@ -29,12 +37,26 @@ __all__ = [
 
 # Pixels by which frames on one grid may differ.
 _ONE_GRID = 0.1
+# Electrons by which a dark pixel may differ from its neighbours where nothing is known about noise.
+_HARMLESS_EXCESS = 100.0
+# The range of weights that is worth a word.
+_WORTH_A_WORD = 0.2
 
 
 class StackDarksParams(StackParams):
     """Parameters of stackDarks."""
 
     reject_method: Rejection = Field("varclip", description="Outlier rejection before combining")
+    learn_bad_pixels: bool = Field(True, description="Flag hot, cold and noisy pixels as bad")
+    hot_sigma: Sigma = Field(
+        6.0, description="A hot or cold pixel differs from its neighbours by more than so many sigma"
+    )
+    hot_minimum: float | None = Field(
+        None,
+        ge=0,
+        description="and by more electrons than these; None = the variance of an ordinary pixel, so that the photon "
+        "noise of the excess exceeds the noise of a dark",
+    )
 
 
 class LampFlatParams(StackParams):
@@ -48,20 +70,44 @@ class StackFramesParams(StackParams):
 
     scale: bool = Field(False, description="Scale the frames to a common level first")
     zero: bool = Field(False, description="Offset the frames to a common level first")
+    reject_method: Rejection = Field("varclip", description="Outlier rejection before combining; published: sigclip")
+    hsigma: Sigma = Field(4.0, description="Upper clipping limit in sigma; published: 3")
+    lsigma: Sigma = Field(4.0, description="Lower clipping limit in sigma; published: 3")
     signal_tolerance: float = Field(
-        0.7,
+        3.0,
         ge=0,
-        description="Part of the signal by which a frame may differ without being rejected, as seeing and clouds "
-        "make it; 0 = none, as published",
+        description="Part of the light of a star by which a frame may differ without being rejected, as seeing and "
+        "clouds make it; 0 = none, as published",
+    )
+    signal_reach: Arcsec = Field(1.0, description="Distance (arcsec) within which a star's light counts for that")
+    weights: Literal["noise", "seeing", "equal"] = Field(
+        "noise",
+        description="Weights of a mean: inverse variance of a pixel without stars; divided by the area of the seeing "
+        "as well; equal, as published",
+    )
+    fill_holes: bool = Field(
+        True, description="Fill pixels without any good value from around, flagged and with a large variance"
     )
 
 
 @primitive("stackDarks", StackDarksParams, scope="list", stamp="STACKFRM")
 def stack_darks(frames: list[Frame], params: StackDarksParams, context: Context) -> list[Frame]:
-    """Combine darks; the variance is that measured between them, hot pixels are flagged."""
+    """Combine darks; the variance is that measured between them, hot and noisy pixels are flagged.
+
+    Darks of several exposures, as a bad-pixel mask may be made of, become one master each.
+    """
     not_dark = [frame.name for frame in frames if "DARK" not in frame.tags]
     if not_dark:
         raise InputError(f"{not_dark[0]} is no dark; leave it out")
+    alike: dict[tuple[float, int], list[Frame]] = {}
+    for frame in frames:
+        key = (round(float(frame.describe("exposure_time") or 0), 2), int(frame.describe("coadds") or 1))
+        alike.setdefault(key, []).append(frame)
+    return [_master_dark(group, params, context) for group in alike.values()]
+
+
+def _master_dark(frames: list[Frame], params: StackDarksParams, context: Context) -> Frame:
+    """Combine darks of one exposure."""
     if len(frames) == 1:
         context.caveat("a master dark of a single dark keeps its noise and cosmic rays; give several")
     combined = combine_frames(frames, params)
@@ -70,17 +116,38 @@ def stack_darks(frames: list[Frame], params: StackDarksParams, context: Context)
     masks = [frame.mask for frame in frames if frame.mask is not None]
     models = [float(np.median(frame.variance)) for frame in frames if frame.variance is not None]
     model = float(np.median(models)) if models else 0.0
-    floor = measured_floor(planes, masks if len(masks) == len(frames) else None, combined.data, fallback=model)
+    flags = masks if len(masks) == len(frames) else None
+    floor = measured_floor(planes, flags, combined.data, fallback=model)
     if floor.variance > 0:
         out.variance = dark_variance(
             combined.data, floor=floor.variance, used=len(frames) - combined.unused, mask=combined.mask
         )
-    hot = hot_pixels(out.data, out.variance, out.mask)
-    mask = np.zeros(out.data.shape, np.uint16) if out.mask is None else out.mask
-    out.mask = np.where(hot, mask | np.uint16(bits.BAD), mask)
     words = f"{floor.variance**0.5:.2f} e- {'measured' if floor.measured else 'by the noise model'}"
-    context.note(f"{len(frames)} darks, noise of one {words}, {int(hot.sum())} hot or cold pixels flagged")
-    return [out]
+    context.note(f"{len(frames)} darks, noise of one {words}")
+    if params.learn_bad_pixels:
+        noisy = noisy_pixels(planes, flags, variance=floor.variance) if floor.measured else None
+        _learn(out, noisy, floor.variance, params, context)
+    return out
+
+
+def _learn(
+    out: Frame, noisy: NDArray[np.bool_] | None, variance: float, params: StackDarksParams, context: Context
+) -> None:
+    """Flag the hot, cold and noisy pixels of a master dark, and say so in its header. Changes `out`."""
+    least = params.hot_minimum if params.hot_minimum is not None else variance or _HARMLESS_EXCESS
+    hot = hot_pixels(out.data, out.variance, out.mask, nsigma=params.hot_sigma, minimum=least)
+    bad = hot if noisy is None else hot | noisy
+    counts = int(hot.sum()), int(bad.sum() - hot.sum())
+    mask = np.zeros(out.data.shape, np.uint16) if out.mask is None else out.mask
+    out.mask = np.where(bad, mask | np.uint16(bits.BAD), mask)
+    origin = darks_in_words(out)
+    out.primary["NHOTPIX"] = (counts[0], "Hot or cold pixels learnt from the darks")
+    out.primary["NNOISYPX"] = (counts[1], "Noisy pixels learnt from the darks")
+    if bad.any():
+        name_learnt(out, origin)
+    words = f"{counts[0]} hot or cold, {counts[1]} noisy"
+    write_history(out, f"{words}, learnt from {origin}, in DQ bit 1.")
+    context.note(f"{words} pixels flagged")
 
 
 @primitive("makeLampFlat", LampFlatParams, scope="list", stamp="STACKFRM")
@@ -117,6 +184,9 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
     if len(frames) == 1:
         frame = frames[0]
         count_inputs(frame, frames)
+        _fill(frame, params, context)
+        describe_noise(frame, stack_inputs(frames))
+        frame.planes["COVERAGE"] = coverage(frames, None)
         frame.planes.pop("OBJMASK", None)
         frame.tables.pop("OBJCAT", None)
         context.note("one frame: nothing to combine")
@@ -125,15 +195,72 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
         context.caveat("the frames are not on one grid and are stacked as they are; resampleToCommonFrame aligns them")
     if params.scale or params.zero:
         frames = _levelled(frames, params)
-    combined = combine_frames(frames, params, tolerance=params.signal_tolerance)
-    out = combined_header(frames, combined, params)
+    inputs = stack_inputs(frames)
+    weights = _weights(frames, [item.sigma for item in inputs], params, context)
+    combined = combine_frames(frames, params, weights, allowed=_allowed(frames, params))
+    out = combined_header(frames, combined, params, weights)
     if params.apply_dq:
         _keep_saturation(out, frames)
-    usable = bits.usable(combined.mask)
-    seen = len(frames) - combined.unused[usable]
-    if usable.any():
+    out.planes["COVERAGE"] = coverage(frames, combined)
+    if weights is not None:
+        inputs = [item._replace(weight=weight) for item, weight in zip(inputs, weights, strict=True)]
+    describe_noise(out, inputs)
+    _fill(out, params, context)
+    seen = out.planes["COVERAGE"][bits.usable(combined.mask)]
+    if seen.size:
         context.note(f"{len(frames)} frames, {int(seen.min())} to {int(seen.max())} per pixel")
     return [out]
+
+
+def _fill(frame: Frame, params: StackFramesParams, context: Context) -> None:
+    """Fill what no frame shows. Changes `frame`."""
+    if not (params.fill_holes and params.apply_dq) or frame.mask is None:
+        return
+    filled = fill_holes(frame.data, frame.variance, frame.mask)
+    if filled.number:
+        frame.data, frame.variance = filled.data, filled.variance
+        context.note(f"{filled.number} pixels without a good value are filled from around and stay flagged")
+
+
+def _allowed(frames: list[Frame], params: StackFramesParams) -> NDArray[np.float32] | None:
+    """What clipping leaves to seeing and clouds; None: nothing."""
+    clips = params.reject_method in ("sigclip", "varclip")
+    if params.signal_tolerance == 0 or not clips or len({frame.data.shape for frame in frames}) > 1:
+        return None
+    scale = frames[0].describe("pixel_scale") or 1.0
+    variances = [frame.variance for frame in frames if frame.variance is not None]
+    masks = [frame.mask for frame in frames if frame.mask is not None] if params.apply_dq else []
+    n = len(frames)
+    light = starlight(
+        [frame.data for frame in frames],
+        variances if len(variances) == n else None,
+        masks if len(masks) == n else None,
+        reach=params.signal_reach / scale,
+    )
+    return light * np.float32(params.signal_tolerance)
+
+
+def _weights(
+    frames: list[Frame], sigmas: list[float], params: StackFramesParams, context: Context
+) -> list[float] | None:
+    """Weight of each frame, 1 on average, from the noise before interpolation; None: equal ones."""
+    if params.weights == "equal" or params.operation != "mean":
+        return None
+    variances = np.square(sigmas)
+    widths = np.array([float(frame.primary.get("MEANFWHM", np.nan)) for frame in frames])
+    if not (variances > 0).all():
+        context.caveat("the noise of a frame is not known: all frames have the same weight")
+        return None
+    weights = 1 / variances
+    if params.weights == "seeing":
+        if np.isfinite(widths).all():
+            weights /= widths**2
+        else:
+            context.caveat("the seeing of a frame is not known: the weights follow the noise alone")
+    weights /= weights.mean()
+    if np.ptp(weights) > _WORTH_A_WORD:
+        context.note(f"weights of the frames {weights.min():.2f} to {weights.max():.2f}")
+    return [float(weight) for weight in weights]
 
 
 def _on_one_grid(frames: list[Frame]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -44,18 +45,18 @@ class StackParams(Params):
 def combine_frames(
     frames: list[Frame],
     params: StackParams,
-    weights: NDArray[np.float64] | None = None,
+    weights: Sequence[float] | None = None,
     *,
-    tolerance: float = 0.0,
+    allowed: NDArray[np.float32] | None = None,
 ) -> Combined:
     """Combine the planes of frames of one shape as the parameters say.
 
     Parameters
     ----------
-    weights : (n,) float64, optional
-        Weight of each frame.
-    tolerance : float
-        See `keyhole.imaging.combine.combine`.
+    weights : n floats, optional
+        Weight of each frame, for a mean.
+    allowed : (ny, nx) float32, optional
+        What clipping allows besides the noise.
 
     Raises
     ------
@@ -79,23 +80,25 @@ def combine_frames(
         nhigh=params.nhigh,
         mclip=params.mclip,
         max_iters=params.max_iters,
-        tolerance=tolerance,
-        weights=weights,
+        allowed=allowed,
+        weights=weights if params.operation == "mean" else None,
     )
 
 
-def combined_header(frames: list[Frame], combined: Combined, params: StackParams) -> Frame:
+def combined_header(
+    frames: list[Frame], combined: Combined, params: StackParams, weights: Sequence[float] | None = None
+) -> Frame:
     """Build the frame of a combination: headers of the first input, with what belongs to all.
 
-    Counts, exposure and times follow the published cards; total exposure, mean time and effective read
-    noise stand beside them under their own names.
+    Counts, exposure and times follow the published cards; total exposure, mean time, effective read noise and
+    effective gain stand beside them under their own names.
     """
     first = frames[0]
     out = first.copy()
     out.data, out.variance, out.mask = combined.data, combined.variance, combined.mask
     out.planes, out.path = {}, None
     out.tables.pop("OBJCAT", None)
-    count_inputs(out, frames)
+    count_inputs(out, frames, weights)
     phu = out.primary
     label = str(phu.get("DATALAB", ""))
     phu["DATALAB"] = label if label.endswith("-STACK") else f"{label}-STACK"
@@ -105,36 +108,52 @@ def combined_header(frames: list[Frame], combined: Combined, params: StackParams
     return out
 
 
-def count_inputs(out: Frame, frames: list[Frame]) -> None:
-    """Write down what went into a combination; inputs may be combinations themselves. Changes `out`."""
+def count_inputs(out: Frame, frames: list[Frame], weights: Sequence[float] | None = None) -> None:
+    """Write down what went into a combination; inputs may be combinations themselves. Changes `out`.
+
+    Parameters
+    ----------
+    weights : n floats, optional
+        Weights of the mean; equal if None.
+    """
     phu, n = out.primary, len(frames)
+    share = np.full(n, 1 / n) if weights is None else np.asarray(weights, np.float64) / np.sum(weights)
     counts = [int(frame.primary.get("NCOMBINE", 1)) for frame in frames]
-    names = [name for frame in frames for name in _input_names(frame)]
     noise = [float(frame.header["RDNOISE"]) for frame in frames if "RDNOISE" in frame.header]
     if len(noise) == n:
-        effective = [float(frame.header.get("EFFRDN", frame.header["RDNOISE"])) for frame in frames]
+        effective = np.array([float(frame.header.get("EFFRDN", frame.header["RDNOISE"])) for frame in frames])
         out.header["RDNOISE"] = (float(np.sqrt(np.mean(np.square(noise)))), "electrons, one exposure")
-        out.header["EFFRDN"] = (float(np.sqrt(np.sum(np.square(effective))) / n), "electrons, of the combination")
+        out.header["EFFRDN"] = (float(np.sqrt(np.sum((share * effective) ** 2))), "electrons, of the combination")
     gains = [float(frame.header["GAIN"]) for frame in frames if "GAIN" in frame.header]
     if len(gains) == n:
         out.header["GAIN"] = n / sum(1 / g for g in gains)
-    airmasses = [(a, c) for a, c in zip((f.describe("airmass") for f in frames), counts, strict=True) if a is not None]
+        effective = np.array([float(frame.header.get("EFFGAIN", frame.header["GAIN"])) for frame in frames])
+        out.header["EFFGAIN"] = (float(1 / np.sum(share**2 / effective)), "Photon variance is signal / EFFGAIN")
+    # Without weights the inputs of the inputs count the same.
+    time_share = share if weights is not None else np.array(counts) / sum(counts)
+    airmasses = [(a, w) for a, w in zip((f.describe("airmass") for f in frames), time_share, strict=True) if a]
     if airmasses:
-        mean = np.average([a for a, _ in airmasses], weights=[c for _, c in airmasses])
+        mean = np.average([a for a, _ in airmasses], weights=[w for _, w in airmasses])
         phu["AIRMASS"] = (float(mean), "Mean airmass of the inputs")
-    _times(phu, frames, counts)
+    _times(phu, frames, time_share)
     phu["NCOMBINE"] = (sum(counts), "Number of frames combined")
-    for number, name in enumerate(names, start=1):
-        phu[f"IMCMB{number:03d}"] = (name, "Input of the combination")
+    _list_inputs(phu, frames, share)
 
 
-def _input_names(frame: Frame) -> list[str]:
-    names = [str(frame.primary[key]) for key in frame.primary if key.startswith("IMCMB")]
-    return names or [f"{frame.root}.fits"]
+def _list_inputs(phu: Any, frames: list[Frame], share: NDArray[np.float64]) -> None:
+    """Names of the raw frames, and the part that each has in the mean."""
+    number = 0
+    for frame, weight in zip(frames, share.tolist(), strict=True):
+        names = [str(frame.primary[key]) for key in frame.primary if key.startswith("IMCMB")]
+        inner = [float(frame.primary.get(f"WTCMB{k:03d}", 1 / len(names))) for k in range(1, len(names) + 1)]
+        for name, part in zip(names or [f"{frame.root}.fits"], inner or [1.0], strict=True):
+            number += 1
+            phu[f"IMCMB{number:03d}"] = (name, "Input of the combination")
+            phu[f"WTCMB{number:03d}"] = (round(weight * part, 6), "Weight of that input")
 
 
-def _times(phu: Any, frames: list[Frame], counts: list[int]) -> None:
-    exposures = [f.primary.get("TOTEXP", f.describe("exposure_time")) for f in frames]
+def _times(phu: Any, frames: list[Frame], share: NDArray[np.float64]) -> None:
+    exposures = [f.primary.get("TOTEXP", _exposure(f)) for f in frames]
     if all(isinstance(e, (int, float)) for e in exposures):
         phu["TOTEXP"] = (float(sum(exposures)), "Exposure time of all inputs together (s)")
     times = [_middle(frame) for frame in frames]
@@ -142,8 +161,13 @@ def _times(phu: Any, frames: list[Frame], counts: list[int]) -> None:
     if len(known) == len(times):
         base = min(known)
         offsets = [(time - base).total_seconds() for time in known]
-        mean = base + timedelta(seconds=float(np.average(offsets, weights=counts)))
-        phu["DATE-MID"] = (mean.isoformat(timespec="milliseconds"), "Mean UT of mid-exposures")
+        mean = base + timedelta(seconds=float(np.average(offsets, weights=share)))
+        phu["DATE-MID"] = (mean.isoformat(timespec="milliseconds"), "Weighted mean UT of mid-exposures")
+
+
+def _exposure(frame: Frame) -> Any:
+    """Exposure time as it was, also of a frame that was scaled to that of another one."""
+    return frame.primary.get("ORIGTEXP", frame.describe("exposure_time"))
 
 
 def _middle(frame: Frame) -> datetime | None:
@@ -152,4 +176,4 @@ def _middle(frame: Frame) -> datetime | None:
     if isinstance(written, str):
         return datetime.fromisoformat(written)
     start: datetime | None = frame.describe("ut_datetime")
-    return None if start is None else start + timedelta(seconds=(frame.describe("exposure_time") or 0.0) / 2)
+    return None if start is None else start + timedelta(seconds=(_exposure(frame) or 0.0) / 2)

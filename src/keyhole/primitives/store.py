@@ -13,9 +13,11 @@ from keyhole.frames.frame import strip_extension
 from keyhole.primitives.base import Context, Params, primitive
 
 __all__ = [
+    "StoreBPMParams",
     "StoreCalibrationParams",
     "StoreScienceParams",
     "WriteOutputsParams",
+    "store_bpm",
     "store_processed_dark",
     "store_processed_flat",
     "store_processed_science",
@@ -39,6 +41,12 @@ class StoreFlatParams(StoreCalibrationParams):
     """Parameters of storeProcessedFlat."""
 
     suffix: str | None = Field("_flat", description="Ending of the output name")
+
+
+class StoreBPMParams(StoreCalibrationParams):
+    """Parameters of storeBPM."""
+
+    suffix: str | None = Field(None, description="Ending of the output name; None = the current name")
 
 
 class StoreScienceParams(Params):
@@ -69,6 +77,14 @@ def store_processed_flat(frames: list[Frame], params: StoreFlatParams, context: 
     return [_mark(frame, "FLAT", str(params.suffix), context) for frame in frames]
 
 
+@primitive("storeBPM", StoreBPMParams, scope="frame", stamp="PROCBPM", writes=True)
+def store_bpm(frames: list[Frame], params: StoreBPMParams, context: Context) -> list[Frame]:
+    """Mark the frame as bad-pixel mask and write it."""
+    for frame in frames:
+        _require(frame, "BPM", "bad-pixel mask")
+    return frames
+
+
 @primitive("storeProcessedScience", StoreScienceParams, scope="frame", stamp="PROCSCI", writes=True)
 def store_processed_science(frames: list[Frame], params: StoreScienceParams, context: Context) -> list[Frame]:
     """Mark the frame as finished science image and write it."""
@@ -94,10 +110,14 @@ def write_outputs(frames: list[Frame], params: WriteOutputsParams, context: Cont
 
 
 def _mark(frame: Frame, kind: str, suffix: str, context: Context) -> Frame:
-    if kind not in frame.tags:
-        raise InputError(f"{frame.name} is no {kind.lower()}; it cannot be stored as one")
+    _require(frame, kind, kind.lower())
     _label(frame, suffix, context)
     return frame
+
+
+def _require(frame: Frame, tag: str, words: str) -> None:
+    if tag not in frame.tags:
+        raise InputError(f"{frame.name} is no {words}; it cannot be stored as one")
 
 
 def _label(frame: Frame, suffix: str, context: Context) -> None:

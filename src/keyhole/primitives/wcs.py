@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import DataError
 from keyhole.frames import Frame
 from keyhole.imaging.geometry import TangentPlane, square_cd
+from keyhole.imaging.orientation import expected_matrix, reversal_words, reversed_axes
 from keyhole.primitives.base import Context
 from keyhole.primitives.keyhole import expected_keyhole
 
 __all__ = [
     "WCS_KEYS",
+    "MendedAxes",
     "check_pointing",
     "commanded_shifts",
     "detector_offset",
     "knows_target",
+    "matrix_of_angle",
+    "mend_axes",
     "move_wcs",
+    "pixel_map",
     "plane",
     "plane_of",
     "pointing_error",
     "position_angle",
     "set_plane",
-    "square_wcs",
+    "with_axes",
 ]
 
 WCS_KEYS = ("CTYPE1", "CRPIX1", "CRVAL1", "CTYPE2", "CRPIX2", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
@@ -32,6 +39,12 @@ WCS_KEYS = ("CTYPE1", "CRPIX1", "CRVAL1", "CTYPE2", "CRPIX2", "CRVAL2", "CD1_1",
 _WORST_SCALE_ERROR = 0.25
 # Degrees; good headers differ by 1 to 2 from the position angle, those of another epoch by a right angle or two.
 _SAME_DIRECTION = 10.0
+# Relative difference of scales that is worth a word.
+_SCALE_TOLERANCE = 0.01
+_MIRRORING_PORT = 1
+# Arcsec; where recorded headers put undithered targets scatters so much about the middle of the keyhole
+# (2010 to 2017: 1 to 7).
+_LANDING_ERROR = 5.0
 
 
 def move_wcs(frame: Frame) -> None:
@@ -92,49 +105,115 @@ def set_plane(frame: Frame, wcs: TangentPlane) -> None:
     header["RADESYS"] = str(header.get("RADESYS", "FK5"))
 
 
-def square_wcs(frame: Frame, context: Context) -> bool:
-    """Give the WCS the camera's scale on both axes; False when its matrix is nonsense. Changes `frame`.
+def pixel_map(
+    reference: TangentPlane, wcs: TangentPlane, shape: tuple[int, ...]
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
+    """Affine map from pixels of the reference to pixels of a frame; no matrix where it is a pure shift.
 
-    The sky position of the pixel stays on which an undithered target would land: with that the telescope is
-    pointed, and a wrong scale does not move it.
+    Position in the frame = matrix @ position in the reference + shift; ``(x, y)``, 0-based.
+    """
+    x = np.array([0.0, shape[1] - 1.0, 0.0])
+    y = np.array([0.0, 0.0, shape[0] - 1.0])
+    u, v = wcs.sky_to_pixel(*reference.pixel_to_sky(x, y))
+    matrix = np.array([[(u[1] - u[0]) / x[1], (u[2] - u[0]) / y[2]], [(v[1] - v[0]) / x[1], (v[2] - v[0]) / y[2]]])
+    offset = np.array([u[0], v[0]])
+    # A hundredth of a pixel over the whole array is no rotation.
+    if np.abs(matrix - np.eye(2)).max() * max(shape) < 0.01:
+        return None, offset
+    return matrix, offset
+
+
+class MendedAxes(NamedTuple):
+    """What was wrong with the axes of a WCS.
+
+    Attributes
+    ----------
+    useless : str
+        What makes the WCS useless, in words; empty for a good or mended one.
+    mended : tuple of str
+        What was mended, in words.
+    """
+
+    useless: str
+    mended: tuple[str, ...] = ()
+
+
+def mend_axes(frame: Frame, context: Context, *, believe_direction: bool = False) -> MendedAxes:
+    """Give the WCS the camera's scale and the direction of the position angle. Changes `frame`.
+
+    The sky position of the pixel stays on which the header puts the pointing: with that the telescope is
+    pointed, and wrong axes do not move it.
+
+    Parameters
+    ----------
+    believe_direction : bool
+        Take the axes of the header where they disagree with the position angle and the port.
+
+    Returns
+    -------
+    MendedAxes
+        A useless WCS is left as it is.
     """
     scale = frame.describe("pixel_scale")
     given = plane_of(frame)
     if scale is None:
-        return True
+        return MendedAxes("")
     lengths = np.hypot(given.cd[0], given.cd[1]) * 3600
     error = np.abs(lengths / scale - 1)
     if not np.all(np.isfinite(error)) or np.max(error) > _WORST_SCALE_ERROR:
-        return False
+        measured = f"{lengths[0]:.4f} x {lengths[1]:.4f} arcsec"
+        return MendedAxes(f"its pixel scales are {measured}, the camera has {scale}")
     cd = square_cd(given.cd, scale)
+    words = ""
+    expected = None if believe_direction or position_angle(frame) is None else matrix_of_angle(frame, context)
+    signs = (1, 1) if expected is None else reversed_axes(cd, expected, tolerance=_SAME_DIRECTION)
+    if signs is None:
+        # The angle between header and PA card, as it is no whole turn, cannot be told from an error.
+        cd, words = np.asarray(expected), f"not those of position angle {position_angle(frame):g}"
+    elif signs != (1, 1):
+        cd, words = cd * np.array(signs), reversal_words(signs)
     anchor = _pointing_pixel(frame, given, cd, context)
-    position = given.pixel_to_sky(np.array([anchor[0]]), np.array([anchor[1]]))
+    if anchor is None and words and _target(frame) is not None:
+        return MendedAxes(f"its axes are {words}")
+    x, y = _keyhole_centre(frame, context) if anchor is None else anchor
+    set_plane(frame, with_axes(given, cd, x, y))
+    mended = []
+    if np.max(error) > _SCALE_TOLERANCE:
+        mended.append(f"header pixel scales {lengths[0]:.4f} x {lengths[1]:.4f} arcsec, the camera has {scale}")
+    if words:
+        mended.append(f"the axes of the header's WCS are {words}")
+    return MendedAxes("", tuple(mended))
+
+
+def with_axes(given: TangentPlane, cd: NDArray[np.float64], x: float, y: float) -> TangentPlane:
+    """The WCS with other axes, turned about a pixel (0-based) whose sky position stays."""
+    ra, dec = given.pixel_to_sky(np.array([x]), np.array([y]))
     mended = plane(crval=given.crval, crpix=given.crpix, cd=cd)
-    moved = mended.pixel_to_sky(np.array([anchor[0]]), np.array([anchor[1]]))
-    crval = (
-        given.crval[0] + float(position[0][0] - moved[0][0]),
-        given.crval[1] + float(position[1][0] - moved[1][0]),
-    )
-    set_plane(frame, TangentPlane(crval=crval, crpix=mended.crpix, cd=mended.cd))
-    if np.max(error) > 0.01:
-        context.note(f"header pixel scales {lengths[0]:.4f} x {lengths[1]:.4f} arcsec mended to the camera's {scale}")
-    return True
+    for _ in range(2):
+        moved_ra, moved_dec = mended.pixel_to_sky(np.array([x]), np.array([y]))
+        d_ra = (float(ra[0] - moved_ra[0]) + 180) % 360 - 180
+        crval = (mended.crval[0] + d_ra) % 360, mended.crval[1] + float(dec[0] - moved_dec[0])
+        mended = plane(crval=crval, crpix=given.crpix, cd=cd)
+    return mended
 
 
 def _pointing_pixel(
     frame: Frame, header_wcs: TangentPlane, cd: NDArray[np.float64], context: Context
-) -> tuple[float, float]:
-    """Where the header puts the point on the sky at which the telescope looked: target plus commanded offset."""
+) -> tuple[float, float] | None:
+    """Where the header puts the point on the sky at which the telescope looked: target plus commanded offset.
+
+    None where the header does not tell it, or puts it far from the keyhole.
+    """
     centre = _keyhole_centre(frame, context)
     target, offset = _target(frame), detector_offset(frame)
     if target is None or offset is None:
-        return centre
+        return None
     # Stars move with the offset, the pointing against it.
     east, north = -np.asarray(cd) @ np.array(offset)
     ra = target[0] + east / np.cos(np.radians(target[1]))
     x, y = header_wcs.sky_to_pixel(np.array([ra]), np.array([target[1] + north]))
     near = np.hypot(x[0] - centre[0], y[0] - centre[1]) < max(frame.data.shape) / 4
-    return (float(x[0]), float(y[0])) if near else centre
+    return (float(x[0]), float(y[0])) if near else None
 
 
 def _keyhole_centre(frame: Frame, context: Context) -> tuple[float, float]:
@@ -193,7 +272,7 @@ def commanded_shifts(frames: list[Frame], context: Context, *, absolute: bool = 
     return shifts
 
 
-def check_pointing(frame: Frame, policy: str, limit: float, context: Context, *, rebuild: bool) -> None:
+def check_pointing(frame: Frame, policy: str, limit: float, context: Context, *, useless: str) -> None:
     """Compare the WCS with target plus offset and rebuild it where told to. Changes `frame`.
 
     Parameters
@@ -202,8 +281,8 @@ def check_pointing(frame: Frame, policy: str, limit: float, context: Context, *,
         What to do with a WCS that is off.
     limit : float
         Largest accepted distance, arcsec.
-    rebuild : bool
-        The matrix is known to be nonsense.
+    useless : str
+        What makes the WCS useless whatever its position; empty: nothing.
 
     Raises
     ------
@@ -211,10 +290,10 @@ def check_pointing(frame: Frame, policy: str, limit: float, context: Context, *,
         The WCS is off and `policy` is ``exit``.
     """
     target = _target(frame)
-    distance = None if rebuild or target is None else _distance(frame, target, context)
-    if not rebuild and (distance is None or distance <= limit):
+    distance = None if useless or target is None else _distance(frame, target, context)
+    if not useless and (distance is None or distance <= limit):
         return
-    words = "its scale is not that of the camera" if distance is None else f"it is {distance:.0f} arcsec off"
+    words = useless or f"it is {distance:.0f} arcsec off"
     if policy == "exit":
         raise DataError(
             f"{frame.name}: the WCS disagrees with target and offsets ({words}); "
@@ -223,9 +302,14 @@ def check_pointing(frame: Frame, policy: str, limit: float, context: Context, *,
     if policy == "ignore" or target is None:
         context.caveat("the WCS of the header disagrees with target and offsets; left as it is", [frame])
         return
-    set_plane(frame, _rebuilt(frame, target, context, given=None if rebuild else np.array(plane_of(frame).cd)))
+    set_plane(frame, _rebuilt(frame, target, context, given=None if useless else np.array(plane_of(frame).cd)))
+    frame.header["WCSERR"] = (_LANDING_ERROR, "Expected error of the position (arcsec)")
     if policy == "fix":
-        context.caveat("the WCS of the header is unusable; rebuilt from target, offsets and position angle", [frame])
+        context.caveat(
+            f"the WCS of the header is unusable ({words}); rebuilt from target, offsets and position angle, "
+            f"good to about {_LANDING_ERROR:g} arcsec",
+            [frame],
+        )
 
 
 def knows_target(frame: Frame) -> bool:
@@ -265,24 +349,17 @@ def _rebuilt(
     frame: Frame, target: tuple[float, float], context: Context, *, given: NDArray[np.float64] | None
 ) -> TangentPlane:
     """Target where it should lie; axes of the header where they agree with the position angle, else of that."""
-    cd = _matrix_of_angle(frame, context)
-    if given is not None and _same_direction(given, cd):
+    cd = matrix_of_angle(frame, context)
+    if given is not None and reversed_axes(given, cd, tolerance=_SAME_DIRECTION) == (1, 1):
         # Measured on the sky, the header's axes are better than the recorded angle by some degrees.
         cd = given
     x, y = _landing(frame, context)
     return plane(crval=target, crpix=(x + 1, y + 1), cd=cd)
 
 
-def _matrix_of_angle(frame: Frame, context: Context) -> NDArray[np.float64]:
-    scale = frame.describe("pixel_scale") / 3600
-    angle = np.radians((position_angle(frame) or 0.0) + context.instrument(frame).x_axis_from_pa)
-    # Position angles count from North over East; +y lies a quarter turn before +x, the usual parity.
-    x_axis = np.array([np.sin(angle), np.cos(angle)])
-    y_axis = np.array([np.sin(angle - np.pi / 2), np.cos(angle - np.pi / 2)])
-    return np.asarray(scale * np.column_stack([x_axis, y_axis]))
-
-
-def _same_direction(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
-    """Whether both axes of two matrices of square pixels point the same way within some degrees."""
-    lengths = np.linalg.norm(first, axis=0) * np.linalg.norm(second, axis=0)
-    return bool(np.all((first * second).sum(axis=0) > np.cos(np.radians(_SAME_DIRECTION)) * lengths))
+def matrix_of_angle(frame: Frame, context: Context) -> NDArray[np.float64]:
+    """Axes that position angle and port tell, of the camera's scale, degrees per pixel."""
+    along = (position_angle(frame) or 0.0) + context.instrument(frame).x_axis_from_pa
+    # The offsets on the detector are mirrored on this port, and so is the sky.
+    mirrored = frame.primary.get("INPORT") == _MIRRORING_PORT and not frame.describe("is_ao")
+    return expected_matrix(along, frame.describe("pixel_scale"), mirrored=mirrored)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from keyhole.errors import InputError, ParameterError
 from keyhole.primitives import REGISTRY
 from keyhole.recipes import dark, flat, image
 
-__all__ = ["Library", "Recipe", "all_libraries", "find_recipe", "libraries_for", "mode_defaults"]
+__all__ = [
+    "Library",
+    "Recipe",
+    "all_libraries",
+    "find_recipe",
+    "kinds_together",
+    "libraries_for",
+    "mode_defaults",
+]
 
 Recipe = Callable[[Any], None]
 
@@ -30,12 +38,15 @@ class Library:
         All recipes by name.
     defaults : mapping of str to mapping
         Step to the parameter values that differ from its own defaults for such frames.
+    mixed : mapping of str to set of str
+        Recipe to the kinds of frames that it takes together; all others take one kind.
     """
 
     tags: frozenset[str]
     default: str
     recipes: Mapping[str, Recipe]
     defaults: Mapping[str, Mapping[str, Any]]
+    mixed: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 _LIBRARIES = (
@@ -49,8 +60,9 @@ _LIBRARIES = (
     Library(
         frozenset({"GNIRS", "IMAGE", "CAL", "FLAT"}),
         "makeProcessedFlat",
-        {"makeProcessedFlat": flat.makeProcessedFlat},
+        {"makeProcessedFlat": flat.makeProcessedFlat, "makeProcessedBPM": flat.makeProcessedBPM},
         {},
+        {"makeProcessedBPM": frozenset({"flat", "dark"})},
     ),
     Library(
         frozenset({"GNIRS", "IMAGE"}),
@@ -112,7 +124,17 @@ def find_recipe(tags: frozenset[str], name: str = "_default") -> tuple[str, Reci
     known = {item.lower(): item for item in [*library.recipes, *REGISTRY]}
     close = [known[item] for item in difflib.get_close_matches(name.lower(), known, n=2)]
     hint = f"did you mean {' or '.join(close)}?" if close else f"known here: {', '.join(library.recipes)}"
+    owner = next((other for other in _LIBRARIES if name in other.recipes), None)
+    if owner is not None:
+        hint = f"it is for {' '.join(sorted(owner.tags))} frames, and the first file decides"
     raise ParameterError(f"no recipe {name!r} for these frames; {hint}")
+
+
+def kinds_together(tags: frozenset[str], name: str) -> frozenset[str]:
+    """Kinds of frames that the recipe `name`, also one of the user's, takes in one list; empty: only one kind."""
+    libraries = libraries_for(tags)
+    word = name.replace(":", ".").rpartition(".")[2]
+    return libraries[0].mixed.get(word, frozenset()) if libraries else frozenset()
 
 
 def mode_defaults(tags: frozenset[str], step: str) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from keyhole.simulate.options import NightOptions
 from keyhole.simulate.streams import stream
 
-__all__ = ["ArrayModel", "Flaw", "build_array"]
+__all__ = ["ArrayModel", "Flaw", "build_array", "quadrants", "tile_pattern"]
 
 # Measured on the bad-pixel map of the Gemini North array of 2012-12-05 (1022 x 1024 pixels, 512 of them bad
 # in 127 groups): number of groups of each size, pixels joined by side or corner.
@@ -102,7 +102,7 @@ def build_array(
 def tile_pattern(shape: tuple[int, int], rng: np.random.Generator, spread: float) -> NDArray[np.float32]:
     """Repeat a random 16 x 4 pixel tile over each quadrant of the array, each quadrant with its own tile."""
     pattern = np.empty(shape, np.float32)
-    for rows, columns in _quadrants(shape):
+    for rows, columns in quadrants(shape):
         tile = (spread * rng.standard_normal(_TILE)).astype(np.float32)
         size = (rows.stop - rows.start, columns.stop - columns.start)
         repeats = (-(-size[0] // _TILE[0]), -(-size[1] // _TILE[1]))
@@ -110,7 +110,8 @@ def tile_pattern(shape: tuple[int, int], rng: np.random.Generator, spread: float
     return pattern
 
 
-def _quadrants(shape: tuple[int, int]) -> list[tuple[slice, slice]]:
+def quadrants(shape: tuple[int, int]) -> list[tuple[slice, slice]]:
+    """Give the (y, x) slices of the four quadrants, each of which is read by electronics of its own."""
     half_y, half_x = shape[0] // 2, shape[1] // 2
     return [
         (rows, columns)
@@ -210,7 +211,7 @@ def _offset(shape: tuple[int, int], seed: int, options: NightOptions) -> NDArray
     if options.has("pattern"):
         rng = stream(seed, "pattern")
         offset += tile_pattern(shape, rng, _TILE_SPREAD)
-        for rows, columns in _quadrants(shape):
+        for rows, columns in quadrants(shape):
             step = _ROW_OFFSET * rng.uniform(0.5, 1.5)
             odd = (np.arange(rows.start, rows.stop) % 2).astype(np.float32) - 0.5
             offset[rows, columns] += (step * odd)[:, None]

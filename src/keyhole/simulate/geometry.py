@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TARGET", "HeaderWcs", "SkyGeometry"]
+__all__ = ["TARGET", "HeaderWcs", "SkyGeometry", "tangent_to_sky"]
 
 TARGET = (16.24142, 33.93044)
 """Right ascension and declination of the target, degrees."""
@@ -91,22 +91,28 @@ class SkyGeometry:
     def to_sky(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Invert `to_pixel`; returns (ra, dec) in degrees, shape (n, 2)."""
         plane = (np.asarray(pixels, dtype=np.float64) - self.target_pixel) @ self._true_cd.T
-        return np.column_stack(_deproject(plane[:, 0], plane[:, 1], TARGET))
+        return np.column_stack(tangent_to_sky(plane[:, 0], plane[:, 1], TARGET))
 
-    def header_wcs(self, poffset: float, qoffset: float) -> HeaderWcs:
+    @property
+    def true_cd(self) -> NDArray[np.float64]:
+        """Degrees on the tangent plane per pixel, shape (2, 2)."""
+        return self._true_cd
+
+    def header_wcs(self, poffset: float, qoffset: float, *, cd: NDArray[np.float64] | None = None) -> HeaderWcs:
         """Give the WCS that the header of a frame with these commanded offsets (arcsec) carries.
 
         Its reference value is such that the target has its right coordinates where the commanded offsets put
-        it.
+        it.  The matrix is that of 2012 unless `cd` is given (degrees per pixel, shape (2, 2)).
         """
+        matrix = self._header_cd if cd is None else cd
         pixel = self.target_pixel + 1.0 + self.shift(poffset, qoffset)
-        wanted = self._header_cd @ (pixel - self._crpix)
+        wanted = matrix @ (pixel - self._crpix)
         crval = np.array(TARGET)
         for _ in range(10):
             xi, eta = _project(np.array([TARGET[0]]), np.array([TARGET[1]]), (crval[0], crval[1]))
             crval[0] += (xi[0] - wanted[0]) / math.cos(math.radians(crval[1]))
             crval[1] += eta[0] - wanted[1]
-        (a, b), (c, d) = self._header_cd.tolist()
+        (a, b), (c, d) = matrix.tolist()
         return HeaderWcs(
             crpix=(float(self._crpix[0]), float(self._crpix[1])),
             crval=(float(crval[0]), float(crval[1])),
@@ -146,10 +152,10 @@ def _project(
     return np.degrees(xi), np.degrees(eta)
 
 
-def _deproject(
+def tangent_to_sky(
     xi: NDArray[np.float64], eta: NDArray[np.float64], centre: tuple[float, float]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Inverse of the gnomonic projection, degrees."""
+    """Invert the gnomonic projection about `centre`, all in degrees; returns right ascension and declination."""
     x, y = np.radians(xi), np.radians(eta)
     a0, d0 = np.radians(centre)
     depth = np.cos(d0) - y * np.sin(d0)

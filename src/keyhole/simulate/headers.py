@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from keyhole.simulate.cards import card, comment
 from keyhole.simulate.ephemeris import altaz, julian_date, sexagesimal, sidereal_time
+from keyhole.simulate.eras import era_of
 from keyhole.simulate.geometry import TARGET, SkyGeometry
 from keyhole.simulate.options import FILTERS, READ_MODES, NightOptions
 from keyhole.simulate.sequence import FramePlan
@@ -56,13 +57,18 @@ def primary_header(plan: FramePlan, facts: HeaderFacts) -> list[str]:
         **_optics(plan, facts.options),
         **(_at_zenith(plan, facts) if plan.kind == "DARK" else _on_target(plan, facts)),
     }
+    era = era_of(facts.options)
+    values |= era.change(values, plan, facts.options, facts.geometry)
+    lamp = values.pop("GCALLAMP", None)
+    for keyword in era.absent:
+        values.pop(keyword, None)
     cards = []
     for keyword, text, usual in PRIMARY_CARDS:
         if keyword == "COMMENT":
             cards.append(comment(text))
         elif keyword == "GCALLAMP":
-            cards += _lamp_cards(plan)
-        elif keyword.startswith("P2") and plan.kind == "DARK":
+            cards += _lamp_cards(plan, lamp)
+        elif keyword in era.absent or (keyword.startswith("P2") and plan.kind == "DARK"):
             continue
         else:
             cards.append(card(keyword, values.pop(keyword, usual), text))
@@ -224,10 +230,12 @@ def _wcs(facts: HeaderFacts, poffset: float, qoffset: float) -> dict[str, Value]
     }
 
 
-def _lamp_cards(plan: FramePlan) -> list[str]:
+def _lamp_cards(plan: FramePlan, lamp: Value | None) -> list[str]:
     if not plan.kind.startswith("FLAT"):
         return []
     values: dict[str, Value] = {"GCALSHUT": "OPEN" if plan.kind == "FLAT_ON" else "CLOSED"}
+    if lamp is not None:
+        values["GCALLAMP"] = lamp
     return [card(keyword, values.get(keyword, usual), text) for keyword, text, usual in LAMP_CARDS]
 
 

@@ -9,8 +9,11 @@ import numpy as np
 import sep
 from numpy.typing import NDArray
 
+from keyhole.simulate.statistics import robust_width
+
 __all__ = [
     "Apertures",
+    "EmptyApertures",
     "aperture_fluxes",
     "centroids",
     "circle_sum",
@@ -18,7 +21,6 @@ __all__ = [
     "detect",
     "empty_aperture_noise",
     "nearest",
-    "robust_width",
 ]
 
 _FLOATS = NDArray[np.float64]
@@ -28,7 +30,20 @@ _ANNULUS = (4.5, 7.5)  # local background: radii in units of the seeing
 _LEAST_ANNULUS = 50  # pixels
 _DETECTION = 4.5  # sigma
 _KERNEL_REACH = 1.5  # radius of the kernel in units of the width
-_EMPTY_APERTURES = 400
+_CUT_PIXELS = 0.30
+"""Part, over the radius, by which cut pixels lower the variance of a sum: a pixel of which a share w is taken adds
+w**2 of its variance, not w.  Mean over all places of the centre.
+"""
+_EMPTY_APERTURES = 4000
+_FEWEST_APERTURES = 10
+_MOST_MISSING = 0.1  # of the area
+
+
+class EmptyApertures(NamedTuple):
+    """Noise of empty apertures over that of their pixels together, and how many of them are independent."""
+
+    ratio: float
+    number: float
 
 
 class Apertures(NamedTuple):
@@ -47,14 +62,6 @@ class Apertures(NamedTuple):
     flux: _FLOATS
     error: _FLOATS
     complete: _BOOLS
-
-
-def robust_width(values: _FLOATS) -> float:
-    """Give the standard deviation of a Gaussian with the same middle 68 %; NaN for less than two values."""
-    if len(values) < 2:
-        return float("nan")
-    low, high = np.percentile(values, [15.865, 84.135])
-    return float((high - low) / 2)
 
 
 def detect(data: NDArray[np.float32], sigma: NDArray[np.float32], usable: _BOOLS, *, fwhm: float) -> _FLOATS:
@@ -175,6 +182,7 @@ def aperture_fluxes(
     radius: float,
     fwhm: float,
     model: NDArray[np.float32],
+    noise_factors: tuple[float, float] = (1.0, 1.0),
 ) -> Apertures:
     """Sum the light in circles, with exact overlap, above the median of a ring.
 
@@ -188,6 +196,8 @@ def aperture_fluxes(
         Of the circle and of the stars, pixels.
     model : ndarray of float32, shape (ny, nx)
         Light of all stars as far as it is known; it is taken out of the rings.
+    noise_factors : tuple of float
+        Noise of the circle, and of the ring, over that of their pixels together.
 
     Returns
     -------
@@ -199,12 +209,17 @@ def aperture_fluxes(
     x, y = places[:, 0], places[:, 1]
     known = np.isfinite(x) & np.isfinite(y)
     x, y = np.where(known, x, -1e6), np.where(known, y, -1e6)
+    if not len(places):
+        return Apertures(np.zeros(0), np.zeros(0), np.zeros(0, bool))
     total, error, _ = sep.sum_circle(clean, x, y, radius, var=noise, subpix=0)
     missing, _, flag = sep.sum_circle(lost, x, y, radius, subpix=0)
     area = np.pi * radius**2
     level, level_error = _ring_levels(data - model, variance, usable, places, known=known, fwhm=fwhm)
     complete = known & (missing == 0) & ((flag & sep.APER_TRUNC) == 0) & np.isfinite(level)
-    return Apertures(np.where(known, total - level * area, np.nan), np.hypot(error, area * level_error), complete)
+    in_circle, in_ring = noise_factors
+    cut = np.sqrt(max(1.0 - _CUT_PIXELS / radius, 0.0))
+    errors = np.hypot(in_circle * cut * error, in_ring * area * level_error)
+    return Apertures(np.where(known, total - level * area, np.nan), errors, complete)
 
 
 def empty_aperture_noise(
@@ -214,7 +229,7 @@ def empty_aperture_noise(
     *,
     radius: float,
     rng: np.random.Generator,
-) -> float:
+) -> EmptyApertures:
     """Give the scatter of sums in empty apertures in units of what the variance promises.
 
     Parameters
@@ -229,22 +244,27 @@ def empty_aperture_noise(
 
     Returns
     -------
-    float
-        NaN if there is room for fewer than ten.
+    EmptyApertures
+        The ratio is NaN if there is room for fewer than ten.
     """
     rows, columns = np.nonzero(empty)
     if not len(rows):
-        return float("nan")
+        return EmptyApertures(math.nan, 0.0)
     pick = rng.integers(0, len(rows), _EMPTY_APERTURES)
     x, y = columns[pick].astype(np.float64), rows[pick].astype(np.float64)
-    missing, _, flag = sep.sum_circle((~empty).astype(np.float32), x, y, radius, subpix=0)
+    # Whole pixels about a pixel: the sum of their variances is exact, as it is not for cut ones.
+    missing, _, flag = sep.sum_circle((~empty).astype(np.float32), x, y, radius, subpix=1)
     clean = np.where(empty, residual, 0).astype(np.float32)
     noise = np.where(empty, variance, 0).astype(np.float32)
-    total, error, _ = sep.sum_circle(clean, x, y, radius, var=noise, subpix=0)
+    total, error, _ = sep.sum_circle(clean, x, y, radius, var=noise, subpix=1)
+    area = np.pi * radius**2
     # A few unusable pixels are made up for.
-    share = 1.0 - missing / (np.pi * radius**2)
-    good = (share > 0.9) & ((flag & sep.APER_TRUNC) == 0) & (error > 0)
-    return robust_width(total[good] / error[good]) if good.sum() >= 10 else float("nan")
+    good = (missing < _MOST_MISSING * area) & ((flag & sep.APER_TRUNC) == 0) & (error > 0)
+    if good.sum() < _FEWEST_APERTURES:
+        return EmptyApertures(math.nan, 0.0)
+    # They overlap: so many would cover the same pixels side by side.
+    independent = min(len(rows) * good.mean() / area, float(good.sum()))
+    return EmptyApertures(robust_width(total[good] / error[good]), float(independent))
 
 
 def nearest(places: _FLOATS, others: _FLOATS) -> _FLOATS:

@@ -13,6 +13,7 @@ from keyhole.instruments import Detector, Instrument, load
 from keyhole.simulate.array import ArrayModel, build_array
 from keyhole.simulate.artefacts import Afterglow, cosmic_rays
 from keyhole.simulate.geometry import SkyGeometry
+from keyhole.simulate.nebula import Nebula, make_nebula
 from keyhole.simulate.night_sky import BANDS, LAMP_ELECTRONS, Band, bar_coordinates, lamp_pattern
 from keyhole.simulate.options import NightOptions
 from keyhole.simulate.readout import Exposure, expose, response_curve
@@ -26,6 +27,7 @@ __all__ = ["Night", "build_night", "render_frames"]
 _FLOAT = NDArray[np.float32]
 # Pixel of the target at zero offset, relative to the centre of the half disc, in half widths of the bar.
 _PATTERN = 20  # frames
+_OTHER_FIELD = 1_000_000  # added to the seed for the stars of the sky field
 _TARGET_IN_SLOT = (0.4269, 0.7341)
 
 
@@ -44,6 +46,7 @@ class Night(NamedTuple):
     lamp: _FLOAT
     plans: list[FramePlan]
     stars: list[Star]
+    nebula: Nebula | None = None
 
     @property
     def science(self) -> list[FramePlan]:
@@ -118,12 +121,9 @@ def build_night(seed: int, options: NightOptions) -> Night:
     geometry = SkyGeometry(scale, _target_pixel(options.camera, opening))
     plans = plan_night(options, geometry, seed=seed)
     lit = opening.transmission() > 0.5
-    # The usual twenty positions, so that more or fewer frames see the same sky.
-    offsets = [dither_offsets(index, options.dither, scale) for index in range(_PATTERN)]
-    commanded = np.array([geometry.shift(*offset) for offset in offsets])
-    stars = []
-    if options.has("stars"):
-        stars = make_stars(geometry, opening, commanded, seed=seed, count=options.stars)
+    nebula = None
+    if options.nebula:
+        nebula = make_nebula(geometry.target_pixel, scale, peak=options.nebula, seed=seed)
     return Night(
         seed=seed,
         options=options,
@@ -136,8 +136,31 @@ def build_night(seed: int, options: NightOptions) -> Night:
         array=build_array(instrument.shape, seed=seed, options=options, lit=lit),
         lamp=_lamp(opening, lit, seed, options),
         plans=plans,
-        stars=stars,
+        stars=_stars(geometry, opening, seed, options) if options.has("stars") else [],
+        nebula=nebula,
     )
+
+
+def _stars(geometry: SkyGeometry, opening: Slot, seed: int, options: NightOptions) -> list[Star]:
+    # The usual twenty positions, so that more or fewer frames see the same sky.
+    offsets = [dither_offsets(index, options.dither, geometry.pixel_scale) for index in range(_PATTERN)]
+    commanded = np.array([geometry.shift(*offset) for offset in offsets])
+    stars = make_stars(
+        geometry,
+        opening,
+        commanded,
+        seed=seed,
+        count=options.stars,
+        targets=options.targets,
+        target_mag=options.target_mag,
+        faintest=options.faintest,
+    )
+    if options.sky_offset:
+        # The other field is no emptier than the sky between the targets.
+        away = commanded + geometry.shift(options.sky_offset, 0.0)
+        others = seed + _OTHER_FIELD
+        stars += make_stars(geometry, opening, away, seed=others, count=options.stars // 2, targets=0)
+    return stars
 
 
 def render_light(night: Night, plan: FramePlan) -> _FLOAT:
@@ -154,6 +177,10 @@ def render_light(night: Night, plan: FramePlan) -> _FLOAT:
         # The lamp is set so that the level is right at the end of what the array collects.
         lamp = plan.lamp * LAMP_ELECTRONS / night.settings(plan).response.exposure_factor
         image = image + np.float32(lamp) * night.lamp[box]
+    if plan.kind == "OBJECT" and night.nebula is not None:
+        area = (night.geometry.pixel_scale / 0.1517) ** 2
+        sky = night.band.sky * area * plan.total_exptime * plan.transparency
+        image = image + np.float32(sky) * night.nebula.over(box, night.star_shift(plan))
     if plan.kind == "OBJECT" and night.stars:
         places = np.array([(star.x, star.y) for star in night.stars]) + night.star_shift(plan)
         electrons = night.star_electrons(plan) * plan.transparency

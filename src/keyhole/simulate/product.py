@@ -14,11 +14,12 @@ from keyhole.errors import DataError, InputError
 if TYPE_CHECKING:
     from astropy.io import fits
 
-__all__ = ["Product", "read_plane", "read_product"]
+__all__ = ["Product", "read_plane", "read_product", "read_wcs"]
 
 # Bits that say why a pixel holds no measurement: bad, cosmic ray, no data, not lit.
 _UNUSABLE = 1 | 8 | 16 | 64
 _NON_LINEAR, _SATURATED = 2, 4
+_UNCORRELATED = np.ones((1, 2))
 
 
 class Product(NamedTuple):
@@ -34,12 +35,21 @@ class Product(NamedTuple):
         Quality bits, 0 where the file has none.
     usable : ndarray of bool
         Finite pixels without a bit that makes them worthless.
-    catalogue : ndarray of float64, shape (n, 2), or None
-        Pixel (x, y), first pixel is 0, of the sources in the file's OBJCAT.
+    catalogue : ndarray of float64, shape (n, 4), or None
+        Pixel (x, y), first pixel is 0, FLUX_AUTO and FLUXERR_AUTO of the sources in the file's OBJCAT; NaN where
+        it has no such column.
     wcs : object or None
         Celestial WCS (astropy), or None if the file has none.
     unit : str
         BUNIT, lower case; empty if not given.
+    inputs : tuple of str
+        Names of the raw frames that were combined (IMCMBnnn); empty if not given.
+    correlation : ndarray of float64, shape (k, 2)
+        Aperture radius (pixels) and noise of an aperture over that of its pixels together: table APNOISE, else
+        card CORRNOIS for all radii, else 1.
+    flux_reference : str
+        Card FLUXREF: name of the frame to whose transparency all counts were brought, or MEDIAN for that of the
+        median frame; empty if every pixel is the mean of its frames as they are.
     """
 
     name: str
@@ -50,6 +60,13 @@ class Product(NamedTuple):
     catalogue: NDArray[np.float64] | None
     wcs: Any
     unit: str
+    inputs: tuple[str, ...] = ()
+    correlation: NDArray[np.float64] = _UNCORRELATED
+    flux_reference: str = ""
+
+    def noise_factor(self, radius: float) -> float:
+        """Give what the file states of the noise of a circle over that of its pixels together."""
+        return float(np.interp(radius, self.correlation[:, 0], self.correlation[:, 1]))
 
     @property
     def saturated(self) -> NDArray[np.bool_]:
@@ -106,6 +123,14 @@ def read_plane(path: Path) -> NDArray[np.float32]:
     return read_product(path).data
 
 
+def read_wcs(path: Path) -> Any:
+    """Read the celestial WCS of the first image of a FITS file; errors as `read_product`, and if it has none."""
+    wcs = read_product(path).wcs
+    if wcs is None:
+        raise DataError(f"{path} has no WCS; give a frame that was registered.")
+    return wcs
+
+
 def _read(path: Path, units: fits.HDUList) -> Product:
     image = _science_unit(units)
     if image is None:
@@ -123,8 +148,27 @@ def _read(path: Path, units: fits.HDUList) -> Product:
         usable &= np.isfinite(variance) & (variance > 0)
     unit = str(image.header.get("BUNIT", "")).strip().lower()
     return Product(
-        path.name, data, variance, mask, usable, _catalogue(units), _wcs(units[0].header, image.header), unit
+        path.name,
+        data,
+        variance,
+        mask,
+        usable,
+        _catalogue(units),
+        _wcs(units[0].header, image.header),
+        unit,
+        inputs=tuple(str(units[0].header[key]) for key in units[0].header if key.startswith("IMCMB")),
+        correlation=_correlation(units, image.header),
+        flux_reference=str(image.header.get("FLUXREF", units[0].header.get("FLUXREF", ""))).strip(),
     )
+
+
+def _correlation(units: fits.HDUList, header: fits.Header) -> NDArray[np.float64]:
+    for unit in units:
+        names = {name.upper() for name in unit.columns.names} if unit.name == "APNOISE" else set()
+        if {"RADIUS", "FACTOR"} <= names:
+            columns = [np.asarray(unit.data[name], np.float64) for name in ("RADIUS", "FACTOR")]
+            return np.column_stack(columns)[np.argsort(columns[0])]
+    return np.array([[1.0, float(header.get("CORRNOIS", 1.0))]])
 
 
 def _science_unit(units: fits.HDUList) -> Any:
@@ -145,9 +189,13 @@ def _catalogue(units: fits.HDUList) -> NDArray[np.float64] | None:
         if unit.name == "OBJCAT" and unit.data is not None:
             names = {name.upper(): name for name in unit.columns.names}
             if {"X_IMAGE", "Y_IMAGE"} <= set(names):
-                columns = [np.asarray(unit.data[names[k]], np.float64) for k in ("X_IMAGE", "Y_IMAGE")]
+                nothing = np.full(len(unit.data), np.nan)
+                columns = [
+                    np.asarray(unit.data[names[key]], np.float64) if key in names else nothing
+                    for key in ("X_IMAGE", "Y_IMAGE", "FLUX_AUTO", "FLUXERR_AUTO")
+                ]
                 # Catalogues count pixels from 1.
-                return np.column_stack(columns) - 1.0
+                return np.column_stack(columns) - [1.0, 1.0, 0.0, 0.0]
     return None
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.instruments import NonLinearity
-from keyhole.simulate.array import ArrayModel, tile_pattern
+from keyhole.simulate.array import ArrayModel
+from keyhole.simulate.electronics import changing_offsets
 from keyhole.simulate.options import NightOptions
 from keyhole.simulate.streams import stream
 
@@ -20,10 +21,6 @@ _LINEAR_DEFECT = 0.002
 # The bend aims a little above the well, so that bright light reaches it.
 _BEND_TARGET = 1.06
 _CURVE_STEP = 10.0  # electrons
-
-# Changes of the electronics from frame to frame, electrons per square root of coadds.
-_TILE_JITTER = 0.7
-_PEDESTAL_JITTER = 0.5
 
 _FLOAT = NDArray[np.float32]
 
@@ -158,14 +155,11 @@ def expose(
     # The noise is drawn for the sum; every coadd gets its equal part of it through the response.
     signal = settings.response.apply(np.asarray(electrons / coadds, np.float32), array.well_factor) * np.float32(coadds)
     signal += array.offset * np.float32(coadds)
-    root = float(np.sqrt(coadds))
-    if options.has("pattern"):
-        signal += tile_pattern(light.shape, stream(seed, "tile", serial), _TILE_JITTER * root)
-    if options.has("pedestal"):
-        signal += np.float32(_PEDESTAL_JITTER * root * stream(seed, "offset", serial).standard_normal())
+    shape = (light.shape[0], light.shape[1])
+    signal += changing_offsets(shape, seed=seed, serial=serial, coadds=coadds, options=options)
     if options.has("read-noise"):
-        noise = stream(seed, "read noise", serial).standard_normal(light.shape, dtype=np.float32)
-        signal += np.float32(settings.read_noise * root) * noise
+        noise = stream(seed, "read noise", serial).standard_normal(shape, dtype=np.float32)
+        signal += np.float32(settings.read_noise * np.sqrt(coadds)) * noise
     adu: _FLOAT = signal / np.float32(settings.gain)
     return adu
 

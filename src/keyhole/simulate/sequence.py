@@ -5,19 +5,16 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
-import numpy as np
-
+from keyhole.simulate.conditions import Conditions
 from keyhole.simulate.geometry import SkyGeometry
-from keyhole.simulate.night_sky import SkyDrift
 from keyhole.simulate.options import NightOptions
-from keyhole.simulate.streams import stream
 
 __all__ = ["FramePlan", "Kind", "dither_offsets", "plan_night"]
 
 Kind = Literal["OBJECT", "DARK", "FLAT_ON", "FLAT_OFF"]
 
 _FIRST_SCIENCE, _FIRST_FLAT, _FIRST_DARK = 14, 34, 538
-_SCIENCE_DATE, _DARK_DATE = "20120117", "20120102"
+_SCIENCE_DATE, _NEXT_DATE, _DARK_DATE = "20120117", "20120118", "20120102"
 # The sixth science frame is the one whose settings are on record.
 _ANCHOR = 5
 _ANCHOR_START = datetime(2012, 1, 17, 5, 41, 49, 500000)
@@ -28,16 +25,6 @@ _FLAT_GAP = 180.0  # s, to move the calibration unit in
 _REACH = 25.0  # arcsec: the pattern stays within this distance along the slot (short cameras)
 _STEP = 4.0  # arcsec
 _ACROSS = 1.0  # arcsec, step of the pattern across the slot
-
-_POINTING_ERROR = 0.15  # arcsec rms per axis
-_FLEXURE_START = 1.5  # pixels rms per axis
-_FLEXURE_DRIFT = 1.0  # pixels rms per hour and axis
-_FLEXURE_WANDER = 0.15  # pixels, amplitude of a slow wave
-_FLEXURE_TO_FLATS = 0.7  # pixels rms per axis
-_SEEING = (0.52, 0.66)  # arcsec, range of a night's mean
-_SEEING_CHANGE = 0.06
-_TRANSPARENCY_CHANGE = 0.01
-_LAMP_CHANGE = 0.005
 
 
 class FramePlan(NamedTuple):
@@ -120,7 +107,7 @@ def plan_night(options: NightOptions, geometry: SkyGeometry, *, seed: int) -> li
     -------
     list of FramePlan
     """
-    conditions = _Conditions(options, geometry.pixel_scale, seed)
+    conditions = Conditions(options, geometry.pixel_scale, seed)
     return [*_darks(options), *_science(options, geometry, conditions), *_flats(options, conditions)]
 
 
@@ -151,50 +138,6 @@ def dither_offsets(index: int, step: float | None, pixel_scale: float) -> tuple[
     return across * (steps % 3), qoffset
 
 
-class _Conditions:
-    """Seeing, transparency, sky, pointing and flexure of one night."""
-
-    def __init__(self, options: NightOptions, pixel_scale: float, seed: int) -> None:
-        self._options, self._scale, self._seed = options, pixel_scale, seed
-        rng = stream(seed, "conditions")
-        self._mean_seeing = rng.uniform(*_SEEING)
-        self._flexure_start = _FLEXURE_START * rng.standard_normal(2)
-        self._flexure_rate = _FLEXURE_DRIFT * rng.standard_normal(2) / 3600.0
-        self._flexure_phase = rng.uniform(0, 2 * np.pi, 2)
-        self._flat_step = _FLEXURE_TO_FLATS * rng.standard_normal(2)
-        self._sky = SkyDrift(seed)
-
-    def seeing(self, index: int) -> float:
-        change = _SEEING_CHANGE * stream(self._seed, "seeing", index).standard_normal()
-        return float(self._mean_seeing * (1.0 + np.clip(change, -0.2, 0.2) * self._options.has("seeing")))
-
-    def transparency(self, index: int) -> float:
-        change = _TRANSPARENCY_CHANGE * stream(self._seed, "transparency", index).standard_normal()
-        return float(1.0 + change * self._options.has("transparency"))
-
-    def pointing(self, index: int) -> tuple[float, float]:
-        error = _POINTING_ERROR / self._scale * stream(self._seed, "pointing", index).standard_normal(2)
-        x, y = error * self._options.has("pointing")
-        return float(x), float(y)
-
-    def flexure(self, seconds: float, *, flat: bool) -> tuple[float, float]:
-        wander = _FLEXURE_WANDER * np.sin(2 * np.pi * seconds / 1500.0 + self._flexure_phase)
-        moved = self._flexure_start + self._flexure_rate * seconds + wander + (self._flat_step if flat else 0.0)
-        x, y = moved * self._options.has("flexure")
-        return float(x), float(y)
-
-    def sky_level(self, seconds: float, index: int) -> float:
-        if not self._options.has("sky"):
-            return 0.0
-        return self._sky.level(seconds, index) if self._options.has("sky-drift") else 1.0
-
-    def sky_slope(self, seconds: float) -> tuple[float, float]:
-        return self._sky.slope(seconds) if self._options.has("sky-slope") else (0.0, 0.0)
-
-    def lamp(self, index: int) -> float:
-        return float(1.0 + _LAMP_CHANGE * stream(self._seed, "lamp level", index).standard_normal())
-
-
 def _darks(options: NightOptions) -> list[FramePlan]:
     exptime = options.total_exptime / options.dark_coadds
     cadence = timedelta(seconds=options.total_exptime + _OVERHEAD)
@@ -212,13 +155,15 @@ def _darks(options: NightOptions) -> list[FramePlan]:
     ]
 
 
-def _science(options: NightOptions, geometry: SkyGeometry, conditions: _Conditions) -> list[FramePlan]:
+def _science(options: NightOptions, geometry: SkyGeometry, conditions: Conditions) -> list[FramePlan]:
     cadence = timedelta(seconds=options.total_exptime + _OVERHEAD)
     plans = []
     for index in range(options.frames):
         start = _ANCHOR_START + (index - _ANCHOR) * cadence
+        if index == options.frames - 1:
+            start += timedelta(minutes=options.late)
         seconds = (start - _ANCHOR_START).total_seconds()
-        poffset, qoffset = dither_offsets(index, options.dither, geometry.pixel_scale)
+        poffset, qoffset = _pointing_of(index, options, geometry)
         plans.append(
             FramePlan(
                 name=f"N{_SCIENCE_DATE}S{_FIRST_SCIENCE + index:04d}.fits",
@@ -233,7 +178,7 @@ def _science(options: NightOptions, geometry: SkyGeometry, conditions: _Conditio
                 pointing=conditions.pointing(index),
                 flexure=conditions.flexure(seconds, flat=False),
                 seeing=conditions.seeing(index),
-                transparency=conditions.transparency(index),
+                transparency=conditions.transparency(index, seconds),
                 sky_level=conditions.sky_level(seconds, index),
                 sky_slope=conditions.sky_slope(seconds),
             )
@@ -241,18 +186,28 @@ def _science(options: NightOptions, geometry: SkyGeometry, conditions: _Conditio
     return plans
 
 
-def _flats(options: NightOptions, conditions: _Conditions) -> list[FramePlan]:
+def _pointing_of(index: int, options: NightOptions, geometry: SkyGeometry) -> tuple[float, float]:
+    """Give the commanded (P, Q) of a science frame, arcsec; target and sky field alternate if there are two."""
+    if not options.sky_offset:
+        return dither_offsets(index, options.dither, geometry.pixel_scale)
+    poffset, qoffset = dither_offsets(index // 2, options.dither, geometry.pixel_scale)
+    return poffset + options.sky_offset * (index % 2), qoffset
+
+
+def _flats(options: NightOptions, conditions: Conditions) -> list[FramePlan]:
     first = max(_FIRST_FLAT, _FIRST_SCIENCE + options.frames)
     cadence = timedelta(seconds=options.flat_exptime + _OVERHEAD)
     science = timedelta(seconds=options.total_exptime + _OVERHEAD)
     begin = _ANCHOR_START + (max(20, options.frames) - _ANCHOR) * science + timedelta(seconds=_FLAT_GAP)
+    begin += timedelta(minutes=options.late, days=1 if options.flats_displaced else 0)
+    date = _NEXT_DATE if options.flats_displaced else _SCIENCE_DATE
     plans = []
-    for index in range(2 * options.flats):
+    for index in range(options.flats + (options.flats if options.flats_off is None else options.flats_off)):
         start = begin + index * cadence
         lit = index < options.flats
         plans.append(
             FramePlan(
-                name=f"N{_SCIENCE_DATE}S{first + index:04d}.fits",
+                name=f"N{date}S{first + index:04d}.fits",
                 kind="FLAT_ON" if lit else "FLAT_OFF",
                 serial=20_000 + index,
                 number=max(20, options.frames) + index + 1,

@@ -65,7 +65,15 @@ def peak_fraction(fwhm: float) -> float:
 
 
 def make_stars(
-    geometry: SkyGeometry, opening: Slot, shifts: NDArray[np.float64], *, seed: int, count: int
+    geometry: SkyGeometry,
+    opening: Slot,
+    shifts: NDArray[np.float64],
+    *,
+    seed: int,
+    count: int,
+    targets: int = 2,
+    target_mag: float | None = None,
+    faintest: float = _MAGNITUDES[1],
 ) -> list[Star]:
     """Scatter the targets and `count` field stars over the part of the sky that the frames see.
 
@@ -80,19 +88,29 @@ def make_stars(
     seed : int
         Seed of the night.
     count : int
-        Field stars.
+        Field stars; the first one is bright.
+    targets : int
+        How many of the two targets there are.
+    target_mag : float, optional
+        Magnitude of the first target; the usual one if not given.
+    faintest : float
+        Magnitude of the faintest field stars.
 
     Returns
     -------
     list of Star
-        The two targets first, then the field stars.
+        The targets first, then the field stars.
     """
+    if not targets and not count:
+        return []
     rng = stream(seed, "stars")
     scale = geometry.pixel_scale
     # A long camera sees less sky; there the second target stands closer.
     shrink = min(1.0, scale / 0.1517 * 2.0)
     places = [geometry.target_pixel + np.array([along, across]) * shrink / scale for _, along, across in _TARGETS]
     mags = [mag for mag, _, _ in _TARGETS]
+    if target_mag is not None:
+        mags[0] = target_mag
     separation = _SEPARATION / scale * min(1.0, scale / 0.1517 * 1.5)
     for number in range(count):
         place = _find_place(opening, shifts, places, rng, separation)
@@ -103,9 +121,11 @@ def make_stars(
             mate = places[int(rng.integers(len(places)))]
             place = mate + rng.uniform(1.0, 2.0) / scale * np.array([np.cos(angle), np.sin(angle)])
         places.append(place)
-        low, high = _MAGNITUDES
-        magnitude = low + (high - low) * rng.random() ** _MAGNITUDE_POWER
+        low = _MAGNITUDES[0]
+        magnitude = low + (faintest - low) * rng.random() ** _MAGNITUDE_POWER
         mags.append(_BRIGHTEST if number == 0 else magnitude)
+    # Missing targets keep their place free, so that the field stars are the same with and without them.
+    places, mags = places[:2][:targets] + places[2:], mags[:2][:targets] + mags[2:]
     pixels = np.array(places)
     return [
         Star(float(ra), float(dec), float(x), float(y), float(mag))

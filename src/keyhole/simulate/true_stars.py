@@ -29,6 +29,8 @@ class TrueStars(NamedTuple):
     first : ndarray of float64, shape (n, 2)
         Pixel (x, y) in the first frame, first pixel is 0.
     mag : ndarray of float64
+    clear : ndarray of float64
+        Light in one exposure of transparency 1, electrons.
     electrons : ndarray of float64
         Light in a mean exposure of the frames that see the star: transparency included.
     fwhm : ndarray of float64
@@ -36,6 +38,8 @@ class TrueStars(NamedTuple):
     isolated, saturated, linear : ndarray of bool
     pixel_scale : float
         Arcsec per pixel.
+    usual_fwhm : float
+        Mean seeing of the night, pixels.
     seed : int
         Seed of the night.
     """
@@ -45,18 +49,20 @@ class TrueStars(NamedTuple):
     dec: _FLOATS
     first: _FLOATS
     mag: _FLOATS
+    clear: _FLOATS
     electrons: _FLOATS
     fwhm: _FLOATS
     isolated: _BOOLS
     saturated: _BOOLS
     linear: _BOOLS
     pixel_scale: float
+    usual_fwhm: float
     seed: int
 
     @property
     def mean_fwhm(self) -> float:
         """Median seeing, pixels."""
-        return float(np.median(self.fwhm))
+        return float(np.median(self.fwhm)) if len(self.fwhm) else self.usual_fwhm
 
 
 def true_stars(table: TruthTable, path: Path) -> TrueStars:
@@ -76,14 +82,12 @@ def true_stars(table: TruthTable, path: Path) -> TrueStars:
     Raises
     ------
     DataError
-        Columns are missing, or there is no star.
+        Columns are missing.
     """
     missing = [name for name in _NEEDED if name not in table.columns]
     if missing:
         raise DataError(f"{path} has no column {missing[0]!r}; give the truth.ecsv of a simulated night.")
     count = len(table.columns["id"])
-    if not count:
-        raise DataError(f"{path} lists no star; simulate a night with stars.")
     scale = _number(table, "pixel_scale", path)
     seeing = _column(table, "seeing", count, _number(table, "fwhm", path))
     # A star that no frame sees has no seeing of its own.
@@ -100,12 +104,14 @@ def true_stars(table: TruthTable, path: Path) -> TrueStars:
         dec=dec,
         first=np.column_stack([x, y]),
         mag=mag,
+        clear=electrons,
         electrons=electrons * _column(table, "transparency", count, 1.0),
         fwhm=seeing / scale,
         isolated=_column(table, "isolated", count, 1.0) > 0,
         saturated=saturated,
         linear=~(saturated | (_column(table, "nonlinear", count, 0.0) > 0)),
         pixel_scale=scale,
+        usual_fwhm=_number(table, "fwhm", path) / scale,
         seed=int(table.meta.get("seed", 0)),
     )
 

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.simulate.cards import BLOCK, card, header_block
+from keyhole.simulate.geometry import TARGET
 from keyhole.simulate.night import Night
+from keyhole.simulate.rays import ray_columns
 from keyhole.simulate.readout import expected_dark
 from keyhole.simulate.sequence import FramePlan
 from keyhole.simulate.stars import MOFFAT_BETA, enclosed_fraction, moffat_alpha
@@ -30,8 +32,8 @@ def write_truth(folder: Path, night: Night, peaks: NDArray[np.float64]) -> Path:
     Parameters
     ----------
     folder : Path
-        Of the raw frames; ``truth.ecsv`` goes there, and with it ``frames.ecsv``, ``dark.fits`` and
-        ``flat.fits`` to ``truth`` in it.
+        Of the raw frames; ``truth.ecsv`` goes there, and with it ``frames.ecsv``, ``rays.ecsv``,
+        ``dark.fits`` and ``flat.fits`` to ``truth`` in it.
     night : Night
         The night.
     peaks : ndarray of float64, shape (n,)
@@ -47,6 +49,7 @@ def write_truth(folder: Path, night: Night, peaks: NDArray[np.float64]) -> Path:
     for path in (folder / "truth.ecsv", folder / "truth" / "truth.ecsv"):
         write_ecsv(path, stars, meta)
     write_ecsv(folder / "truth" / "frames.ecsv", _frame_columns(night), meta)
+    write_ecsv(folder / "truth" / "rays.ecsv", ray_columns(night), meta)
     dark, flat = true_dark(night), true_flat(night)
     for name, image, unit in (("dark", dark, "electron"), ("flat", flat, "")):
         if image is not None:
@@ -101,8 +104,10 @@ def contamination(
 
 
 def _meta(night: Night) -> dict[str, str | bool | int | float]:
-    science = night.science
+    science = [plan for plan in night.science if plan.transparency > 0]
     options = night.options
+    target = night.geometry.target_pixel + (night.star_shift(night.science[0]) if night.science else np.zeros(2))
+    (a, b), (c, d) = night.geometry.true_cd.tolist()
     return {
         "seed": night.seed,
         "camera": options.camera,
@@ -114,12 +119,22 @@ def _meta(night: Night) -> dict[str, str | bool | int | float]:
         "coadds": options.coadds,
         "frames": options.frames,
         "pixel_scale": night.geometry.pixel_scale,
+        "target_ra": TARGET[0],
+        "target_dec": TARGET[1],
+        "target_x": float(target[0]),
+        "target_y": float(target[1]),
+        "cd1_1": a,
+        "cd1_2": b,
+        "cd2_1": c,
+        "cd2_2": d,
         "position_angle": night.geometry.position_angle,
         "zeropoint": night.band.zeropoint,
         "moffat_beta": MOFFAT_BETA,
         "fwhm": float(np.mean([plan.seeing for plan in science])) if science else 0.0,
         "transparency": float(np.mean([plan.transparency for plan in science])) if science else 1.0,
         "without": " ".join(sorted(options.without)),
+        "nebula": options.nebula,
+        "era": options.era,
     }
 
 
@@ -178,6 +193,8 @@ def _coverage(night: Night, science: list[FramePlan], zero: NDArray[np.float64])
     seen, transparency, seeing = (np.zeros(len(zero)) for _ in range(3))
     touches = np.zeros(len(zero), bool)
     for plan in science:
+        if plan.transparency == 0:
+            continue  # the telescope was closed
         # Flexure moves keyhole and stars together.
         places = zero + night.star_shift(plan) - plan.flexure
         depth = night.opening.depth(places[:, 0], places[:, 1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,113 +12,39 @@ import numpy as np
 from keyhole.errors import DataError
 from keyhole.simulate.judge import (
     Background,
+    Catalogued,
+    Detections,
     Photometry,
+    PositionErrors,
+    RegistrationErrors,
+    Scene,
     background,
+    catalogued,
     detections,
     locate,
     photometry,
     position_errors,
+    registration_errors,
+    remaining_rays,
     saturation,
-    star_table,
+    wcs_errors,
 )
-from keyhole.simulate.measure import robust_width
 from keyhole.simulate.product import read_plane, read_product
+from keyhole.simulate.statistics import excess_scatter, robust_width, weighted_mean
 from keyhole.simulate.tables import read_ecsv
+from keyhole.simulate.true_frames import true_frames, true_rays, true_sky
 from keyhole.simulate.true_stars import true_stars
+from keyhole.simulate.verification import MasterVerification, Verification
 
 __all__ = ["MasterVerification", "Verification", "verify", "verify_master"]
 
 _PULL_RANGE = (5.0, 100.0)  # S/N of the stars that judge the errors; brighter ones show the systematics
+_BRIGHT = 100.0  # S/N of the stars whose scatter is that of the reduction
+_FAINT = (18.0, 20.0)  # mag
+_LOW = (5.0, 20.0)  # S/N of the stars that show a bias of faint photometry
 
 
-@dataclass(frozen=True)
-class Verification:
-    """Quality of a reduced image.
-
-    Stars are judged in circles of 2.5 times the seeing above the local background.  The light outside the
-    circle is known from the seeing of the frames that see the star, the expected light from their
-    transparency; the small amount of neighbours' light is subtracted.  Measurements that are impossible are
-    NaN.
-
-    Attributes
-    ----------
-    stack, truth : str
-        The two files.
-    stars : int
-        Isolated stars within the linear range, with S/N > 30 and all pixels of the circle usable.
-    flux_ratio, flux_scatter, flux_worst : float
-        Measured over true light of these stars: median, robust scatter, largest deviation of one star from 1.
-    pull_stars : int
-        Stars as above, but with S/N between 5 and 100.
-    pull_median, pull_width : float
-        Their (measured - true) / error: median and robust width; 0 and 1 are perfect.
-    offset : float
-        Common shift of the stars against their true sky positions, arcsec.
-    position_rms, position_worst : float
-        Distance of the bright stars from their true positions after that shift, arcsec.
-    position_rms_pixel : float
-        The same on the array, against the positions in the first frame, pixels.
-    fwhm_ratio : float
-        Width of the bright stars over that of the truth.
-    background : float
-        Median of the pixels without stars, in units of their robust scatter.
-    background_sigma : float
-        That scatter, electrons.
-    noise_ratio : float
-        Robust scatter of these pixels over sqrt(VAR).
-    aperture_noise_ratio : float
-        The same for sums in circles; above 1 if neighbouring pixels vary together.
-    completeness : float
-        Share of the true stars with S/N > 5 that are found.
-    completeness_stars : int
-        Number of these stars.
-    found_by : str
-        OBJCAT, or "own detection" if the file has no catalogue.
-    false_detections : int
-        Sources where no true star is.
-    nan_pixels : int
-        Pixels of the image that are not finite.
-    saturated_stars, saturated_flagged, saturated_kept : int
-        True saturated stars; those with a saturated or non-linear pixel flagged; those that are still in the
-        image.
-    star_table : tuple of dict
-        Every star of the truth that falls on the image.
-    """
-
-    stack: str
-    truth: str
-    stars: int
-    flux_ratio: float
-    flux_scatter: float
-    flux_worst: float
-    pull_stars: int
-    pull_median: float
-    pull_width: float
-    offset: float
-    position_rms: float
-    position_worst: float
-    position_rms_pixel: float
-    fwhm_ratio: float
-    background: float
-    background_sigma: float
-    noise_ratio: float
-    aperture_noise_ratio: float
-    completeness: float
-    completeness_stars: int
-    found_by: str
-    false_detections: int
-    nan_pixels: int
-    saturated_stars: int
-    saturated_flagged: int
-    saturated_kept: int
-    star_table: tuple[dict[str, Any], ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give all numbers as plain values for JSON; what is not a number is None."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
-
-
-def verify(stack_path: Path | str, truth_path: Path | str) -> Verification:
+def verify(stack_path: Path | str, truth_path: Path | str, *, registered: Sequence[Path | str] = ()) -> Verification:
     """Measure a stacked image, in electrons of a single exposure, against the truth.
 
     Parameters
@@ -127,6 +53,8 @@ def verify(stack_path: Path | str, truth_path: Path | str) -> Verification:
         FITS file with an image (SCI, or the first one) and, if there are any, VAR, DQ and OBJCAT.
     truth_path : path
         ``truth.ecsv`` of the night.  Stars outside of the image are ignored.
+    registered : sequence of path
+        The frames after ``adjustWCSToReference``, to judge the registration.
 
     Returns
     -------
@@ -139,60 +67,52 @@ def verify(stack_path: Path | str, truth_path: Path | str) -> Verification:
     DataError
         A file is not what it should be, or the stars of the truth are not in the image.
     """
-    product = read_product(Path(stack_path))
-    stars = true_stars(read_ecsv(Path(truth_path)), Path(truth_path))
+    product, truth = read_product(Path(stack_path)), Path(truth_path)
+    table = read_ecsv(truth)
+    stars, frames = true_stars(table, truth), true_frames(truth, table)
     if product.unit not in ("", "electron", "electrons", "e-"):
         raise DataError(f"{stack_path} is in {product.unit!r}; verify needs an image in electrons.")
-    scene = locate(product, stars)
-    empty = background(scene)
+    scene = locate(product, stars, frames, true_sky(table))
     light = photometry(scene)
-    errors = position_errors(scene, light)
-    found = detections(scene)
-    burnt = saturation(scene)
+    listed, found = catalogued(scene, light), detections(scene)
+    errors, mapped, burnt = position_errors(scene, light), wcs_errors(scene), saturation(scene)
+    rays = remaining_rays(scene, true_rays(truth))
+    aligned = RegistrationErrors(math.nan, math.nan, 0)
+    if frames is not None and registered:
+        aligned = registration_errors(frames, [Path(path) for path in registered])
     return Verification(
         stack=str(stack_path),
         truth=str(truth_path),
+        frames=0 if scene.frames is None else len(scene.frames.names),
         **_flux_numbers(light),
+        **_faint_numbers(scene, light),
+        **_catalogue_numbers(light, listed),
         offset=errors.offset,
         position_rms=errors.rms,
         position_worst=errors.worst,
         position_rms_pixel=errors.rms_pixel,
+        wcs_internal=mapped.internal,
+        wcs_worst=mapped.worst,
+        wcs_absolute=mapped.absolute,
+        registration_frames=aligned.frames,
+        registration_rms=aligned.rms,
+        registration_worst=aligned.worst,
         fwhm_ratio=light.fwhm_ratio,
-        **_background_numbers(empty),
+        **_background_numbers(background(scene)),
+        rays=rays.number,
+        rays_left=rays.left,
         completeness=found.share,
         completeness_stars=found.stars,
+        limit_completeness=found.share_at_limit,
+        limit_stars=found.stars_at_limit,
         found_by=found.by,
         false_detections=found.false,
         nan_pixels=int(np.count_nonzero(~np.isfinite(product.data))),
         saturated_stars=burnt.stars,
         saturated_flagged=burnt.flagged,
         saturated_kept=burnt.kept,
-        star_table=star_table(scene, light, errors),
+        star_table=_star_table(scene, light, listed, errors, found),
     )
-
-
-@dataclass(frozen=True)
-class MasterVerification:
-    """Quality of a master dark or flat.
-
-    Attributes
-    ----------
-    pixels : int
-        Pixels judged: usable in the master, and for a flat lit (above half of the median).
-    median : float
-        Median of the master there.
-    pull_median, pull_width : float
-        (master - truth) / error of these pixels: median and robust width.
-    """
-
-    pixels: int
-    median: float
-    pull_median: float
-    pull_width: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give all numbers as plain values for JSON; what is not a number is None."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
 
 
 def verify_master(master_path: Path | str, truth_path: Path | str) -> MasterVerification:
@@ -228,45 +148,125 @@ def verify_master(master_path: Path | str, truth_path: Path | str) -> MasterVeri
         judged = judged & (truth > 0.5)
     pull = (product.data[judged] - truth[judged]) / np.sqrt(product.variance[judged])
     if not len(pull):
-        return MasterVerification(0, math.nan, math.nan, math.nan)
+        return MasterVerification(0, *[math.nan] * 4)
+    width = robust_width(pull)
     return MasterVerification(
-        len(pull), float(np.median(product.data[judged])), float(np.median(pull)), robust_width(pull)
+        pixels=len(pull),
+        median=float(np.median(product.data[judged])),
+        pull_median=float(np.median(pull)),
+        pull_width=width,
+        variance_ratio=width**-2 if width > 0 else math.nan,
     )
 
 
 def _flux_numbers(light: Photometry) -> dict[str, Any]:
-    ratios = light.ratio[light.judged]
-    faint = light.measured & (light.snr >= _PULL_RANGE[0]) & (light.snr <= _PULL_RANGE[1])
-    pulls = light.pull[faint]
+    wide = light.wide
+    ratios = wide.ratio[light.judged]
+    bright = wide.clean & (wide.snr > _BRIGHT)
+    clear = light.clear_ratio[bright]
+    pulls = wide.pull[wide.clean & _within(wide.snr, _PULL_RANGE)]
     return {
         "stars": len(ratios),
         "flux_ratio": _median(ratios),
         "flux_scatter": robust_width(ratios),
         "flux_worst": float(np.max(np.abs(ratios - 1))) if len(ratios) else math.nan,
+        "bright_stars": int(bright.sum()),
+        "bright_scatter": excess_scatter(wide.ratio[bright], wide.error[bright]),
+        "zero_scatter": excess_scatter(clear / _median(clear), wide.error[bright]),
         "pull_stars": len(pulls),
         "pull_median": _median(pulls),
         "pull_width": robust_width(pulls),
     }
 
 
+def _faint_numbers(scene: Scene, light: Photometry) -> dict[str, Any]:
+    small = light.small
+    faint = small.clean & _within(scene.stars.mag, _FAINT)
+    low = small.clean & _within(small.snr, _LOW)
+    mean = weighted_mean(small.ratio[low], small.error[low])
+    return {
+        "faint_stars": int(faint.sum()),
+        "faint_scatter": robust_width(small.ratio[faint]),
+        "faint_noise": _median(small.error[faint]),
+        "low_stars": mean.number,
+        "low_ratio": mean.value,
+        "low_error": mean.error,
+    }
+
+
+def _catalogue_numbers(light: Photometry, listed: Catalogued | None) -> dict[str, Any]:
+    if listed is None:
+        return {
+            "catalogue_stars": 0,
+            "catalogue_pull": math.nan,
+            "catalogue_low": math.nan,
+            "catalogue_aperture": math.nan,
+        }
+    snr = np.divide(1.0, listed.error, out=np.zeros_like(listed.error), where=listed.error > 0)
+    clean = light.small.clean & np.isfinite(listed.ratio)
+    pulls = ((listed.ratio - 1) * snr)[clean & _within(snr, _PULL_RANGE)]
+    return {
+        "catalogue_stars": len(pulls),
+        "catalogue_pull": robust_width(pulls),
+        "catalogue_low": _median(listed.ratio[clean & _within(snr, _LOW)]),
+        "catalogue_aperture": listed.aperture,
+    }
+
+
 def _background_numbers(empty: Background) -> dict[str, Any]:
     return {
         "background": empty.level,
+        "background_electrons": empty.electrons,
         "background_sigma": empty.sigma,
         "noise_ratio": empty.noise_ratio,
         "aperture_noise_ratio": empty.aperture_noise_ratio,
+        "apertures": tuple(found._asdict() for found in empty.apertures),
+        "outliers": empty.outliers,
     }
+
+
+def _star_table(
+    scene: Scene, light: Photometry, listed: Catalogued | None, errors: PositionErrors, found: Detections
+) -> tuple[dict[str, Any], ...]:
+    """List every star that falls on the image."""
+    stars, wide, small = scene.stars, light.wide, light.small
+    nothing = np.full(len(stars.numbers), math.nan)
+    columns = {
+        "mag": stars.mag,
+        "x": scene.places[:, 0],
+        "y": scene.places[:, 1],
+        "expected": light.expected,
+        "flux": wide.ratio * light.expected,
+        "error": wide.error * light.expected,
+        "ratio": wide.ratio,
+        "clear_ratio": light.clear_ratio,
+        "small_ratio": small.ratio,
+        "small_error": small.error,
+        "catalogue_ratio": nothing if listed is None else listed.ratio,
+        "catalogue_error": nothing if listed is None else listed.error,
+        "snr": found.snr,
+        "distance": np.hypot(*errors.each.T),
+    }
+    flags = {
+        "isolated": stars.isolated,
+        "judged": light.judged,
+        "clean": wide.clean,
+        "small_clean": small.clean,
+        "found": found.found,
+    }
+    return tuple(
+        {
+            "id": int(stars.numbers[k]),
+            **{name: float(values[k]) for name, values in columns.items()},
+            **{name: bool(values[k]) for name, values in flags.items()},
+        }
+        for k in np.flatnonzero(scene.inside)
+    )
+
+
+def _within(values: Any, limits: tuple[float, float]) -> Any:
+    return (values >= limits[0]) & (values <= limits[1])
 
 
 def _median(values: Any) -> float:
     return float(np.median(values)) if len(values) else math.nan
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

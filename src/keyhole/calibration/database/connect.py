@@ -38,7 +38,7 @@ _POSTGRES_LOCK = 0x6B657968_6F6C65
 _POSTGRES_DRIVER = "postgresql+psycopg"
 # SQLSTATE of a row that is there already, of a serialization failure, of a deadlock.
 _CONFLICT_STATES = frozenset({"23505", "40001", "40P01"})
-_UNDEFINED_TABLE, _FORBIDDEN = "42P01", "42501"
+_UNDEFINED_TABLE, _FORBIDDEN, _LOCK_TIMEOUT = "42P01", "42501", "55P03"
 
 
 class OtherFormatError(SetupError):
@@ -154,6 +154,7 @@ def sqlite_code(error: sa.exc.DBAPIError) -> int:
 def _take_lock(connection: sa.Connection, *, write: bool) -> None:
     name = connection.dialect.name
     if name == "postgresql" and write:
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {PATIENCE_SECONDS * 1000:.0f}")
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_POSTGRES_LOCK)))
     elif name == "sqlite" and not connection.get_execution_options().get("keyhole_snapshot"):
         # Begun by hand: the driver would begin without a lock, and fail when it needs one later.
@@ -164,19 +165,28 @@ def _take_lock(connection: sa.Connection, *, write: bool) -> None:
 
 def explained(error: sa.exc.DBAPIError, location: str) -> Exception:
     """An error of the database in words; the error itself where no user can have caused it."""
-    place = shown(location)
-    reason = " ".join(str(error.orig).split())
-    state, code = getattr(error.orig, "sqlstate", None), sqlite_code(error)
+    state = getattr(error.orig, "sqlstate", None)
     if state in _CONFLICT_STATES:
         return ConflictError(
-            f"the calibration database {place} could not be changed while other processes changed it; try again"
+            f"the calibration database {shown(location)} could not be changed while other processes changed it; "
+            "try again"
         )
-    if isinstance(error, (sa.exc.IntegrityError, sa.exc.ProgrammingError)) and state != _FORBIDDEN:
-        return not_made(location) if state == _UNDEFINED_TABLE else error
-    if is_busy(error):
+    if state == _UNDEFINED_TABLE:
+        return not_made(location)
+    # A server that was not reached has no SQLSTATE; a statement that it does not understand is our mistake.
+    may_be_ours = state not in {_FORBIDDEN, None} if is_server(location) else True
+    if may_be_ours and isinstance(error, (sa.exc.IntegrityError, sa.exc.ProgrammingError)):
+        return error
+    return _unusable(error, location, busy=is_busy(error) or state == _LOCK_TIMEOUT)
+
+
+def _unusable(error: sa.exc.DBAPIError, location: str, *, busy: bool) -> SetupError:
+    place, code = shown(location), sqlite_code(error)
+    reason = " ".join(str(error.orig).split())
+    if busy:
         return SetupError(
             f"the calibration database {place} has been in use by another process for "
-            f"{PATIENCE_SECONDS:.0f} seconds; try again when that has ended"
+            f"{PATIENCE_SECONDS:.0f} seconds; try again when it has ended"
         )
     if code == sqlite3.SQLITE_NOTADB:
         return foreign(location, reason)

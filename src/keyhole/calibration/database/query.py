@@ -33,12 +33,7 @@ _MERIT_COLUMNS = {Preference.SAME_NIGHT: "night", Preference.SAME_OBSERVATION: "
 def conditions_of(rule: Rule, frames: Sequence[Facts]) -> list[sa.ColumnElement[bool]] | None:
     """What a row must meet to be a candidate for at least one of `frames`; None when no row can.
 
-    Parameters
-    ----------
-    rule : Rule
-        What must match.
-    frames : sequence of Facts
-        Frames equal in all quantities of the rule; the first one speaks for all, except for the time.
+    Frames and answer are those of `CalibrationStore.candidates`.
     """
     times = [frame.ut_microseconds for frame in frames if frame.ut_microseconds is not None]
     if not times:

@@ -21,7 +21,7 @@ from keyhole.calibration.database.files import fingerprint, is_made, make_file, 
 from keyhole.calibration.database.query import best_of, conditions_of, nearness_of
 from keyhole.calibration.database.register import insert_many, register, replace_content
 from keyhole.calibration.database.schema import CALIBRATION, entry_of
-from keyhole.calibration.database.versions import require_current, set_up, update
+from keyhole.calibration.database.versions import is_current, set_up, update
 from keyhole.calibration.entries import Added, Entry, read_master
 from keyhole.calibration.facts import Facts
 from keyhole.calibration.location import file_of, shown
@@ -108,8 +108,22 @@ class CalibrationStore:
         else:
             made = make_file(self.path, wipe=wipe)
         if not made:
-            self._current_engine(write=wipe)
+            self.require(write=wipe)
         return made
+
+    def require(self, *, write: bool = False) -> None:
+        """Make sure that the database can be used, before long work is begun.
+
+        Raises
+        ------
+        SetupError
+            It cannot, or with `write`: may not be changed.
+        """
+        if write:
+            self._change(lambda _connection: None)
+        else:
+            with self._begin(write=False):
+                pass
 
     def add(self, path: str | Path) -> Entry:
         """Register a processed calibration file.
@@ -148,7 +162,7 @@ class CalibrationStore:
         SetupError
             The database cannot be used. What was yielded before is in it.
         """
-        self._current_engine(write=True)
+        self.require(write=True)
         batch: list[Added] = []
         due = time.monotonic() + _BATCH_SECONDS
         for path in paths:
@@ -286,9 +300,16 @@ class CalibrationStore:
 
     @contextmanager
     def _begin(self, *, write: bool) -> Iterator[sa.Connection]:
-        with begin(self._current_engine(write=write), self.address, write=write) as connection:
-            if write:
-                require_current(connection, self.address)
+        """One transaction, with tables of this version behind it."""
+        engine = self._opened(write=write)
+        with begin(engine, self.address, write=write) as connection:
+            # Before each change: another program may have brought the tables to its own version.
+            if (self._is_current and not write) or is_current(connection, self.address):
+                self._is_current = True
+                yield connection
+                return
+        update(engine, self.address)
+        with begin(engine, self.address, write=write) as connection:
             yield connection
 
     def _change(self, work: Callable[[sa.Connection], T]) -> T:
@@ -309,8 +330,7 @@ class CalibrationStore:
         entries = iter(self._change(lambda connection: [register(connection, master) for master in masters]))
         return [Added(added.path, next(entries)) if isinstance(added.outcome, Entry) else added for added in batch]
 
-    def _current_engine(self, *, write: bool) -> sa.Engine:
-        """The engine, with tables of this version behind it."""
+    def _opened(self, *, write: bool) -> sa.Engine:
         if not self.exists:
             raise not_made(self.address)
         if self.path is not None and not may_write(self.path):
@@ -323,14 +343,10 @@ class CalibrationStore:
         if self._engine is None or self._snapshot_of is not None:
             self._engine = server_engine(self.address) if self.path is None else open_file(self.path)
             self._is_current, self._snapshot_of = False, None
-        if not self._is_current:
-            update(self._engine, self.address)
-            self._is_current = True
         return self._engine
 
     def _snapshot(self, path: Path) -> sa.Engine:
         now = fingerprint(path)
         if self._engine is None or self._snapshot_of != now:
-            self._engine, self._snapshot_of = read_whole(path), now
-            update(self._engine, self.address)
+            self._engine, self._snapshot_of, self._is_current = read_whole(path), now, False
         return self._engine

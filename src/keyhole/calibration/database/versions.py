@@ -25,7 +25,7 @@ from keyhole.calibration.location import shown
 from keyhole.errors import KeyholeError
 from keyhole.headers import read_headers
 
-__all__ = ["require_current", "set_up", "update"]
+__all__ = ["is_current", "set_up", "update"]
 
 log = logging.getLogger(__name__)
 
@@ -95,17 +95,15 @@ def update(engine: sa.Engine, location: str) -> None:
     log.info("the calibration database %s was brought from format %d to %d", shown(location), version, SCHEMA_VERSION)
 
 
-def require_current(connection: sa.Connection, location: str) -> None:
-    """Check once more, within a transaction, that the tables are those of this program.
+def is_current(connection: sa.Connection, location: str) -> bool:
+    """Whether the tables are those of this program; `update` must see to them first if not.
 
     Raises
     ------
-    OtherFormatError
-        Another program brought them to another version meanwhile.
+    NotMadeError, OtherFormatError
+        There is no database, or one of another program, or of a newer version.
     """
-    version = connection.execute(sa.select(SCHEMA.c.version)).scalar()
-    if version != SCHEMA_VERSION:
-        raise _other_version(location, version)
+    return _usable_version(connection, location) == SCHEMA_VERSION
 
 
 def _usable_version(connection: sa.Connection, location: str) -> int:

@@ -1,0 +1,210 @@
+"""The median of registered exposures, and what it lets expect of each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.imaging._order_statistics import sort_planes, sorted_median
+from keyhole.imaging._patches import grown
+from keyhole.imaging.bits import BAD, MASK_DTYPE, usable
+from keyhole.imaging.geometry import Grid
+from keyhole.imaging.noise import clipped_median_sigma
+from keyhole.imaging.resample import resample
+
+__all__ = ["Expected", "Exposure", "Reference", "blot", "median_reference"]
+
+_KERNEL: Final = "poly3"
+_BAND: Final = 1 << 22
+"""Values of all exposures together that are sorted at once."""
+_BRIGHT: Final = 5.0  # sigma from which on starlight tells the transparency
+_WINGS: Final = 3  # pixels around it that belong to it whatever the seeing
+_CERTAIN: Final = 30.0  # significance of the starlight from which on it is believed
+_CLEAREST: Final = 10.0  # ratio of transparencies that is believed
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """One exposure and its place among the others.
+
+    Attributes
+    ----------
+    data : (ny, nx) float32
+        Sky-subtracted.
+    variance : (ny, nx) float32 or None
+        None: the scatter of the pixels is their noise.
+    mask : (ny, nx) uint16
+        Quality bits.
+    shift : (dx, dy)
+        Pixels: position in the exposure = matrix @ position on the reference grid + shift.
+    matrix : 2 x 2, optional
+    seconds : float
+        Exposure time, or any factor to which the light is proportional.
+    fwhm : float
+        Width of a star, pixels; 2, the sharpest that pixels can show, where it is not known.
+    """
+
+    data: Float32
+    variance: Float32 | None
+    mask: NDArray[np.uint16]
+    shift: Float64 = field(default_factory=lambda: np.zeros(2))
+    matrix: Float64 = field(default_factory=lambda: np.eye(2))
+    seconds: float = 1.0
+    fwhm: float = 2.0
+
+    def cut(self, box: tuple[slice, slice]) -> Exposure:
+        """The part of the exposure inside a box, at the same place of the sky; values that are no numbers are bad."""
+        rows, columns = box
+        data, mask = self.data[box], self.mask[box]
+        variance = None if self.variance is None else self.variance[box]
+        finite = np.isfinite(data) if variance is None else np.isfinite(data) & np.isfinite(variance)
+        if not finite.all():
+            data = np.where(finite, data, np.float32(0))
+            variance = None if variance is None else np.where(finite, variance, np.float32(0))
+            mask = np.where(finite, mask, mask | MASK_DTYPE(BAD))
+        shift = np.asarray(self.shift, float) - [columns.start, rows.start]
+        return replace(self, data=data, variance=variance, mask=mask, shift=shift)
+
+    def sigma(self) -> Float32:
+        """Noise of each pixel, positive."""
+        good = usable(self.mask)
+        if self.variance is not None and (self.variance[good] > 0).any():
+            least = np.float32(np.median(self.variance[good & (self.variance > 0)]) * 1e-3)
+            return np.sqrt(np.maximum(self.variance, least))
+        scatter = clipped_median_sigma(self.data, good).sigma if good.any() else 1.0
+        return np.full(self.data.shape, scatter or 1.0, np.float32)
+
+
+class Reference(NamedTuple):
+    """Median of all exposures at one second, on their common grid.
+
+    Attributes
+    ----------
+    data : (ny, nx) float32
+    seen : (ny, nx) int16
+        Exposures with a usable value there.
+    origin : (x, y)
+        First pixel on the reference grid.
+    """
+
+    data: Float32
+    seen: NDArray[np.int16]
+    origin: tuple[int, int]
+
+
+class Expected(NamedTuple):
+    """The median on the pixels of one exposure.
+
+    Attributes
+    ----------
+    data : (ny, nx) float32
+        Light in the time of the exposure.
+    seen : (ny, nx) int16
+    known : (ny, nx) bool
+    scale : float
+        Transparency of the exposure in units of that of the median.
+    """
+
+    data: Float32
+    seen: NDArray[np.int16]
+    known: NDArray[np.bool_]
+    scale: float
+
+
+def median_reference(exposures: Sequence[Exposure]) -> Reference:
+    """Median of exposures, each less its own level and divided by its time, in bands of rows.
+
+    Parameters
+    ----------
+    exposures : sequence of Exposure
+        Each with at least one usable pixel; cut to what is lit.
+    """
+    grid = _grid(exposures)
+    (ny, nx), (x0, y0) = grid
+    data, count = np.zeros((ny, nx), np.float32), np.zeros((ny, nx), np.int16)
+    levels = [np.float32(np.median(e.data[usable(e.mask)])) for e in exposures]
+    step = max(16, _BAND // (len(exposures) * nx))
+    for first in range(0, ny, step):
+        height = min(step, ny - first)
+        planes = np.full((len(exposures), height * nx), np.inf, np.float32)
+        for plane, exposure, level in zip(planes, exposures, levels, strict=True):
+            out = resample(
+                (exposure.data - level) / np.float32(exposure.seconds),
+                None,
+                exposure.mask,
+                shift=exposure.shift,
+                matrix=exposure.matrix,
+                output_shape=(height, nx),
+                output_origin=(x0, y0 + first),
+                interpolant=_KERNEL,
+                conserve=False,
+            )
+            good = usable(out.mask).ravel()
+            plane[good] = out.data.ravel()[good]
+        there = np.count_nonzero(planes < np.inf, axis=0)
+        middle = sorted_median(sort_planes(planes), np.maximum(there, 1))
+        data[first : first + height] = np.where(there > 0, middle, 0).reshape(height, nx)
+        count[first : first + height] = there.reshape(height, nx)
+    return Reference(data, count, (x0, y0))
+
+
+def blot(reference: Reference, exposure: Exposure) -> Expected:
+    """Map the median back onto the pixels of an exposure and measure how clear that exposure is."""
+    inverse = np.linalg.inv(exposure.matrix)
+    shift = -inverse @ exposure.shift - reference.origin
+    out = resample(
+        reference.data,
+        None,
+        np.where(reference.seen > 0, MASK_DTYPE(0), MASK_DTYPE(BAD)),
+        shift=shift,
+        matrix=inverse,
+        output_shape=exposure.data.shape,
+        interpolant=_KERNEL,
+        conserve=False,
+        planes={"seen": reference.seen},
+    )
+    data = out.data * np.float32(exposure.seconds)
+    known = usable(out.mask)
+    return Expected(data, out.planes["seen"], known, _clearness(exposure, data, known))
+
+
+def _clearness(exposure: Exposure, expected: Float32, known: NDArray[np.bool_]) -> float:
+    """Ratio of the light of stars in an exposure to what is expected; 1 where no star tells.
+
+    Sums over whole stars do not depend on the seeing.
+    """
+    good = known & usable(exposure.mask)
+    sigma = exposure.sigma()
+    stars = good & (expected > _BRIGHT * sigma)
+    if not stars.any():
+        return 1.0
+    stars = grown(stars, _WINGS) & good
+    light = float(expected[stars].sum(dtype=np.float64))
+    if light < _CERTAIN * float(np.sqrt(np.square(sigma[stars], dtype=np.float64).sum())):
+        return 1.0
+    level = np.float32(np.median(exposure.data[good]))
+    # A cosmic ray must not pass for starlight.
+    most = _CLEAREST * np.maximum(expected[stars], 0) + _BRIGHT * sigma[stars]
+    seen = np.minimum(exposure.data[stars] - level, most).sum(dtype=np.float64)
+    return float(np.clip(seen / light, 1 / _CLEAREST, _CLEAREST))
+
+
+def _grid(exposures: Sequence[Exposure]) -> Grid:
+    """Smallest grid of reference pixels that holds all exposures, however they are turned."""
+    corners = []
+    for exposure in exposures:
+        ny, nx = exposure.data.shape
+        own = np.array([(0, nx - 1, 0, nx - 1), (0, 0, ny - 1, ny - 1)], float)
+        corners.append(np.linalg.inv(exposure.matrix) @ (own - np.reshape(exposure.shift, (2, 1))))
+    places = np.concatenate(corners, axis=1)
+    low = np.ceil(np.round(places.min(axis=1), 6)).astype(int)
+    high = np.floor(np.round(places.max(axis=1), 6)).astype(int)
+    width, height = np.maximum(high - low + 1, 1).tolist()
+    return Grid((height, width), (int(low[0]), int(low[1])))

@@ -1,0 +1,43 @@
+"""Pixels of the array whose values scatter far more from exposure to exposure than their noise."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["NoisyPixels"]
+
+_FEWEST: Final = 4  # exposures from which on a scatter is one
+_MOST: Final = 25.0
+"""Square of the deviation that one exposure may contribute: one cosmic ray does not make a noisy pixel."""
+
+
+class NoisyPixels:
+    """Sum of the squared deviations of each pixel of an array.
+
+    Parameters
+    ----------
+    shape : (ny, nx)
+        Of the array.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._squares = np.zeros(shape, np.float32)
+        self._count = np.zeros(shape, np.int16)
+
+    def add(self, box: tuple[slice, slice], deviation: tuple[NDArray[np.float32], NDArray[np.bool_]]) -> None:
+        """Take one exposure into account: deviations in sigma inside a box, and where they are known."""
+        values, known = deviation
+        self._squares[box] += np.where(known, np.minimum(values * values, _MOST), 0)
+        self._count[box] += known
+
+    def found(self, probability: float) -> NDArray[np.bool_]:
+        """Pixels whose sum of squares exceeds that of normal deviates with the given probability, (ny, nx)."""
+        from scipy.special import chdtri  # slow import
+
+        counts = np.arange(int(self._count.max(initial=0)) + 1)
+        limit = np.full(counts.shape, np.inf)
+        limit[_FEWEST:] = chdtri(counts[_FEWEST:], probability)
+        return np.asarray(self._squares > limit[self._count])

@@ -1,0 +1,313 @@
+"""Cosmic rays and noisy pixels, recognised on the exposures as they are, before any interpolation.
+
+Where three exposures or more see the same sky, each is compared with the median of all, mapped back onto its own
+pixels (Fruchter & Hook 2002, PASP 114, 144; Gruen, Seitz & Bernstein 2014, PASP 126, 158). A pixel is hit if it
+differs by more than the known noise and a part of the local gradient allow, **and** if it stands out of its eight
+neighbours by more than any star could: seeing, clouds and errors of registration change stars, but never make
+them sharper than they are. So the cores of stars are safe however much the seeing changes. Where fewer exposures
+overlap each is looked at alone (`keyhole.imaging.laplacian`). Both signs count: a hit in a sky frame leaves a
+hole in the exposures from which that sky was subtracted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.imaging._blot import Exposure, Reference, blot, median_reference
+from keyhole.imaging._neighbours import square_offsets
+from keyhole.imaging._noisy import NoisyPixels
+from keyhole.imaging._order_statistics import median_efficiency
+from keyhole.imaging._patches import RING, grown, median_known, ring_median, values_around
+from keyhole.imaging.bits import BAD, COSMIC_RAY, MASK_DTYPE, NONLINEAR, SATURATED, usable
+from keyhole.imaging.laplacian import laplacian_hits, star_excess
+from keyhole.imaging.levels import lit_box
+from keyhole.imaging.noise import robust_sigma
+
+__all__ = ["Exposure", "HitRule", "Hits", "find_hits"]
+
+_COMPARED: Final = 3  # exposures from which on a median is one
+_FLAT_TOP: Final = 0.3
+"""Saturated pixels whose neighbours have this part of their light belong to a star."""
+_SEEN_TOO: Final = 0.5
+"""Part of an excess from which on the only other exposure shows it too."""
+_QUIET: Final = 0.5
+"""Starlight, in sigma, up to which a pixel tells how well the noise is known."""
+_STARLIGHT: Final = 0.3
+"""Part of the starlight by which exposures differ without being noisy."""
+_SAMPLE: Final = 7
+"""Every so manieth quiet pixel is enough for a scatter."""
+
+Bools = NDArray[np.bool_]
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class HitRule:
+    """Limits of `find_hits`.
+
+    Attributes
+    ----------
+    sigma : float
+        A hit differs by more than so many sigma.
+    gradient : float
+        And by more than this part of the largest step to a neighbour on the median.
+    sharpness : float
+        And stands out of its neighbours by more than so many times what a star does.
+    signal : float
+        And by more than this part of the signal of its neighbours, whatever the width of stars: errors of
+        the flat.
+    contrast : float
+        How many times sharper than a star a hit is where an exposure is looked at alone.
+    grow : int
+        Pixels by which hits may grow into fainter neighbours.
+    grow_sigma : float
+        Those that differ by more than so many sigma in the same sense.
+    noisy : float
+        Probability, per pixel of the array, that it varies as much as it does by chance, below which it is
+        called noisy; 0: no pixel is.
+    compare : bool
+        False: look at each exposure alone.
+    """
+
+    sigma: float = 4.5
+    gradient: float = 0.5
+    sharpness: float = 1.5
+    signal: float = 0.05
+    contrast: float = 2.0
+    grow: int = 2
+    grow_sigma: float = 2.0
+    noisy: float = 1e-7
+    compare: bool = True
+
+
+class Hits(NamedTuple):
+    """What was found in one exposure.
+
+    Attributes
+    ----------
+    box : tuple of slices (rows, columns)
+        The lit box, on which the bits are given.
+    bits : (ny, nx) uint16
+        To be OR-ed into the mask: cosmic ray, or bad for noisy pixels.
+    """
+
+    box: tuple[slice, slice]
+    bits: NDArray[np.uint16]
+
+
+def find_hits(exposures: Sequence[Exposure], rule: HitRule | None = None, *, same_array: bool = False) -> list[Hits]:
+    """Find the pixels whose value is not that of the sky, in each of some registered exposures.
+
+    Parameters
+    ----------
+    exposures : sequence of Exposure
+        Sky-subtracted; a constant level is taken off, differences of transparency are measured.
+    rule : HitRule, optional
+    same_array : bool
+        The pixels of all exposures are those of one array: look for noisy pixels.
+
+    Returns
+    -------
+    list of Hits
+        One for each exposure. Changes its input: no.
+    """
+    rule = HitRule() if rule is None else rule
+    boxes = [lit_box(usable(e.mask)) for e in exposures]
+    near = [exposure.cut(box) for exposure, box in zip(exposures, boxes, strict=True)]
+    lit = [i for i, exposure in enumerate(near) if exposure.data.size]
+    reference = median_reference([near[i] for i in lit]) if len(lit) > 1 and rule.compare else None
+    widths = [near[i].fwhm for i in lit]
+    usual = float(np.median(widths)) if widths else 2.0
+    shapes = {e.data.shape for e in exposures}
+    noisy = NoisyPixels(exposures[0].data.shape) if same_array and rule.noisy > 0 and len(shapes) == 1 else None
+    found: list[Bools] = [np.zeros(e.data.shape, np.bool_) for e in near]
+    for i in lit:
+        found[i], deviation = _hits(near[i], reference, min(near[i].fwhm, usual), rule)
+        if noisy is not None and deviation is not None:
+            noisy.add(boxes[i], deviation)
+    bad = noisy.found(rule.noisy) if noisy is not None else np.zeros((0, 0), np.bool_)
+    hits = []
+    for exposure, box, hit in zip(near, boxes, found, strict=True):
+        bits = np.where(hit, MASK_DTYPE(COSMIC_RAY), MASK_DTYPE(0))
+        if bad.size:
+            bits |= np.where(bad[box] & usable(exposure.mask), MASK_DTYPE(BAD), MASK_DTYPE(0))
+        hits.append(Hits(box, bits))
+    return hits
+
+
+class _Look(NamedTuple):
+    """One exposure, what is expected of it, and how well.
+
+    Attributes
+    ----------
+    data, expected, sigma : (ny, nx) float32
+    good : (ny, nx) bool
+        Usable pixels.
+    compared : (ny, nx) bool
+        Those that enough exposures see.
+    twice : (ny, nx) bool
+        Those that one other exposure sees.
+    """
+
+    data: Float32
+    expected: Float32
+    sigma: Float32
+    good: Bools
+    compared: Bools
+    twice: Bools
+
+
+def _hits(
+    exposure: Exposure, reference: Reference | None, fwhm: float, rule: HitRule
+) -> tuple[Bools, tuple[Float32, Bools] | None]:
+    """Hits in one exposure; and how far its pixels deviate in sigma, with those for which that is known."""
+    look = _expectation(exposure, reference)
+    residual = look.data - look.expected
+    step: Float32 = np.multiply(_largest_step(look.expected), np.float32(rule.gradient))
+    hits = _alone(look, residual, fwhm, rule)
+    if not look.compared.any():
+        return hits, None
+    sharpest = rule.sharpness * star_excess(fwhm) + rule.signal
+    compared = _Compared(look, residual, step, sharpest, _burnt(exposure.mask))
+    hits |= compared.beyond(rule.sigma, look.compared)
+    for _ in range(rule.grow):
+        if not hits.any():
+            break
+        hits |= compared.beyond(rule.grow_sigma, grown(hits, 1) & ~hits & look.compared, beside=hits)
+    # Starlight varies with the seeing: no measure of noise.
+    allowed = look.sigma + step + np.float32(_STARLIGHT) * np.maximum(look.expected, 0)
+    return hits, ((residual / allowed).astype(np.float32, copy=False), look.compared)
+
+
+def _expectation(exposure: Exposure, reference: Reference | None) -> _Look:
+    """What the other exposures let expect, on the scale of this one; the noise is never taken as better than seen."""
+    good = usable(exposure.mask)
+    nothing = np.zeros(good.shape, np.bool_)
+    level = np.float32(np.median(exposure.data[good]))
+    data = exposure.data - level
+    sigma = exposure.sigma()
+    if reference is None:
+        # A lone noise scale: without comparison the image itself tells, by the differences of its neighbours.
+        return _Look(data, np.zeros_like(data), sigma * _own_scale(data, sigma, good), good, nothing, nothing)
+    expected = blot(reference, exposure)
+    compared = good & expected.known & (expected.seen >= _COMPARED)
+    model = expected.data * np.float32(expected.scale)
+    count = np.maximum(expected.seen, 2)
+    sigma = sigma * np.sqrt(1 + median_efficiency(count) / count).astype(np.float32)
+    if not compared.any():
+        scale = _own_scale(data, sigma, good)
+        return _Look(data, model, sigma * scale, good, compared, good & expected.known & (expected.seen == 2))
+    quiet = np.flatnonzero(compared & (np.abs(model) < _QUIET * sigma))[::_SAMPLE]
+    if quiet.size > 100:
+        rest = (data - model).ravel()[quiet]
+        middle = np.float32(np.median(rest))
+        data = data - middle
+        sigma = sigma * np.float32(max(1.0, robust_sigma((rest - middle) / sigma.ravel()[quiet])))
+    return _Look(data, model, sigma, good, compared, good & expected.known & (expected.seen == 2))
+
+
+def _own_scale(data: Float32, sigma: Float32, good: Bools) -> np.float32:
+    """Scatter of the differences of neighbours over the known noise, at least 1."""
+    both = good[:, 1:] & good[:, :-1]
+    if np.count_nonzero(both) < 100:
+        return np.float32(1)
+    steps = (data[:, 1:] - data[:, :-1])[both][::_SAMPLE]
+    noise = np.hypot(sigma[:, 1:], sigma[:, :-1])[both][::_SAMPLE]
+    return np.float32(max(1.0, robust_sigma(steps / noise)))
+
+
+class _Compared(NamedTuple):
+    """An exposure against what is expected of it.
+
+    Attributes
+    ----------
+    look : _Look
+    residual, step : (ny, nx) float32
+        Difference to what is expected, and the part of the local gradient that is allowed.
+    sharpest : float
+        By what part of its neighbours a pixel of a star may stand out.
+    burnt : (ny, nx) bool
+        Saturated or non-linear pixels.
+    """
+
+    look: _Look
+    residual: Float32
+    step: Float32
+    sharpest: float
+    burnt: Bools
+
+    def beyond(self, limit: float, where: Bools, beside: Bools | None = None) -> Bools:
+        """Pixels that differ from what is expected and are sharper than any star.
+
+        Parameters
+        ----------
+        limit : float
+            Sigma.
+        where : (ny, nx) bool
+            Candidates.
+        beside : (ny, nx) bool, optional
+            Hits of which a pixel must be a neighbour that deviates in the same sense.
+        """
+        look, residual = self.look, self.residual
+        hits = np.zeros(look.good.shape, np.bool_)
+        y, x = np.nonzero((np.abs(residual) > limit * look.sigma + self.step) & where)
+        if not y.size:
+            return hits
+        sign = np.sign(residual[y, x])
+        good = look.good if beside is None else look.good & ~beside
+        if beside is not None:
+            same = values_around(np.where(beside, np.sign(residual), 0), None, y, x, RING) == sign
+            y, x, sign = (v[same.any(axis=0)] for v in (y, x, sign))
+        stands_out = np.abs(residual[y, x]) - sign * ring_median(residual, good, y, x)
+        near = np.maximum(ring_median(look.data, good, y, x), ring_median(look.expected, None, y, x))
+        near = np.maximum(near, 0)
+        sharp = stands_out > limit * look.sigma[y, x] + self.sharpest * near
+        sharp &= ~(self.burnt[y, x] & (near > _FLAT_TOP * look.data[y, x]))
+        hits[y[sharp], x[sharp]] = True
+        return hits
+
+
+def _burnt(mask: NDArray[np.uint16]) -> Bools:
+    return np.asarray((mask & MASK_DTYPE(NONLINEAR | SATURATED)) != 0)
+
+
+def _alone(look: _Look, residual: Float32, fwhm: float, rule: HitRule) -> Bools:
+    """Pixels with an edge sharper than any star, of either sign, where exposures cannot be compared."""
+    where = look.good & ~look.compared
+    hits = np.zeros(look.good.shape, np.bool_)
+    if not where.any():
+        return hits
+    for sign in (np.float32(1), np.float32(-1)):
+        edges = laplacian_hits(
+            sign * look.data,
+            look.sigma,
+            look.good,
+            where=where,
+            limit=rule.sigma,
+            contrast=rule.contrast,
+            fwhm=fwhm,
+        )
+        y, x = np.nonzero(edges)
+        around = median_known(values_around(look.data, look.good & ~edges, y, x, square_offsets(2)))
+        excess = sign * (look.data[y, x] - around)
+        # The median of two is their mean: the other one differs by twice as much.
+        seen_too = look.twice[y, x] & (2 * sign * residual[y, x] < (1 - _SEEN_TOO) * excess)
+        hits[y[~seen_too], x[~seen_too]] = True
+    return hits
+
+
+def _largest_step(plane: Float32) -> Float32:
+    """Largest difference of each pixel to its four neighbours."""
+    largest = np.zeros(plane.shape, np.float32)
+    across = np.abs(np.diff(plane, axis=1))
+    down = np.abs(np.diff(plane, axis=0))
+    np.maximum(largest[:, 1:], across, out=largest[:, 1:])
+    np.maximum(largest[:, :-1], across, out=largest[:, :-1])
+    np.maximum(largest[1:], down, out=largest[1:])
+    np.maximum(largest[:-1], down, out=largest[:-1])
+    return largest

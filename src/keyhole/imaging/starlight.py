@@ -1,0 +1,64 @@
+"""How much of the light of stars may differ between images without being an outlier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.imaging.bits import usable
+from keyhole.imaging.combine import combine
+from keyhole.imaging.levels import lit_box
+
+__all__ = ["starlight"]
+
+_SIGNIFICANT: Final = 3.0
+"""Sigma of the median below which there is no star, but noise."""
+
+
+def starlight(
+    data: Sequence[NDArray[Any]],
+    variance: Sequence[NDArray[Any]] | None,
+    mask: Sequence[NDArray[np.uint16]] | None,
+    *,
+    reach: float,
+) -> NDArray[np.float32]:
+    """Brightest median of some images on one grid within a distance of each pixel.
+
+    Bad seeing moves light of a star outwards: what a pixel may gain by it is a part of the light that is a few
+    pixels further in, not of its own.
+
+    Parameters
+    ----------
+    data, variance, mask : n planes (ny, nx)
+        As for `keyhole.imaging.combine.combine`.
+    reach : float
+        Pixels, rounded, along each axis.
+
+    Returns
+    -------
+    (ny, nx) float32
+        0 where no significant light is that near. Changes its input: no.
+    """
+    from scipy.ndimage import maximum_filter  # slow import
+
+    shape = data[0].shape
+    lit = np.ones(shape, np.bool_) if mask is None else np.logical_or.reduce([usable(plane) for plane in mask])
+    light = np.zeros(shape, np.float32)
+    box = lit_box(lit)
+    if not lit[box].any():
+        return light
+    middle = combine(
+        [plane[box] for plane in data],
+        None if variance is None else [plane[box] for plane in variance],
+        None if mask is None else [plane[box] for plane in mask],
+        operation="median",
+        reject_method="none",
+    )
+    level = np.float32(np.median(middle.data[lit[box]]))
+    bright = middle.data - level
+    bright[(bright < _SIGNIFICANT * np.sqrt(middle.variance)) | ~usable(middle.mask)] = 0
+    light[box] = maximum_filter(bright, size=2 * round(reach) + 1, mode="constant")
+    return light

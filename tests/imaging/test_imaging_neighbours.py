@@ -1,0 +1,41 @@
+"""Statistics of neighbours against plain ways to the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from keyhole.imaging._neighbours import count_near, local_median, median_at, near
+
+
+@pytest.mark.parametrize("radius", [1, 2, 7])
+def test_median_at_some_places_is_the_local_median_there(radius: int) -> None:
+    rng = np.random.default_rng(radius)
+    data = rng.normal(size=(14, 19)).astype(np.float32)
+    usable = rng.random(data.shape) < 0.5
+    everywhere, counts = local_median(data, usable, radius=radius)
+    rows, columns = np.nonzero(rng.random(data.shape) < 0.3)
+    value, count = median_at(data, usable, rows, columns, radius=radius)
+    np.testing.assert_array_equal(count, counts[rows, columns])
+    np.testing.assert_allclose(value, np.where(count > 0, everywhere[rows, columns], 1))
+
+
+def test_median_without_neighbours_is_one_and_nowhere_is_nothing() -> None:
+    data, one = np.full((5, 5), 7, np.float32), np.array([2])
+    value, count = median_at(data, np.zeros((5, 5), bool), one, one, radius=2)
+    assert (value.tolist(), count.tolist()) == ([1], [0])
+    value, count = median_at(data, np.ones((5, 5), bool), one[:0], one[:0], radius=2)
+    assert value.shape == count.shape == (0,)
+
+
+@pytest.mark.parametrize("radius", [0, 1, 3, 20])
+def test_near_is_a_dilation_and_count_near_a_sum(radius: int) -> None:
+    region = np.random.default_rng(radius).random((12, 17)) < 0.1
+    before = region.copy()
+    square = np.ones((2 * radius + 1,) * 2)
+    np.testing.assert_array_equal(near(region, radius), ndimage.binary_dilation(region, square))
+    np.testing.assert_array_equal(
+        count_near(region, radius), ndimage.convolve(region.astype(int), square, mode="constant")
+    )
+    np.testing.assert_array_equal(region, before)
