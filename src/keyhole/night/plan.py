@@ -237,7 +237,8 @@ def _choose(frame: Facts, kind: str, masters: Mapping[str, RawSet], stores: Sequ
         need = Need(path=str(stored.path), grade=int(stored.grade), reason=stored.judgement.reason)
         candidates.append((preference_key(rule, frame, stored.entry.facts), 1, need))
     if candidates:
-        return min(candidates, key=lambda candidate: candidate[:2])[2]
+        # Grade and number of doubts come first in the key; equally good ones of the folder need nothing from elsewhere.
+        return min(candidates, key=lambda candidate: (candidate[0][:2], candidate[1], candidate[0]))[2]
     return Need(grade=int(Grade.MISSING), reason=_nearest_miss(kind, misses, stored))
 
 
