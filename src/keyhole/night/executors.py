@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from keyhole.errors import SetupError
 from keyhole.night.work import Job, Outcome
 
-__all__ = ["Cluster", "Executor", "InProcess", "Pool", "Promise", "open_executor"]
+__all__ = ["Cluster", "Executor", "InProcess", "Pool", "Promise", "Work", "open_executor"]
 
 Work = Callable[[Job], Outcome]
 # So often a group is tried again whose worker was lost.
@@ -156,6 +156,8 @@ class Cluster:
     ----------
     address : str
         Of the scheduler, such as ``tcp://host:8786``.
+    timeout : float
+        Seconds to wait for an answer.
 
     Raises
     ------
@@ -163,13 +165,15 @@ class Cluster:
         Dask is not installed, or no scheduler answers.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, timeout: float = _CONNECT_SECONDS) -> None:
         try:
-            from distributed import Client
+            import distributed
         except ImportError as error:
             raise SetupError("a cluster needs the package distributed: pip install 'keyhole[cluster]'") from error
         try:
-            self._client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+            # The package declares no types of its own.
+            connect: Any = distributed.Client
+            self._client = connect(address, timeout=timeout, set_as_default=False)
             self.slots = max(1, sum(self._client.nthreads().values()))
         except (OSError, ValueError, TimeoutError) as error:
             raise SetupError(f"no Dask scheduler answers at {address} ({error}); start one, or leave it out") from error

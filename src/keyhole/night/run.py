@@ -11,7 +11,7 @@ from pathlib import Path
 
 from keyhole.calibration import CalibrationStore
 from keyhole.errors import KeyholeError
-from keyhole.night.executors import Executor, Promise
+from keyhole.night.executors import Executor, Promise, Work
 from keyhole.night.memory import Memory
 from keyhole.night.plan import Group, NightPlan, order_of
 from keyhole.night.work import Job, Outcome, reduce_group
@@ -85,7 +85,13 @@ Teller = Callable[[GroupResult], None]
 
 
 def run_plan(
-    plan: NightPlan, out: Path, *, executor: Executor, best_effort: bool = False, tell: Teller = lambda _: None
+    plan: NightPlan,
+    out: Path,
+    *,
+    executor: Executor,
+    best_effort: bool = False,
+    tell: Teller = lambda _: None,
+    work: Work = reduce_group,
 ) -> NightResult:
     """Reduce all groups of a plan.
 
@@ -105,6 +111,8 @@ def run_plan(
         Go on where a calibration is missing.
     tell : callable
         Told of each change of state.
+    work : callable
+        What is done with a group; a seam for tests.
 
     Raises
     ------
@@ -117,7 +125,7 @@ def run_plan(
     with memory.locked():
         scratch = memory.folder / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
-        _Run(plan, result, memory, executor, scratch / str(os.getpid()), best_effort, tell).all()
+        _Run(plan, result, memory, executor, scratch / str(os.getpid()), best_effort, tell, work).all()
         shutil.rmtree(scratch, ignore_errors=True)
     result.seconds = time.perf_counter() - begin
     return result
@@ -132,6 +140,7 @@ class _Run:
     scratch: Path
     best_effort: bool
     tell: Teller
+    work: Work
     running: dict[str, tuple[Promise, Job, str]] = field(default_factory=dict)
 
     def all(self) -> None:
@@ -181,7 +190,7 @@ class _Run:
             return
         found.state = "running"
         self.tell(found)
-        self.running[group.name] = (self.executor.submit(reduce_group, job), job, key)
+        self.running[group.name] = (self.executor.submit(self.work, job), job, key)
 
     def _masters(self, group: Group) -> tuple[dict[str, str], list[str]]:
         """Paths of the masters of a group, and why there are none."""

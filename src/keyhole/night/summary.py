@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keyhole import __version__
+from keyhole.errors import KeyholeError
 from keyhole.frames import Frame, read_frame
 from keyhole.night.memory import write_whole
 from keyhole.night.plan import Group, Need, NightPlan
@@ -89,7 +90,10 @@ def _figures(group: Group, products: Mapping[str, str], out: Path) -> dict[str, 
     name = next((name for name in products if name.endswith(suffix)), None)
     if name is None or not (out / name).is_file():
         return {}
-    frame = read_frame(out / name)
+    try:
+        frame = read_frame(out / name)
+    except KeyholeError as error:
+        return {"product": name, "problem": str(error)}
     figures = {word: _card(frame, card) for word, card in _FIGURES.items() if _card(frame, card) is not None}
     catalogue = frame.tables.get("OBJCAT")
     if catalogue is not None:
