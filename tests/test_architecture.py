@@ -26,7 +26,9 @@ ALLOWED: dict[str, set[str]] = {
     "recipes": {"primitives"},
     "engine": {"calibration", "frames", "headers", "instruments", "primitives", "recipes"},
     "report": {"imaging", "frames", "engine"},
+    "night": {"calibration", "engine", "frames", "instruments"},
     "cli": {
+        "night",
         "calibration",
         "engine",
         "frames",

@@ -14,9 +14,10 @@ from typing import Any, get_args
 
 from keyhole.calibration import CALIBRATION_TYPES, Config, UserCals, parse_user_cals
 from keyhole.calibration.service import active_config, chosen_config
-from keyhole.cli.console import Console, EventLog, LogFile
+from keyhole.cli.console import Console
 from keyhole.cli.script_log import Account
 from keyhole.engine import Event, Request, run
+from keyhole.engine.eventlog import EventLog, LogFile
 from keyhole.engine.events import Caveat, Note, RunFailed, RunStarted, StepFinished
 from keyhole.engine.parameters import parse_settings
 from keyhole.engine.request import Association

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from keyhole.cli.console import Console, LogFile
+from keyhole.cli.console import Console
+from keyhole.engine.eventlog import LogFile
 from keyhole.engine.events import (
     CalibrationChosen,
     Caveat,

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from keyhole import __version__
-from keyhole.cli import bpm, completion, picture, simulate, verify
+from keyhole.cli import bpm, completion, night, picture, simulate, verify
 from keyhole.cli.common import guarded
 
 __all__ = ["main"]
@@ -16,10 +16,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="keyhole",
-        description="Simulate raw nights with known truth, judge products against it, draw them, import masks.",
+        description="Reduce a whole night; simulate nights, judge products and draw them; import masks.",
     )
     parser.add_argument("-v", "--version", action="version", version=f"keyhole {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    night.add_parser(commands)
     simulate.add_parser(commands)
     verify.add_parser(commands)
     picture.add_parser(commands)

@@ -117,8 +117,9 @@ def _reduce(argv: list[str]) -> int:
     options = make_parser().parse_intermixed_args(regroup(inline_options(argv)))
     # The engine loads numpy and astropy; --help and --version do not need them.
     from keyhole.calibration import MissingCalibrationError
-    from keyhole.cli.console import Console, LogFile
+    from keyhole.cli.console import Console
     from keyhole.engine import run
+    from keyhole.engine.eventlog import LogFile
 
     request = _request(options)
     if options.displayflags:

@@ -15,7 +15,7 @@ from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
 from typing import Literal
 
-from keyhole.cli.console import EventLog, file_handler
+from keyhole.engine.eventlog import EventLog, file_handler
 from keyhole.errors import ParameterError
 
 __all__ = [
