@@ -57,6 +57,17 @@ def test_masters_are_made_before_what_needs_them_and_handed_on(plan, out):
     assert (out / "a_stack.fits").read_text() != (out / "b_stack.fits").read_text()
 
 
+def test_products_of_frames_of_one_name_go_into_folders_of_their_groups(plan, out, raw):
+    (raw / "sub").mkdir()
+    (raw / "sub" / "a.fits").write_text("another a")
+    groups = [replace(group, files=("sub/a.fits",)) if group.name == "other" else group for group in plan.groups]
+    run(replace(plan, groups=tuple(groups)), out)
+    first, second = out / "image" / "a_stack.fits", out / "other" / "a_stack.fits"
+    assert first.read_text() != second.read_text()
+    assert (out / "d_dark.fits").is_file()
+    assert set(states(run(replace(plan, groups=tuple(groups)), out)).values()) == {"kept"}
+
+
 def test_a_second_run_does_nothing(plan, out):
     run(plan, out)
     before = done_in(out)

@@ -16,11 +16,12 @@ def write_product(job: Job) -> Outcome:
     parts = [Path(name).read_bytes() for name in (*job.files, *job.calibrations.values())]
     text = hashlib.md5(b"".join(parts) + repr(sorted(job.parameters.items())).encode()).hexdigest()
     name = f"{Path(job.files[0]).stem}_{'stack' if job.makes == 'image' else job.makes}.fits"
-    path = Path(job.out) / name
+    path = Path(job.out) / job.folder / name
+    path.parent.mkdir(exist_ok=True)
     path.write_text(text)
     with (Path(job.out) / "done.txt").open("a") as stream:
         stream.write(f"{job.name}\n")
-    return Outcome(job.name, {name: hashlib.md5(text.encode()).hexdigest()})
+    return Outcome(job.name, {str(Path(job.folder) / name): hashlib.md5(text.encode()).hexdigest()})
 
 
 def fail_on_flats(job: Job) -> Outcome:

@@ -76,6 +76,7 @@ class Memory:
             "calibrations": {kind: self.checksum(Path(name)) for kind, name in sorted(job.calibrations.items())},
             "parameters": {str(key): value for key, value in sorted(job.parameters.items())},
             "best_effort": job.best_effort,
+            "folder": job.folder,
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,6 +132,11 @@ def run_plan(
     return result
 
 
+def _root(group: Group) -> str:
+    """What the names of the products of a group begin with."""
+    return Path(group.files[0]).name.split(".fits")[0]
+
+
 @dataclass
 class _Run:
     plan: NightPlan
@@ -141,9 +147,11 @@ class _Run:
     best_effort: bool
     tell: Teller
     work: Work
+    shared: Counter[str] = field(default_factory=Counter)
     running: dict[str, tuple[Promise, Job, str]] = field(default_factory=dict)
 
     def all(self) -> None:
+        self.shared = Counter(_root(group) for group in self.plan.groups)
         waiting = order_of(self.plan.groups)
         while waiting or self.running:
             for group in list(self._ready(waiting)):
@@ -178,6 +186,7 @@ class _Run:
             str(self.result.out.absolute()),
             str((self.scratch / group.name).absolute()),
             str((self.memory.folder / "events" / f"{group.name}.jsonl").absolute()),
+            group.name if self.shared[_root(group)] > 1 else "",
         )
         try:
             key = self.memory.key_of(job)

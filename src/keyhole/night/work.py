@@ -36,6 +36,9 @@ class Job:
         Go on where a calibration is missing.
     out, scratch, events : str
         Folder of the products, folder to work in, and file that events are appended to; absolute.
+    folder : str
+        Folder within `out` for the products of this group, where another group has frames of the same name; else
+        empty.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Job:
     out: str
     scratch: str
     events: str
+    folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Outcome:
     name : str
         Of the group.
     products : dict of str to str
-        File name in the folder of products to MD5 sum; empty where it failed.
+        Path within the folder of products to MD5 sum; empty where it failed.
     error : str or None
         Why it failed, in one sentence.
     defect : str or None
@@ -157,9 +161,9 @@ def _reduce(job: Job, scratch: Path, record: _Record) -> dict[str, str]:
             _put(scratch / f"{job.name}.log", Path(job.out) / "logs")
     # The last product first: who sees the stack marked as finished, sees the others, too.
     made = [path for path in dict.fromkeys(result.written) if path.is_file()]
-    sums = {path.name: file_md5(path) for path in made}
+    sums = {str(Path(job.folder) / path.name): file_md5(path) for path in made}
     for path in made:
-        _put(path, Path(job.out))
+        _put(path, Path(job.out) / job.folder)
     return sums
 
 
