@@ -229,6 +229,25 @@ def test_rotation_is_neither_allowed_by_two_stars_nor_when_switched_off():
     assert all(frame.rotation == 0 for frame in off.frames)
 
 
+def test_one_blended_star_feigns_no_rotation():
+    """In bad seeing a bright star moved half a pixel towards its neighbour, with a small formal error."""
+    rng = np.random.default_rng(21)
+    places = np.column_stack([rng.uniform(0, 640, 18), rng.uniform(0, 95, 18)])
+    places[0] = (20.0, 50.0)
+    scatter = np.full(18, 0.15)
+    scatter[0] = 0.02
+    shifts = np.array([(0.0, 0.0), (26.0, 5.0), (-30.0, -4.0), (55.0, 2.0), (-58.0, 6.0), (80.0, -3.0)])
+    lists = []
+    for i, shift in enumerate(shifts):
+        x, y = (places + shift + rng.normal(0, scatter[:, np.newaxis], (18, 2))).T
+        if i == 2:
+            y[0] -= 0.5
+        lists.append(SourceList(x, y, None, scatter))
+    found = register(lists, shifts, search_radius=SEARCH, match_radius=MATCH)
+    assert all(frame.rotation == 0 for frame in found.frames)
+    assert np.abs(found.shifts - shifts).max() < 0.15
+
+
 def test_joint_solution_is_that_of_plain_least_squares():
     rng = np.random.default_rng(15)
     stars, shifts = rng.uniform(0, 500, (8, 2)), rng.uniform(-5, 5, (4, 2))

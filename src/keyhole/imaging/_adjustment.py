@@ -189,9 +189,26 @@ def _rotations(observed: _Observations, residual: Float64, angle: Float64) -> di
         if fit is None or abs(angle[i] + fit.turn) * fit.reach < _MIN_EFFECT:
             continue
         # Once accepted, a rotation is refined without asking again.
-        if angle[i] != 0 or _chance_of(fit.statistic, fit.freedom) < _MAX_CHANCE / len(frames):
+        if angle[i] != 0 or _is_certain(
+            observed.z[own], residual[own], observed.weight[own], fit, _MAX_CHANCE / len(frames)
+        ):
             found[int(i)] = (fit.turn, fit.move)
     return found
+
+
+def _is_certain(z: Float64, residual: Float64, weight: Float64, fit: _Rotation, limit: float) -> bool:
+    """Whether a rotation is significant, and remains so whichever source is left out.
+
+    Where the seeing blends two stars, one position alone can feign a rotation.
+    """
+    if _chance_of(fit.statistic, fit.freedom) >= limit:
+        return False
+    for one in range(len(z)):
+        rest = np.arange(len(z)) != one
+        again = _fit_rotation(z[rest], residual[rest], weight[rest])
+        if again is None or again.turn * fit.turn <= 0 or _chance_of(again.statistic, again.freedom) >= limit:
+            return False
+    return True
 
 
 class _Rotation(NamedTuple):
