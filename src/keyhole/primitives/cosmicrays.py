@@ -39,7 +39,7 @@ class CosmicRayParams(Params):
     noisy_pixels: bool = Field(True, description="Flag pixels that vary far more than their noise in all frames (1)")
 
 
-@primitive("flagCosmicRays", CosmicRayParams, scope="list", stamp="FLAGCR")
+@primitive("flagCosmicRays", CosmicRayParams, scope="list", stamp="FLAGCR", windowed=True)
 def flag_cosmic_rays(frames: list[Frame], params: CosmicRayParams, context: Context) -> list[Frame]:
     """Flag cosmic rays (8) and noisy pixels (1): compared with the other frames, and sharper than any star."""
     if params.method == "none":

@@ -24,7 +24,7 @@ class IlluminationParams(Params):
     min_frames: int = Field(3, ge=1, description="Fewer frames leave the flat as it is")
 
 
-@primitive("illuminationCorrect", IlluminationParams, scope="list", stamp="ILLUMCOR")
+@primitive("illuminationCorrect", IlluminationParams, scope="list", stamp="ILLUMCOR", windowed=True)
 def illumination_correct(frames: list[Frame], params: IlluminationParams, context: Context) -> list[Frame]:
     """Divide by the large-scale illumination of the sky, where the lamp flat differs from it."""
     if not any("FLATCORR" in frame.primary and frame.mask is not None for frame in frames):

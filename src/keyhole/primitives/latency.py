@@ -42,7 +42,7 @@ class _Time(NamedTuple):
     end: datetime
 
 
-@primitive("addLatencyToDQ", LatencyParams, scope="list", stamp="ADDLAT")
+@primitive("addLatencyToDQ", LatencyParams, scope="list", stamp="ADDLAT", windowed=True)
 def add_latency(frames: list[Frame], params: LatencyParams, context: Context) -> list[Frame]:
     """Flag (8) the pixels that were bright in a frame of the sequence that ended shortly before."""
     times = [_time(frame) for frame in frames]
