@@ -12,7 +12,7 @@ from keyhole.engine.book import StepBook
 from keyhole.engine.events import Caveat, EventSink, ProductWritten, Progress
 from keyhole.engine.served import Served
 from keyhole.errors import CalibrationError
-from keyhole.frames import Frame, file_md5, read_frame, write_frame
+from keyhole.frames import Frame, Parking, file_md5, read_frame, write_frame
 from keyhole.instruments import Instrument, load
 
 __all__ = ["RunContext", "caveats_of", "read_input"]
@@ -39,6 +39,8 @@ class RunContext:
         Returns the current UTC time.
     best_effort : bool
         Whether steps go on without a master that is required.
+    parking : Parking, optional
+        Where frames are kept that do not fit into memory; None: all are kept in memory.
 
     Attributes
     ----------
@@ -64,6 +66,7 @@ class RunContext:
         emit: EventSink,
         clock: Callable[[], datetime],
         best_effort: bool = False,
+        parking: Parking | None = None,
     ) -> None:
         self.mode = mode
         self.best_effort = best_effort
@@ -76,6 +79,7 @@ class RunContext:
         self.book = StepBook(emit)
         self.books: list[StepBook] = []
         self._clock = clock
+        self._parking = parking
         self._masters: dict[Path, Frame] = {}
         self._checksums: dict[Path, str] = {}
 
@@ -133,6 +137,11 @@ class RunContext:
     def progress(self, done: int, total: int) -> None:
         """Tell how far a long step has come."""
         self.book.emit(Progress(done, total))
+
+    def settle(self, frame: Frame, n_frames: int) -> None:
+        """Keep a frame on disk from here on, if so many of its kind do not fit into memory."""
+        if self._parking is not None and self._parking.wanted(frame, n_frames):
+            self._parking.park(frame)
 
     def timestamp(self) -> str:
         """UTC now, ISO with microseconds."""

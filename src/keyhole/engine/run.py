@@ -19,9 +19,11 @@ from keyhole.engine.recorder import PlannedFrame
 from keyhole.engine.request import Association, Request, Result
 from keyhole.engine.runner import Runner
 from keyhole.engine.served import Served
-from keyhole.frames import Frame, add_provenance
+from keyhole.frames import Frame, Parking, add_provenance
 
 __all__ = ["run"]
+
+_MEGABYTE = 1_000_000
 
 
 class _Masters(NamedTuple):
@@ -65,18 +67,19 @@ def run(
         plan = make_plan(request)
         _announce(plan, request, emit)
         masters = _choose_masters(plan, request, emit)
-        context, inputs = _open(plan, request, masters, emit, clock)
-        runner = Runner(
-            context,
-            inputs=inputs,
-            settings=request.settings,
-            mode_defaults=lambda step: request.defaults(plan.inputs.tags, step),
-            total=len(plan.steps),
-            emit=emit,
-        )
-        plan.recipe(runner)
-        runner.finish()
-        outputs = _finish(request, context, saved=runner.saved) if runner.changed else []
+        with Parking(request.output_dir, request.memory * _MEGABYTE) as parking:
+            context, inputs = _open(plan, request, masters, emit, clock, parking=parking)
+            runner = Runner(
+                context,
+                inputs=inputs,
+                settings=request.settings,
+                mode_defaults=lambda step: request.defaults(plan.inputs.tags, step),
+                total=len(plan.steps),
+                emit=emit,
+            )
+            plan.recipe(runner)
+            runner.finish()
+            outputs = _finish(request, context, saved=runner.saved) if runner.changed else []
         _tell_bad_pixels(context, emit)
         store_products(request, outputs, emit)
         _remind(request, masters, outputs, emit)
@@ -123,7 +126,13 @@ def _remind(request: Request, masters: _Masters, outputs: list[Path], emit: Even
 
 
 def _open(
-    plan: Plan, request: Request, masters: _Masters, emit: EventSink, clock: Callable[[], datetime]
+    plan: Plan,
+    request: Request,
+    masters: _Masters,
+    emit: EventSink,
+    clock: Callable[[], datetime],
+    *,
+    parking: Parking,
 ) -> tuple[RunContext, list[Callable[[], Frame]]]:
     """Lay out what steps will ask for, and how each input is read when its turn comes."""
     items = plan.inputs.items
@@ -135,6 +144,7 @@ def _open(
             {(roots[file], found.kind): found for found in masters.chosen for file in found.frames}, masters.named
         ),
         best_effort=request.best_effort,
+        parking=parking,
         output_dir=request.output_dir,
         protected=[*(item.path for item in items), *files],
         emit=emit,

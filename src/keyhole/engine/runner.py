@@ -183,6 +183,8 @@ class Runner:
                         self._write(call.step, current)
                 book.n_frames += len(current)
                 book.seconds += time.perf_counter() - tick
+            for one in current:
+                self._context.settle(one, n_frames)
             out += current
             self._emit(Progress(number, n_frames))
             begin = time.perf_counter()
@@ -207,6 +209,8 @@ class Runner:
         if target == "main" and not frames:
             raise _nothing_left(step)
         self._context.streams[target] = frames
+        for frame in frames:
+            self._context.settle(frame, len(frames))
         if call.writes and not resolved.skip:
             self._write(step, frames)
         if target == "main" and not resolved.skip:

@@ -6,7 +6,7 @@ their full published shape.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -155,13 +155,3 @@ def _map_planes(frame: Frame, change: Any) -> None:
     frame.variance = None if frame.variance is None else change(frame.variance, 0)
     frame.mask = None if frame.mask is None else change(frame.mask, _UNLIT)
     frame.planes = {name: change(plane, 0) for name, plane in frame.planes.items()}
-
-
-def total_bytes(frames: Iterable[Frame]) -> int:
-    """Memory that the planes of frames take."""
-    return sum(
-        plane.nbytes
-        for frame in frames
-        for plane in (frame.data, frame.variance, frame.mask, *frame.planes.values())
-        if plane is not None
-    )

@@ -109,6 +109,7 @@ def resample_to_common_frame(frames: list[Frame], params: ResampleParams, contex
         )
         _place(frame, out, grid, window, reference=reference, offset=offset)
         record_interpolation(frame, params.interpolant, factor, turned=matrix is not None)
+        context.settle(frame, len(frames))
         context.progress(number, len(frames))
     ny, nx = window.shape
     x, y = window.origin[1] - grid.origin[0], window.origin[0] - grid.origin[1]

@@ -106,6 +106,10 @@ class Context(Protocol):
         """Tell how far a long step has come."""
         ...
 
+    def settle(self, frame: Frame, n_frames: int) -> None:
+        """Tell that the step is done with one of so many frames: it may be kept on disk from here on."""
+        ...
+
     def timestamp(self) -> str:
         """UTC now as ISO text with microseconds."""
         ...

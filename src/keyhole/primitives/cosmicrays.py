@@ -69,6 +69,7 @@ def flag_cosmic_rays(frames: list[Frame], params: CosmicRayParams, context: Cont
         mask = np.zeros(frame.data.shape, bits.MASK_DTYPE) if frame.mask is None else frame.mask.copy()
         mask[hits.box] |= hits.bits
         frame.mask = mask
+        context.settle(frame, len(frames))
         numbers.append(int(np.count_nonzero(hits.bits & bits.COSMIC_RAY)))
         noisy = max(noisy, int(np.count_nonzero(hits.bits & bits.BAD)))
         frame.header["NCRPIX"] = (numbers[-1], "Pixels flagged as hit by cosmic rays")

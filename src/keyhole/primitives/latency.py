@@ -61,6 +61,7 @@ def add_latency(frames: list[Frame], params: LatencyParams, context: Context) ->
             mask = frame.mask.copy()
             mask.reshape(-1)[glow] |= bits.MASK_DTYPE(bits.COSMIC_RAY)
             frame.mask = mask
+            context.settle(frame, len(frames))
             flagged, touched = flagged + glow.size, touched + 1
     if flagged:
         context.note(f"{flagged} pixels in {touched} frames were bright less than {params.time:g} s before; flagged")
