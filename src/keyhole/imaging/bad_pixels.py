@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from keyhole.errors import AlgorithmError
 from keyhole.imaging import bits
 from keyhole.imaging._order_statistics import sort_planes
+from keyhole.imaging.medians import median
 
 __all__ = ["FEWEST_DARKS", "Section", "bad_in_map", "noisy_pixels", "place_map", "without_surroundings"]
 
@@ -73,7 +74,7 @@ def noisy_pixels(
     if len(data) < FEWEST_DARKS:
         return found
     chosen = np.linspace(0, len(data) - 1, min(len(data), _MOST_DARKS)).round().astype(int)
-    levels = [np.float32(np.median(data[i])) for i in chosen]
+    levels = [np.float32(median(data[i])) for i in chosen]
     limit = np.float32(_QUASI_RANGE[len(chosen) - FEWEST_DARKS] * variance**0.5)
     step = max(1, _BLOCK_VALUES // (len(chosen) * found.shape[1]))
     for first in range(0, found.shape[0], step):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
 from keyhole.imaging.bits import usable
+from keyhole.imaging.medians import median
 from keyhole.imaging.noise import clipped_median_sigma
 
 __all__ = ["NoiseFloor", "dark_variance", "measured_floor"]
@@ -90,9 +91,9 @@ def measured_floor(
         return NoiseFloor(float(fallback), measured=False, pixels=len(positions))
     positions = positions[:: max(1, len(positions) // _SAMPLE)]
     sample = np.stack([np.asarray(plane, np.float32).ravel()[positions] for plane in data]).astype(np.float64)
-    sample -= np.median(sample, axis=1, keepdims=True)
+    sample -= np.array([[median(row)] for row in sample])
     scatter = sample.var(axis=0, ddof=1)
-    return NoiseFloor(float(np.median(scatter)) / _median_chi_square(n - 1), measured=True, pixels=len(positions))
+    return NoiseFloor(median(scatter) / _median_chi_square(n - 1), measured=True, pixels=len(positions))
 
 
 def dark_variance(

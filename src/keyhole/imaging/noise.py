@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
 from keyhole.imaging.bits import UNILLUMINATED, UNUSABLE
+from keyhole.imaging.medians import median
 
 __all__ = ["Level", "clipped_median_sigma", "pedestal", "robust_sigma", "variance_model"]
 
@@ -56,7 +57,7 @@ def robust_sigma(values: NDArray[Any]) -> float:
         In the unit of `values`; normal deviates give their standard deviation.
     """
     values = np.asarray(values)
-    return _SIGMA_PER_MAD * float(np.median(np.abs(values - np.median(values))))
+    return _SIGMA_PER_MAD * median(np.abs(values - median(values)))
 
 
 def clipped_median_sigma(data: NDArray[Any], usable: NDArray[np.bool_] | None = None) -> Level:
@@ -87,16 +88,19 @@ def clipped_median_sigma(data: NDArray[Any], usable: NDArray[np.bool_] | None = 
     values = np.asarray(data)[good]
     if not values.size:
         raise AlgorithmError(f"No level can be measured: none of {np.size(data)} pixels is usable.")
-    middle = float(np.median(values))
+    middle = median(values)
     # In coarse digits more than half of the pixels can have the same value: then the deviation is no measure.
     sigma = robust_sigma(values) or float(np.std(values, dtype=np.float64))
-    for _ in range(20):
-        kept = values[np.abs(values - middle) <= _CLIP * sigma]
-        middle = float(np.median(kept))
-        sigma = float(np.std(kept, dtype=np.float64)) / _CLIPPED_SCATTER
-        if kept.size == values.size:
+    for round_ in range(20):
+        near = np.abs(values - middle) <= _CLIP * sigma
+        all_kept = bool(near.all())
+        if all_kept and round_ > 0:
             break
-        values = kept
+        values = values if all_kept else values[near]
+        middle = median(values)
+        sigma = float(np.std(values, dtype=np.float64)) / _CLIPPED_SCATTER
+        if all_kept:
+            break
     return Level(middle, sigma, int(values.size))
 
 

@@ -17,6 +17,7 @@ from keyhole.imaging.dark import dark_variance, measured_floor
 from keyhole.imaging.flat import Planes, lamp_difference
 from keyhole.imaging.holes import fill_holes
 from keyhole.imaging.levels import pair_scales, sky_level
+from keyhole.imaging.medians import median
 from keyhole.imaging.quality import hot_pixels
 from keyhole.imaging.readout import PatternRules, measure_readout, quadrants
 from keyhole.imaging.starlight import starlight
@@ -120,7 +121,7 @@ def _master_dark(frames: list[Frame], params: StackDarksParams, context: Context
     out = combined_header(frames, combined, params)
     planes = [frame.data for frame in frames]
     masks = [frame.mask for frame in frames if frame.mask is not None]
-    models = [float(np.median(frame.variance)) for frame in frames if frame.variance is not None]
+    models = [median(frame.variance) for frame in frames if frame.variance is not None]
     model = float(np.median(models)) if models else 0.0
     flags = masks if len(masks) == len(frames) else None
     floor = measured_floor(planes, flags, combined.data, fallback=model)
@@ -191,7 +192,7 @@ def _subtract_unlit_level(flat: Frame, context: Context) -> None:
     dark = usable if lit is None else usable & ~lit
     inside = usable & ~dark
     known = inside.any() and dark.any()
-    if not known or np.median(flat.data[dark]) > _DARK_SHARE * np.median(flat.data[inside]):
+    if not known or median(flat.data[dark]) > _DARK_SHARE * median(flat.data[inside]):
         context.caveat("no lamp-off flats: electronic offset, dark current and thermal light stay in the flat")
         return
     shape = (flat.data.shape[0], flat.data.shape[1])
