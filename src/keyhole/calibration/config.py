@@ -215,10 +215,10 @@ def store_for_masters(config: Config) -> CalibrationStore | None:
     SetupError
         The database or its folder does not exist, or cannot be made.
     """
-    from keyhole.calibration.database import CalibrationStore
-
     for database in config.databases:
         if database.store:
+            from keyhole.calibration.database import CalibrationStore  # loads SQLAlchemy
+
             store = CalibrationStore(database.location)
             if config.implicit and not store.exists:
                 store.create()

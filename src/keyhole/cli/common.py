@@ -23,6 +23,8 @@ def guarded(action: Callable[[], int]) -> int:
 
     A defect keeps its traceback.
     """
+    # Read when numpy is loaded. Its threads cost their start, and wait for each other on arrays of this size.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         with _patient_collector():
             code = action()

@@ -104,6 +104,14 @@ def _attach(frame: Frame, hdu: Any) -> None:
 
 
 def _native(data: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """The values in the byte order of this machine. May change its input, which nobody reads again."""
+    if (
+        data.dtype.newbyteorder("=") == dtype
+        and not data.dtype.isnative
+        and data.flags.c_contiguous
+        and data.flags.writeable
+    ):
+        return data.byteswap(inplace=True).view(dtype)
     return np.ascontiguousarray(data, dtype=dtype)
 
 

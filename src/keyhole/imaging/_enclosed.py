@@ -68,13 +68,9 @@ def enclosed(high: Bool) -> Bool:
         150 pixels from their first pixel.
     """
     holes = np.zeros_like(high)
-    # The first pixel of a hole, row by row, has high pixels (or the edge) above and to its left.
-    starts = ~high
-    starts[1:] &= high[:-1]
-    starts[:, 1:] &= high[:, :-1]
     # Half of a small image is its background, not a hole.
     largest = min(_LARGEST_HOLE, high.size // 2)
-    for row, column in np.argwhere(starts).tolist():
+    for row, column in _starts(high):
         if holes[row, column]:
             continue
         window = _Window.around(row, column, high.shape)
@@ -84,6 +80,16 @@ def enclosed(high: Bool) -> Bool:
         if 0 < len(region) <= largest:
             holes[region[:, 0], region[:, 1]] = True
     return holes
+
+
+def _starts(high: Bool) -> list[tuple[int, int]]:
+    """Places with high pixels, or the edge, above and to the left, row by row: the first pixel of a hole is one."""
+    # Most images have few high pixels: the places below them, and those of the first row.
+    rows, columns = np.nonzero(high[:-1])
+    rows = np.concatenate([np.zeros(high.shape[1], rows.dtype), rows + 1])
+    columns = np.concatenate([np.arange(high.shape[1]), columns])
+    start = ~high[rows, columns] & ((columns == 0) | high[rows, columns - 1])
+    return list(zip(rows[start].tolist(), columns[start].tolist(), strict=True))
 
 
 def _walked(high: Bool, row: int, column: int, window: _Window) -> NDArray[np.intp] | None:

@@ -38,6 +38,9 @@ _GLOW_SIGMA: Final = 5.0
 
 _FEWEST_NEIGHBOURS: Final = 3
 
+_LEVEL_SAMPLE: Final = 200_000
+"""Pixels from which level and scatter of a dark are taken."""
+
 _SCATTER_SAMPLE: Final = 40_000
 """Pixels from which the scatter about the neighbours is taken."""
 
@@ -68,8 +71,9 @@ def flag_saturation(raw: NDArray[np.float32], *, saturation_level: float, nonlin
     high = raw >= min(nonlinear_level, saturation_level)
     if not high.any():
         return flags
-    flags[high] = bits.NONLINEAR
-    flags[raw >= saturation_level] = bits.SATURATED
+    places = np.nonzero(high)
+    saturated = raw[places] >= saturation_level
+    flags[places] = np.where(saturated, bits.MASK_DTYPE(bits.SATURATED), bits.MASK_DTYPE(bits.NONLINEAR))
     flags[enclosed(high)] = bits.SATURATED
     return flags
 
@@ -185,7 +189,7 @@ def hot_pixels(
     good = np.isfinite(dark)
     if mask is not None:
         good &= bits.usable(mask)
-    level = clipped_median_sigma(dark, good)
+    level = clipped_median_sigma(dark, good, at_most=_LEVEL_SAMPLE)
     reach = _GLOW_SIGMA * level.sigma
 
     def expected(around: NDArray[np.float32], count: NDArray[np.intp]) -> NDArray[np.float32]:

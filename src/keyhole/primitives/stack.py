@@ -121,10 +121,11 @@ def _master_dark(frames: list[Frame], params: StackDarksParams, context: Context
     out = combined_header(frames, combined, params)
     planes = [frame.data for frame in frames]
     masks = [frame.mask for frame in frames if frame.mask is not None]
-    models = [median(frame.variance) for frame in frames if frame.variance is not None]
-    model = float(np.median(models)) if models else 0.0
     flags = masks if len(masks) == len(frames) else None
-    floor = measured_floor(planes, flags, combined.data, fallback=model)
+    floor = measured_floor(planes, flags, combined.data, fallback=0.0)
+    if not floor.measured:
+        models = [median(frame.variance) for frame in frames if frame.variance is not None]
+        floor = floor._replace(variance=float(np.median(models)) if models else 0.0)
     if floor.variance > 0:
         out.variance = dark_variance(
             combined.data, floor=floor.variance, used=len(frames) - combined.unused, mask=combined.mask
