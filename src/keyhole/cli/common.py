@@ -25,6 +25,8 @@ def guarded(action: Callable[[], int]) -> int:
     """
     # Read when numpy is loaded. Its threads cost their start, and wait for each other on arrays of this size.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Looking through all installed packages for plugins takes as long as the models themselves.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         with _patient_collector():
             code = action()

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from keyhole.headers import Headers, describe, describe_extension, tags
+
+if TYPE_CHECKING:
+    from astropy.io import fits
 
 __all__ = ["Frame", "Table"]
 

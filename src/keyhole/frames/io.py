@@ -8,16 +8,19 @@ import os
 import threading
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.io import fits
-from astropy.io.fits.verify import VerifyWarning
 from numpy.typing import NDArray
 
 from keyhole.errors import DataError, SetupError
 from keyhole.frames.frame import Frame, Table
 from keyhole.headers import check_complete
+
+# astropy takes half of the time that a command needs to start: it is loaded when a file is read or written, which
+# those that only look at steps and parameters never do.
+if TYPE_CHECKING:
+    from astropy.io import fits
 
 __all__ = ["read_frame", "write_frame"]
 
@@ -49,6 +52,9 @@ def read_frame(path: Path | str) -> Frame:
     DataError
         It is not FITS, ends early, or holds no image or more than one science image.
     """
+    from astropy.io import fits
+    from astropy.io.fits.verify import VerifyWarning
+
     path = Path(path)
     check_complete(path)
     try:
@@ -71,8 +77,8 @@ def _from_hdus(hdus: fits.HDUList, path: Path) -> Frame:
         raise DataError(f"{path}: the science extension holds no two-dimensional image; leave the file out")
     frame = Frame(
         name=path.name,
-        primary=hdus[0].header.copy(),
-        header=science.header.copy(),
+        primary=hdus[0].header,
+        header=science.header,
         data=_native(science.data, np.float32),
         path=path,
     )
@@ -137,6 +143,8 @@ def write_frame(frame: Frame, path: Path | str) -> Path:
     SetupError
         The folder cannot be written, or the disk is full.
     """
+    from astropy.io.fits.verify import VerifyWarning
+
     path = Path(path)
     for label, plane in (("SCI", frame.data), ("VAR", frame.variance)):
         if plane is not None and not np.isfinite(plane).all():
@@ -167,6 +175,8 @@ def _write_error(path: Path, err: OSError) -> SetupError:
 
 
 def _to_hdus(frame: Frame) -> fits.HDUList:
+    from astropy.io import fits
+
     frame.primary.pop("NEXTEND", None)
     science = fits.ImageHDU(frame.data, header=_extension_header(frame.header, "SCI"))
     hdus = [science]
@@ -208,6 +218,8 @@ def _plane_header(header: fits.Header) -> fits.Header:
 
 
 def _table_hdu(name: str, table: Table) -> fits.BinTableHDU:
+    from astropy.io import fits
+
     columns = []
     for key, values in table.columns.items():
         if values.dtype.kind in "US" and values.ndim == 1:
@@ -250,6 +262,8 @@ _FORMATS = {
 
 def _plain_column(table: str, name: str, values: NDArray[Any], unit: str | None) -> fits.Column:
     """A column of numbers or truth values; each row may hold an array of them."""
+    from astropy.io import fits
+
     found = _FORMATS.get(values.dtype.newbyteorder("=").str[1:])
     if found is None:
         raise DataError(
