@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging._convolution import convolved
+
 __all__ = ["Peaks", "faint_peaks", "with_peaks"]
 
 Float32 = NDArray[np.float32]
@@ -68,7 +70,7 @@ def faint_peaks(
     Peaks
         Brightest first; cosmic rays and other single pixels are left out.
     """
-    from scipy import ndimage, signal  # slow imports: only combinations are searched like this
+    from scipy import ndimage  # slow import: only combinations are searched like this
 
     half = math.ceil(_REACH * fwhm)
     grid = np.arange(-half, half + 1)
@@ -78,11 +80,9 @@ def faint_peaks(
     kernel = np.where(disc, shape - shape[disc].mean(), 0.0)
     seen = ~hidden
     clean = np.where(seen, data, 0).astype(np.float64)
-    height = signal.oaconvolve(clean, kernel, mode="same")
-    noise = np.sqrt(
-        np.maximum(signal.oaconvolve(np.where(seen, variance, 0).astype(np.float64), kernel**2, mode="same"), 0.0)
-    )
-    weight = signal.oaconvolve(seen.astype(np.float64), shape, mode="same") / shape.sum()
+    height = convolved(clean, kernel)
+    noise = np.sqrt(np.maximum(convolved(np.where(seen, variance, 0), kernel**2), 0.0))
+    weight = convolved(seen, shape) / shape.sum()
     allowed = seen & (weight > _LEAST_WEIGHT) & (noise > 0)
     snr = np.divide(height, noise * correlation, out=np.zeros_like(height), where=allowed)
     highest = snr == ndimage.maximum_filter(snr, footprint=square <= (_APART * fwhm) ** 2)
