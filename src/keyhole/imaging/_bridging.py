@@ -89,7 +89,7 @@ class Bridges:
 
 
 def _pairs(good: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
-    """Rows and columns, (5, k), of bad pixels between good ones in a row, those beside and beyond; if these are good."""
+    """Rows and columns, (5, k), of bad pixels between good ones, of those beside and beyond, and if these count."""
     y, x = np.nonzero(good[:, :-2] & good[:, 2:] & ~good[:, 1:-1])
     x += 1
     left, right = np.maximum(x - 2, 0), np.minimum(x + 2, good.shape[1] - 1)
