@@ -188,6 +188,11 @@ def _false(results: Sequence[Figures]) -> Cell:
     return f"{int(_values(results, 'false_detections').sum())}", None
 
 
+def _saturated(results: Sequence[Figures]) -> Cell:
+    flagged, kept, number = (int(_values(results, f"saturated_{what}").sum()) for what in ("flagged", "kept", "stars"))
+    return f"{flagged}, {kept} of {number}" if number else "-", min(flagged, kept) == number
+
+
 def _outliers(results: Sequence[Figures]) -> Cell:
     return f"{int(_values(results, 'outliers').sum())}", None
 
@@ -206,6 +211,7 @@ COLUMNS = (
     Column("S/N 5-20", "1 ± 0.015", "mean flux ratio of stars with that S/N and its error; (stars)", _low),
     Column("pull", "1", "width of (measured - true) / error, S/N 5-100, VAR and correlation factor", _pull),
     Column("catalogue pull", "1", "the same for FLUX_AUTO and FLUXERR_AUTO", _catalogue_pull),
+    Column("saturated", "all", "true saturated stars that are flagged, and that are still in the image", _saturated),
     Column("found", "", "share of the stars with S/N 5-10 that OBJCAT lists; (stars)", _complete),
     Column("false", "", "sources that are no stars", _false),
     Column(
@@ -252,5 +258,5 @@ COLUMNS = (
         "variance of the master dark over the measured one",
         _mean("dark_variance", 2, lambda v: 0.95 <= v <= 1.05),
     ),
-    Column("time s", "", "of the science reduction", _mean("seconds", 1)),
+    Column("time s", "", "of the processor, science reduction", _mean("seconds", 1)),
 )

@@ -37,7 +37,7 @@ class Product(NamedTuple):
         Finite pixels without a bit that makes them worthless.
     catalogue : ndarray of float64, shape (n, 4), or None
         Pixel (x, y), first pixel is 0, FLUX_AUTO and FLUXERR_AUTO of the sources in the file's OBJCAT; NaN where
-        it has no such column.
+        it has no such column.  Empty if the file has an OBJMASK alone.
     wcs : object or None
         Celestial WCS (astropy), or None if the file has none.
     unit : str
@@ -196,7 +196,8 @@ def _catalogue(units: fits.HDUList) -> NDArray[np.float64] | None:
                 ]
                 # Catalogues count pixels from 1.
                 return np.column_stack(columns) - [1.0, 1.0, 0.0, 0.0]
-    return None
+    # Sources were looked for, and there was none.
+    return np.zeros((0, 4)) if any(unit.name == "OBJMASK" for unit in units) else None
 
 
 def _wcs(primary: fits.Header, header: fits.Header) -> Any:

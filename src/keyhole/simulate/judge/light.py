@@ -151,6 +151,8 @@ def _circle(scene: Scene, radius: float, alone: _BOOLS) -> Circle:
         fwhm=stars.mean_fwhm,
         model=nothing,
         noise_factors=(product.noise_factor(radius), product.noise_factor(_WIDE)),
+        # Not the fault of the reduction, and not to be counted as light of the stars.
+        curved=stars.nebulous,
     )
     there = np.where(scene.places > -radius, scene.places, -radius)
     total = circle_sum(scene.model, there, radius)
