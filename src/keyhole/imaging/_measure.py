@@ -86,7 +86,7 @@ def measure(
     centre, window = _centres(scene, objects, columns["FLUX_RADIUS"])
     columns |= _positions(scene, centre, window, noise_factors(window))
     columns["FWHM_IMAGE"] = _core_fwhm(scene, centre, columns["FLUX_RADIUS"])
-    columns |= _shapes(ellipses) | _error_ellipses(columns) | _flags(scene, objects)
+    columns |= _shapes(ellipses) | _error_ellipses(columns) | _flags(scene, objects, light.unlike)
     columns["FLAGS"] += _INCOMPLETE * light.truncated + _NEIGHBOUR * light.neighbours
     columns["BACKGROUND"] = scene.background[_nearest(scene, centre)]
     columns["ISOAREA_IMAGE"] = scene.areas
@@ -245,7 +245,7 @@ def _error_ellipses(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]
     }
 
 
-def _flags(scene: Scene, objects: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def _flags(scene: Scene, objects: NDArray[Any], unlike: Bool) -> dict[str, NDArray[Any]]:
     """What is doubtful about each source, from the quality bits on and right beside its pixels."""
     import sep
 
@@ -260,6 +260,7 @@ def _flags(scene: Scene, objects: NDArray[Any]) -> dict[str, NDArray[Any]]:
     cut |= (objects["flag"] & sep.OBJ_TRUNC) != 0
     saturated = (image_flags[1:] & SATURATED) != 0
     blended = (objects["flag"] & sep.OBJ_MERGED) != 0
+    blended |= unlike & ~saturated & ~cut
     return {
         "FLAGS": _BLENDED * blended + _SATURATED * saturated + _CUT * cut,
         "IMAFLAGS_ISO": image_flags[1:],

@@ -35,6 +35,10 @@ _NEIGHBOUR_ERROR: Final = 0.05
 """Part by which the light of a neighbour that was taken away may be wrong."""
 _NO_STAR_ERROR: Final = 0.2
 """The same for one that does not look like a star."""
+_DIFFERENT: Final = 4.0
+"""Errors by which the light in the aperture may differ from that of the fitted star."""
+_USUAL_DIFFERENCE: Final = 0.05
+"""The same, as a part of the light."""
 
 
 class KronLight(NamedTuple):
@@ -50,6 +54,8 @@ class KronLight(NamedTuple):
         The aperture leaves the frame.
     neighbours : bool
         More than a tenth of the aperture, or of the light in it, belongs to others.
+    unlike : bool
+        It does not look like one star: the shape differs, or the light is not that of a star of this height.
     """
 
     flux: Float64
@@ -57,6 +63,7 @@ class KronLight(NamedTuple):
     half_light: Float64
     truncated: Bool
     neighbours: Bool
+    unlike: Bool
 
 
 def kron_light(
@@ -117,10 +124,13 @@ def kron_light(
     error = error * np.sqrt(1 - _CUT_PIXELS / np.maximum(round_radius, 1.0)) * noise_factors(round_radius)
     error = np.sqrt(error**2 + (area * _level_error(scene, ellipses, noise_factors)) ** 2 + foreign_light**2)
     neighbours |= foreign_light > _FOREIGN * _NEIGHBOUR_ERROR * np.abs(flux)
+    unlike = np.zeros(n, bool)
+    if field is not None:
+        unlike = _unlike(field, round_radius, flux, error)
     if field is not None and total:
         missing = 1 / np.maximum(field.psf.growth(round_radius), 0.1)
         flux, error = flux * missing, error * missing
-    return KronLight(flux, error, half_light, truncated, neighbours)
+    return KronLight(flux, error, half_light, truncated, neighbours, unlike)
 
 
 def _images(
@@ -181,6 +191,18 @@ def _foreign_error(
     taken = np.abs(scene.data - image) * np.float32(_NEIGHBOUR_ERROR)
     total, _, _ = sep.sum_ellipse(taken, *own, radius, mask=scene.hidden)
     return np.asarray(total, np.float64)
+
+
+def _unlike(field: StarField, radii: Float64, flux: Float64, error: Float64) -> Bool:
+    """Which sources differ from a star: one that is hidden beside another is found in no other way."""
+    share = field.psf.growth(radii)
+    unlike = np.zeros(len(flux), bool)
+    for k, image in enumerate(field.images):
+        if image is not None:
+            expected = image.flux * share[k]
+            differs = abs(flux[k] - expected) > _DIFFERENT * error[k] + _USUAL_DIFFERENCE * expected
+            unlike[k] = differs or (image.bright and not image.good)
+    return unlike
 
 
 def _level_error(scene: Scene, ellipses: Ellipses, noise_factors: ApertureNoise) -> Float64:

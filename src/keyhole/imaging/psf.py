@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,8 +131,9 @@ def moffat_psf(fwhm: float) -> PointSpread:
 def empirical_psf(
     residual: Float32,
     variance: Float32,
-    hidden: Bool,
+    owner: NDArray[np.integer[Any]],
     *,
+    names: NDArray[np.integer[Any]],
     places: Float64,
     images: Sequence[StarImage | None],
     start: PointSpread,
@@ -147,10 +148,12 @@ def empirical_psf(
     ----------
     residual, variance : (ny, nx) float32
         Without background and without all stars, as far as their light is known.
-    hidden : (ny, nx) bool
-        True on pixels that take no part.
+    owner : (ny, nx) int
+        Name of the source to which a pixel belongs, 0 between them, negative on pixels that take no part.
+    names : (n,) int
+        Names of the stars to be used.
     places : (n, 2) float64
-        Positions (x, y) of the stars to be used, pixels.
+        Their positions (x, y), pixels.
     images : sequence of StarImage or None
         Their light, which was taken away; a star without is not used.
     start : PointSpread
@@ -163,12 +166,12 @@ def empirical_psf(
     """
     half, fwhm = start.half, start.fwhm
     stamps, weights = [], []
-    for (x, y), image in zip(places.tolist(), images, strict=True):
+    for (x, y), name, image in zip(places.tolist(), names.tolist(), images, strict=True):
         if image is None:
             continue
         alone = residual.copy()
         alone[image.rows, image.columns] += image.light
-        found = _centred(alone, hidden, x + image.dx, y + image.dy, half)
+        found = _centred(alone, (owner == 0) | (owner == name), x + image.dx, y + image.dy, half)
         if found is None:
             continue
         values, seen = found
@@ -201,7 +204,7 @@ def _normalised(image: Float64) -> Float64:
     return np.asarray(inside / inside.sum())
 
 
-def _centred(data: Float32, hidden: Bool, x: float, y: float, half: int) -> tuple[Float64, Bool] | None:
+def _centred(data: Float32, usable: Bool, x: float, y: float, half: int) -> tuple[Float64, Bool] | None:
     """Pixels around a star, moved so that it stands on the middle one; which of them are known."""
     from scipy import ndimage  # slow import
 
@@ -212,7 +215,7 @@ def _centred(data: Float32, hidden: Bool, x: float, y: float, half: int) -> tupl
     rows, columns = np.arange(row - half, row + half + 1), np.arange(column - half, column + half + 1)
     there = ((rows >= 0) & (rows < ny))[:, np.newaxis] & ((columns >= 0) & (columns < nx))
     index = np.ix_(rows.clip(0, ny - 1), columns.clip(0, nx - 1))
-    seen = there & ~hidden[index]
+    seen = there & usable[index]
     if not seen[half - 1 : half + 2, half - 1 : half + 2].all():
         return None
     values = np.where(seen, data[index], 0).astype(np.float64)

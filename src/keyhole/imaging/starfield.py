@@ -130,12 +130,19 @@ def _psf(scene: Scene, objects: NDArray[Any], places: Float64, heights: Float64,
     """Image of a star from the best ones; in the second round it is known what they look like."""
     psf = moffat_psf(fwhm)
     chosen = _exemplary(objects, heights, scene, fwhm)
+    owner = np.where(scene.hidden, -1, scene.labels)
     for _ in range(2 if chosen.size else 0):
         fit = StarFit(scene.data, scene.variance, scene.hidden, psf)
         fit.add(places[chosen], heights[chosen])
         fit.run(1, profiles=False)
         psf = empirical_psf(
-            fit.residual, scene.variance, scene.hidden, places=places[chosen], images=fit.images, start=psf
+            fit.residual,
+            scene.variance,
+            owner,
+            names=chosen + 1,
+            places=places[chosen],
+            images=fit.images,
+            start=psf,
         )
     return psf
 
