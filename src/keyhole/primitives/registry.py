@@ -37,7 +37,7 @@ HOMES: Final[Mapping[str, tuple[str, ...]]] = {
     "flat": ("normalizeFlat", "thresholdFlatfield"),
     "illumination": ("illuminationCorrect",),
     "latency": ("addLatencyToDQ",),
-    "outside": ("clearUnlit", "cropToLight"),
+    "outside": ("limitToLight", "clearUnlit", "cropToLight"),
     "prepare": ("prepare",),
     "quality": ("addDQ", "addIllumMaskToDQ", "applyDQPlane"),
     "readout": ("cleanReadout",),
