@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._order_statistics import pick, sort_planes, sorted_median
+from keyhole.imaging._products import per_pixel
 from keyhole.imaging.bits import MASK_DTYPE, NO_DATA
 from keyhole.imaging.combine import Operation, RejectMethod, combine
 from keyhole.imaging.levels import lit_box, sky_level
@@ -304,7 +305,7 @@ def _sum_calm(block: Block, choice: NDArray[np.float32], rule: CombineRule, out:
     planes = block.values
     good = np.isfinite(planes)
     there = good.astype(np.float32)
-    number = choice @ there
+    number = per_pixel(choice, there)
     count = np.count_nonzero(good, axis=0)
     order = sort_planes(planes.copy())
     # The median of k of c values is not among the (k - 1) / 2 lowest or highest of these.
@@ -322,7 +323,7 @@ def _sum_calm(block: Block, choice: NDArray[np.float32], rule: CombineRule, out:
     calm |= ~good
     steps = np.subtract(planes, middle, out=np.zeros_like(planes), where=good)
     divisor = np.maximum(number, 1)
-    out.data[...] = choice @ steps / divisor + middle * (number > 0)
-    out.variance[...] = choice @ (block.variances * there) / divisor**2
+    out.data[...] = per_pixel(choice, steps) / divisor + middle * (number > 0)
+    out.variance[...] = per_pixel(choice, block.variances * there) / divisor**2
     out.count[...] = np.rint(number)
-    return np.asarray((choice @ (~calm).astype(np.float32)) > 0)
+    return np.asarray(per_pixel(choice, (~calm).astype(np.float32)) > 0)
