@@ -252,15 +252,14 @@ def _clip_block(block: Block, rule: CombineRule) -> tuple[NDArray[np.float32], N
     return centre + total / divisor, noise / divisor**2, np.where(alone, 1, used)
 
 
-def clipped_means(pool: SkyPool, lists: Sequence[Sequence[int]], rule: CombineRule) -> list[Column]:
-    """Clipped means of many lists of frames that have frames in common.
+def clipped_means(pool: SkyPool, lists: Sequence[Sequence[int]], rule: CombineRule) -> Iterator[Column]:
+    """Clipped means of many lists of frames that have frames in common, one after the other.
 
     Equal to ``[combine_members(pool, members, rule) for members in lists]`` for a ``mean`` with ``varclip``, for
     the work of a few: sums over frames are products with a matrix of zeros and ones. A value is clipped about the
     median of its list, which lies between two values of the sorted column of all lists together; only columns with
     a value that these leave in doubt are looked at list by list.
     """
-    columns: list[Column] = []
     for some in _batches(lists):
         union = np.array(sorted(set().union(*some)), dtype=np.intp)
         choice = np.array([np.isin(union, list(members)) for members in some]).astype(np.float32)
@@ -275,8 +274,7 @@ def clipped_means(pool: SkyPool, lists: Sequence[Sequence[int]], rule: CombineRu
             odd = np.flatnonzero(doubt[k])
             again = _clipped_mean(pool, np.array(members, dtype=np.intp), rule, odd)
             data[k, odd], variance[k, odd], count[k, odd] = again.data, again.variance, again.count
-            columns.append(Column(data[k], variance[k], count[k]))
-    return columns
+            yield Column(data[k], variance[k], count[k])
 
 
 def _batches(lists: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
