@@ -32,7 +32,7 @@ _CLASSIC: Mapping[str, Mapping[str, Any]] = {
         "slope_significance": None,
         "model_noise": False,
     },
-    "detectSources": {"mask": False, "detect_minarea": 40, "peak_thresh": None},
+    "detectSources": {"mask": False, "detect_minarea": 40, "peak_thresh": None, "total_flux": False},
     "adjustWCSToReference": {"rotate": True, "light": False, "doubt_offsets": False},
     "flagCosmicRays": {"skip_primitive": True},
     "resampleToCommonFrame": {"max_lost": 0.001},
