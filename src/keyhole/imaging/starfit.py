@@ -101,6 +101,19 @@ class StarFit:
         self._fits = [fit for k, fit in enumerate(self._fits) if k not in gone]
         self._heights = np.delete(self._heights, chosen)
 
+    def offsets(self, first: int) -> Float64:
+        """How far the stars from `first` on are off their places, (n, 2) pixels, to first order and at most one."""
+        moved = np.zeros((len(self._fits) - first, 2))
+        for k, (fit, image) in enumerate(zip(self._fits[first:], self.images[first:], strict=True)):
+            if fit is None or image is None:
+                continue
+            seen = fit.core & ~self._hidden[fit.rows, fit.columns]
+            part = self._residual[fit.rows, fit.columns] + image.light
+            flux, dx, dy = np.linalg.lstsq(fit.terms[:3, seen].T, part[seen], rcond=None)[0].tolist()
+            if flux > 0:
+                moved[k] = np.clip([dx / flux, dy / flux], -1.0, 1.0)
+        return moved
+
     def run(self, rounds: int, *, profiles: bool = True) -> None:
         """Fit the stars, each to what the others leave.
 
@@ -190,7 +203,7 @@ class _Fit(NamedTuple):
         flux = float((terms[0] * values / noise).sum() / weight) if weight > 0 else 0.0
         if not flux > 0:
             return None
-        solution, good = np.array([flux, 0.0, 0.0, 0.0]), whole
+        solution, good, width = np.array([flux, 0.0, 0.0, 0.0]), whole, 1.0
         bright = bool(flux**2 * weight > _BRIGHT**2)
         if bright and whole:
             inverse = 1 / (noise + (_PIXEL_ERROR * flux * terms[0]) ** 2)
@@ -198,12 +211,13 @@ class _Fit(NamedTuple):
             limits = np.array([_MOST_SHIFT, _MOST_SHIFT, _MOST_WIDTH]) * free[0]
             good = bool(free[0] > 0 and (np.abs(free[1:]) <= limits).all())
             solution = free if good else solution
+            width = 1 + float(free[3] / free[0]) if free[0] > 0 else 0.0
             deviation = np.abs(values - solution @ terms).sum()
             good = good and bool(deviation <= _WORST * np.sqrt(2 / np.pi / inverse).sum())
         dx, dy = (solution[1:3] / solution[0]).tolist()
         light = np.tensordot(solution, self.terms, 1)
         flux, error = float(solution[0]), float(weight**-0.5)
-        return StarImage(self.rows, self.columns, self.radius, light, flux, error, dx, dy, bright, good)
+        return StarImage(self.rows, self.columns, self.radius, light, flux, error, dx, dy, width, bright, good)
 
 
 def ring_medians(ring: NDArray[np.intp], values: Float64, seen: Bool) -> tuple[Float64, Float64]:
