@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.io import fits
@@ -12,7 +12,22 @@ from numpy.typing import NDArray
 
 from keyhole.headers import Headers, describe, describe_extension, tags
 
-__all__ = ["Frame", "Table"]
+__all__ = ["Frame", "Table", "Window"]
+
+
+class Window(NamedTuple):
+    """Where the pixels of a frame lie, if it holds a part of its image.
+
+    Attributes
+    ----------
+    shape : (ny, nx)
+        Of the whole image.
+    origin : (y, x)
+        Row and column of its pixel that is the first of the frame, 0-based.
+    """
+
+    shape: tuple[int, int]
+    origin: tuple[int, int]
 
 
 @dataclass
@@ -59,6 +74,9 @@ class Frame:
         ``OBJCAT`` belongs to the extension; ``HISTORY`` and ``PROVENANCE`` to the file.
     path : Path or None
         Where the frame was read from.
+    window : Window or None
+        Where the planes lie in the image; None: they are the whole image. Cards of the header that tell of pixels
+        (``CRPIX1``, ``DATASEC``) are always those of the whole image.
     """
 
     name: str
@@ -70,6 +88,7 @@ class Frame:
     planes: dict[str, NDArray[Any]] = field(default_factory=dict)
     tables: dict[str, Table] = field(default_factory=dict)
     path: Path | None = None
+    window: Window | None = None
 
     @property
     def headers(self) -> Headers:
@@ -117,6 +136,7 @@ class Frame:
             planes=dict(self.planes),
             tables={key: Table(dict(t.columns), dict(t.units), dict(t.formats)) for key, t in self.tables.items()},
             path=self.path,
+            window=self.window,
         )
 
     def to_astrodata(self) -> Any:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from keyhole.errors import DataError, SetupError
 from keyhole.frames.frame import Frame, Table
+from keyhole.frames.window import whole
 from keyhole.headers import check_complete
 
 __all__ = ["read_frame", "write_frame"]
@@ -113,7 +114,7 @@ def write_frame(frame: Frame, path: Path | str) -> Path:
     Parameters
     ----------
     frame : Frame
-        Written as PRIMARY, SCI, VAR, DQ, planes, tables; SCI and VAR are float32, DQ is uint16.
+        Written whole, as PRIMARY, SCI, VAR, DQ, planes, tables; SCI and VAR are float32, DQ is uint16.
     path : path
         Target; an existing file is replaced.
 
@@ -129,7 +130,7 @@ def write_frame(frame: Frame, path: Path | str) -> Path:
     SetupError
         The folder cannot be written, or the disk is full.
     """
-    path = Path(path)
+    path, frame = Path(path), whole(frame)
     for label, plane in (("SCI", frame.data), ("VAR", frame.variance)):
         if plane is not None and not np.isfinite(plane).all():
             raise DataError(f"{path.name}: plane {label} holds values that are not finite; not written")

@@ -76,7 +76,9 @@ def completed(
     fit.run(2)
     scene = _levelled(scene, fit, cell)
     scene, objects = _with_faint(scene, objects, fit, fwhm=fwhm, threshold=threshold, correlation=correlation)
-    return scene, objects, StarField(psf, fit.images, fit.residual)
+    # Where a star has a hole, its image stands in.
+    residual = np.where(scene.hidden, np.float32(0), fit.residual)
+    return scene, objects, StarField(psf, fit.images, residual)
 
 
 def _with_faint(

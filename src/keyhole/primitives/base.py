@@ -106,6 +106,10 @@ class Context(Protocol):
         """Tell how far a long step has come."""
         ...
 
+    def settle(self, frame: Frame, n_frames: int) -> None:
+        """Tell that the step is done with one of so many frames: it may be kept on disk from here on."""
+        ...
+
     def timestamp(self) -> str:
         """UTC now as ISO text with microseconds."""
         ...
@@ -140,6 +144,8 @@ class Primitive:
         Whether the frames are written to disk after the step.
     bookkeeping : bool
         Whether the step only chooses, orders or shows frames: it leaves no trace in them.
+    windowed : bool
+        Whether the step works on frames that hold a part of their image; others are given whole ones.
     """
 
     name: str
@@ -150,6 +156,7 @@ class Primitive:
     calibrations: tuple[str, ...] = ()
     writes: bool = False
     bookkeeping: bool = False
+    windowed: bool = False
 
     @property
     def summary(self) -> str:
@@ -169,13 +176,14 @@ def primitive(
     calibrations: tuple[str, ...] = (),
     writes: bool = False,
     bookkeeping: bool = False,
+    windowed: bool = False,
 ) -> Callable[[Callable[[list[Frame], P, Context], list[Frame]]], Callable[[list[Frame], P, Context], list[Frame]]]:
     """Register a function as the step `name`."""
 
     def register(
         function: Callable[[list[Frame], P, Context], list[Frame]],
     ) -> Callable[[list[Frame], P, Context], list[Frame]]:
-        REGISTRY[name] = Primitive(name, function, params, scope, stamp, calibrations, writes, bookkeeping)
+        REGISTRY[name] = Primitive(name, function, params, scope, stamp, calibrations, writes, bookkeeping, windowed)
         return function
 
     return register

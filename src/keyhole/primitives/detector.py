@@ -38,7 +38,7 @@ class ADUToElectronsParams(Params):
     suffix: str | None = Field("_ADUToElectrons", description="Ending of the output name")
 
 
-@primitive("ADUToElectrons", ADUToElectronsParams, scope="frame", stamp="ADUTOELE")
+@primitive("ADUToElectrons", ADUToElectronsParams, scope="frame", stamp="ADUTOELE", windowed=True)
 def adu_to_electrons(frames: list[Frame], params: ADUToElectronsParams, context: Context) -> list[Frame]:
     """Multiply by the gain; levels in the header follow."""
     for frame in frames:
@@ -64,7 +64,7 @@ class AddVARParams(Params):
     poisson_noise: bool = Field(False, description="Add the photon-noise term")
 
 
-@primitive("addVAR", AddVARParams, scope="frame", stamp="ADDVAR")
+@primitive("addVAR", AddVARParams, scope="frame", stamp="ADDVAR", windowed=True)
 def add_var(frames: list[Frame], params: AddVARParams, context: Context) -> list[Frame]:
     """Make the variance plane from read noise and photon noise, the electronic offset left out."""
     for frame in frames:
@@ -107,7 +107,7 @@ class NonlinearityParams(Params):
     do_cal: Literal["procmode", "force", "skip"] = Field("procmode", description="skip = do not do it")
 
 
-@primitive("nonlinearityCorrect", NonlinearityParams, scope="frame", stamp="LINCORR")
+@primitive("nonlinearityCorrect", NonlinearityParams, scope="frame", stamp="LINCORR", windowed=True)
 def correct_nonlinearity(frames: list[Frame], params: NonlinearityParams, context: Context) -> list[Frame]:
     """Make the response linear where the array's polynomial is known."""
     for frame in frames:

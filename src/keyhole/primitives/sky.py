@@ -106,7 +106,7 @@ class SkyCorrectParams(StackParams):
     )
 
 
-@primitive("separateSky", SeparateSkyParams, scope="list", stamp="SEPSKY")
+@primitive("separateSky", SeparateSkyParams, scope="list", stamp="SEPSKY", windowed=True)
 def separate_sky(frames: list[Frame], params: SeparateSkyParams, context: Context) -> list[Frame]:
     """Divide the frames into those on target and those on the sky; one field is both."""
     frames = _with_light(frames, context)
@@ -171,7 +171,7 @@ def _unguided(frame: Frame) -> bool:
     return frame.describe("wavefront_sensor") is None
 
 
-@primitive("associateSky", AssociateSkyParams, scope="list", stamp="ASSOCSKY")
+@primitive("associateSky", AssociateSkyParams, scope="list", stamp="ASSOCSKY", windowed=True)
 def associate_sky(frames: list[Frame], params: AssociateSkyParams, context: Context) -> list[Frame]:
     """Choose for each frame the skies: same configuration, another pointing, near in time."""
     skies = context.streams.get("sky", [])
@@ -234,7 +234,7 @@ def _configuration(frame: Frame) -> tuple[Any, ...]:
     return (frame.data.shape, None if exposure is None else round(exposure, 2), *values)
 
 
-@primitive("skyCorrect", SkyCorrectParams, scope="list", stamp="SUBSKY")
+@primitive("skyCorrect", SkyCorrectParams, scope="list", stamp="SUBSKY", windowed=True)
 def sky_correct(frames: list[Frame], params: SkyCorrectParams, context: Context) -> list[Frame]:
     """Subtract from each frame the sky made of its associated frames, objects masked."""
     skies = context.streams.get("sky", [])

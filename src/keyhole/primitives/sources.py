@@ -47,7 +47,7 @@ class DetectParams(Params):
     back_filtersize: Positive = Field(3, description="Width of the median filter over the mesh (cells)")
 
 
-@primitive("detectSources", DetectParams, scope="frame", stamp="DETECSRC")
+@primitive("detectSources", DetectParams, scope="frame", stamp="DETECSRC", windowed=True)
 def detect(frames: list[Frame], params: DetectParams, context: Context) -> list[Frame]:
     """Find the sources and measure them: OBJCAT and OBJMASK."""
     for frame in frames:

@@ -204,7 +204,7 @@ def _planes(combined: Combined) -> Planes:
     return Planes(combined.data, combined.variance, combined.mask)
 
 
-@primitive("stackFrames", StackFramesParams, scope="list", stamp="STACKFRM")
+@primitive("stackFrames", StackFramesParams, scope="list", stamp="STACKFRM", windowed=True)
 def stack_frames(frames: list[Frame], params: StackFramesParams, context: Context) -> list[Frame]:
     """Combine frames on one grid; every pixel of every frame has its place."""
     if len(frames) == 1:

@@ -16,6 +16,7 @@ _CLASSIC: Mapping[str, Mapping[str, Any]] = {
     "prepare": {"bad_wcs": "exit", "axes": "header"},
     "addDQ": {"margin": 0.0},
     "addIllumMaskToDQ": {"margin": 0.0},
+    "limitToLight": {"skip_primitive": True},
     "addLatencyToDQ": {"skip_primitive": True, "non_linear": False, "fluence": None, "outshone": None},
     "cleanReadout": {"clean": "skip", "row_strength_thres": None},
     "stackDarks": {"learn_bad_pixels": False, "reject_method": "sigclip"},
