@@ -110,6 +110,7 @@ def test_primitives_import_no_other_step_and_no_engine() -> None:
         "keyhole",
         "light",
         "noise",
+        "registry",
         "source_list",
         "stacking",
         "wcs",

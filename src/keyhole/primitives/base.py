@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Final, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from keyhole.frames import Frame
 from keyhole.instruments import Instrument
+from keyhole.primitives.registry import HOMES, Registry
 
 __all__ = [
     "REGISTRY",
@@ -164,7 +165,7 @@ class Primitive:
         return (self.function.__doc__ or "").strip().splitlines()[0]
 
 
-REGISTRY: dict[str, Primitive] = {}
+REGISTRY: Final = Registry(HOMES)
 
 
 def primitive(
@@ -183,7 +184,7 @@ def primitive(
     def register(
         function: Callable[[list[Frame], P, Context], list[Frame]],
     ) -> Callable[[list[Frame], P, Context], list[Frame]]:
-        REGISTRY[name] = Primitive(name, function, params, scope, stamp, calibrations, writes, bookkeeping, windowed)
+        REGISTRY.enter(Primitive(name, function, params, scope, stamp, calibrations, writes, bookkeeping, windowed))
         return function
 
     return register

@@ -27,6 +27,9 @@ __all__ = [
 ]
 
 _FEWEST_UNLIT = 1000
+# Every so many rows are looked at before all of them.
+_SPARSE = 64
+_ALL_BUT_UNLIT = bits.MASK_DTYPE(0xFFFF & ~bits.UNILLUMINATED)
 # Light that is missing by non-linearity and worth a word, and pixels in which it is: more than hot ones.
 _WORTH_A_WORD = 0.01
 _FEWEST_BRIGHT = 30
@@ -90,7 +93,7 @@ def _offset(frame: Frame, context: Context) -> float:
     """Electronic offset of a frame; 0 where no pixel is known to be dark, which counts everything as light."""
     unlit = None
     if frame.mask is not None:
-        if not bits.usable(frame.mask & bits.MASK_DTYPE(0xFFFF & ~bits.UNILLUMINATED)).any():
+        if not any(bits.usable(part & _ALL_BUT_UNLIT).any() for part in (frame.mask[::_SPARSE], frame.mask)):
             return 0.0
         unlit = (frame.mask & bits.UNILLUMINATED) != 0
     if unlit is not None and np.count_nonzero(unlit) >= _FEWEST_UNLIT:

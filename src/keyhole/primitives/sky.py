@@ -313,9 +313,8 @@ def _take(frame: Frame, index: int, result: TwoPass, params: SkyCorrectParams, c
         saved.tables.pop(_SKY_TABLE, None)
         saved.name = f"{frame.root}_sky.fits"
         context.write(saved, final=False)
-    frame.data = result.subtracted[index]
-    if frame.variance is not None:
-        frame.variance = result.subtracted_variances[index]
+    frame.data, variance = result.subtracted(index, frame.data, _variance(frame))
+    frame.variance = None if frame.variance is None else variance
     if params.reset_sky:
         frame.data = frame.data + np.float32(level)
     frame.header["SKYLEVEL"] = (round(level, 3), "Level of the sky that was subtracted (electron)")
