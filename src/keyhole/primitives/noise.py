@@ -26,6 +26,7 @@ __all__ = [
     "ApertureNoise",
     "coverage",
     "describe_noise",
+    "exposure_shares",
     "keep_sky_shares",
     "record_dark_noise",
     "record_flat_noise",
@@ -211,6 +212,21 @@ def coverage(frames: Sequence[Frame], combined: Combined | None) -> NDArray[np.i
     for frame in frames:
         total += _frames_in(frame)
     return np.where(bits.usable(combined.mask), total, 0).astype(np.int16)
+
+
+def exposure_shares(frames: Sequence[Frame]) -> list[NDArray[np.float32]] | None:
+    """Number of exposures in each pixel of combinations over the usual number, for their weights; None for raw frames.
+
+    The noise of a combination follows this number, to the edges, and unlike VAR it knows nothing of the light.
+    """
+    if not any("COVERAGE" in frame.planes for frame in frames):
+        return None
+    shares = []
+    for frame in frames:
+        number = _frames_in(frame)
+        seen = number[number > 0]
+        shares.append(number.astype(np.float32) / np.float32(np.median(seen) if seen.size else 1))
+    return shares
 
 
 def _frames_in(frame: Frame) -> NDArray[np.int16]:
