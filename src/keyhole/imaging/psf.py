@@ -168,13 +168,14 @@ def empirical_psf(
         `start` without stars.
     """
     half, fwhm = start.half, start.fwhm
-    stamps, weights = [], []
+    stamps, weights, alone = [], [], residual.copy()
     for (x, y), name, image in zip(places.tolist(), names.tolist(), images, strict=True):
         if image is None:
             continue
-        alone = residual.copy()
-        alone[image.rows, image.columns] += image.light
+        box = image.rows, image.columns
+        alone[box] += image.light
         found = _centred(alone, (owner == 0) | (owner == name), x + image.dx, y + image.dy, half)
+        alone[box] = residual[box]
         if found is None:
             continue
         values, seen = found

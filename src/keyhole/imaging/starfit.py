@@ -207,7 +207,8 @@ class _Fit(NamedTuple):
         bright = bool(flux**2 * weight > _BRIGHT**2)
         if bright and whole:
             inverse = 1 / (noise + (_PIXEL_ERROR * flux * terms[0]) ** 2)
-            free = np.linalg.lstsq((terms * np.sqrt(inverse)).T, values * np.sqrt(inverse), rcond=None)[0]
+            weighted = terms * inverse
+            free = np.linalg.lstsq(weighted @ terms.T, weighted @ values, rcond=None)[0]
             limits = np.array([_MOST_SHIFT, _MOST_SHIFT, _MOST_WIDTH]) * free[0]
             good = bool(free[0] > 0 and (np.abs(free[1:]) <= limits).all())
             solution = free if good else solution
