@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -98,7 +99,7 @@ def _with_faint(
     taken = np.array([image is not None and image.good for image in fit.images], bool)
     objects, labels = with_peaks(known, scene.labels, residual, found, fwhm=fwhm, taken=taken)
     fit.add(_places(objects[number:]), objects["peak"][number:].astype(np.float64))
-    fit.run(1)
+    fit.run(1, first=number)
     least = _CONFIRMED * threshold * correlation
     weak = number + np.flatnonzero([image is None or image.snr < least for image in fit.images[number:]])
     if weak.size:
@@ -124,10 +125,11 @@ def _psf(scene: Scene, objects: NDArray[Any], places: Float64, heights: Float64,
     """Image of a star from the best ones; in the second round it is known what they look like."""
     psf = moffat_psf(fwhm)
     chosen = _exemplary(objects, heights, scene, fwhm)
-    owner = np.where(scene.hidden, -1, scene.labels)
+    owner, core = np.where(scene.hidden, -1, scene.labels), min(math.ceil(1.5 * fwhm), psf.half)
     for _ in range(2 if chosen.size else 0):
         fit = StarFit(scene.data, scene.variance, scene.hidden, psf)
-        fit.add(places[chosen], heights[chosen])
+        # Beyond their cores nothing needs to be taken away: the pixels of others are left out.
+        fit.add(places[chosen], heights[chosen], reach=core)
         fit.run(1, profiles=False)
         widths = np.array([image.width if image is not None and image.bright else 0.0 for image in fit.images])
         known = widths[widths > 0]

@@ -74,7 +74,7 @@ class StarFit:
         """Subtract a background from what is left."""
         self._residual -= level
 
-    def add(self, places: Float64, heights: Float64) -> None:
+    def add(self, places: Float64, heights: Float64, *, reach: int | None = None) -> None:
         """Add stars.
 
         Parameters
@@ -83,10 +83,12 @@ class StarFit:
             Positions (x, y), pixels.
         heights : (n,) float64
             Of their highest pixels, to sort them; those that are not positive are left alone.
+        reach : int, optional
+            Radius, pixels, within which their light is taken away; as far as it shows if None.
         """
         for (x, y), high in zip(places.tolist(), heights.tolist(), strict=True):
-            reach = self._psf.reach(high / self._noise)
-            self._fits.append(_Fit.of(x, y, self._residual.shape, self._psf, reach) if high > 0 else None)
+            half = self._psf.reach(high / self._noise) if reach is None else reach
+            self._fits.append(_Fit.of(x, y, self._residual.shape, self._psf, half) if high > 0 else None)
         self._heights = np.append(self._heights, heights)
         self.images += [None] * len(places)
 
@@ -114,17 +116,19 @@ class StarFit:
                 moved[k] = np.clip([dx / flux, dy / flux], -1.0, 1.0)
         return moved
 
-    def run(self, rounds: int, *, profiles: bool = True) -> None:
+    def run(self, rounds: int, *, first: int = 0, profiles: bool = True) -> None:
         """Fit the stars, each to what the others leave.
 
         Parameters
         ----------
         rounds : int
+        first : int
+            Leave the stars before this one as they are.
         profiles : bool
             Give bright stars their own mean profile in the last round.
         """
         left, variance, hidden = self._residual, self._variance, self._hidden
-        order = np.argsort(-self._heights).tolist()
+        order = (first + np.argsort(-self._heights[first:])).tolist()
         for number in range(rounds):
             for k in order:
                 fit, before = self._fits[k], self.images[k]
