@@ -224,8 +224,8 @@ COLUMNS = (
     Column(
         "S/N 5-20",
         "1 ± 0.015",
-        "mean flux ratio of stars with that S/N and its error, in circles at the true places, as stars that noise lifts "
-        "above a threshold are too bright; (stars)",
+        "mean flux ratio of stars with that S/N and its error, in circles at the true places, as stars that noise "
+        "lifts above a threshold are too bright; (stars)",
         _low,
     ),
     Column("pull", "1", "width of (measured - true) / error, S/N 5-100, VAR and correlation factor", _pull),
