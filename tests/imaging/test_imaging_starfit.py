@@ -82,6 +82,18 @@ def test_removed_stars_give_their_light_back():
     assert fit.residual[60, 120] == pytest.approx(image[60, 120], rel=0.05)
 
 
+def test_later_stars_alone_are_fitted_and_moved_to_their_places():
+    image = star(60.0, 60.0, 30000.0) + star(120.4, 60.3, 3000.0)
+    fit = fitted(image, [(60.0, 60.0)], [1500])
+    before = fit.images[0]
+    fit.add(np.array([[121.0, 60.0]]), np.array([150.0]), reach=8)
+    fit.run(1, first=1)
+    assert fit.images[0] is before
+    assert fit.images[1] is not None and fit.images[1].light.shape == (17, 17)
+    (moved,) = fit.offsets(1)
+    assert moved == pytest.approx((-0.6, 0.3), abs=0.15)
+
+
 def test_ring_medians_are_those_of_plain_loops():
     rng = np.random.default_rng(8)
     ring = rng.integers(0, 7, (20, 30))
