@@ -94,6 +94,18 @@ def test_hidden_companion_is_flagged_as_a_blend():
     assert table["FLAGS"][alone] == 0
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (40, 60)])
+@pytest.mark.parametrize("fwhm", [0.8, 5.0, 40.0])
+@pytest.mark.parametrize("bit", [0, 1, SATURATED])
+def test_odd_images_are_searched_all_the_same(shape, fwhm, bit):
+    image = np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
+    image[::2] = np.nan
+    bits = np.full(shape, bit, np.uint16)
+    result = detect_sources(image, np.ones(shape, np.float32), bits, pixel_scale=0.15, fwhm=fwhm)
+    assert result.objmask.shape == shape
+    assert all(np.isfinite(values).all() for values in result.catalogue.values())
+
+
 def test_saturated_star_is_one_source():
     image, bits = field(11), np.zeros(SHAPE, np.uint16)
     core = star(*BRIGHT[1], flux_of(60000))

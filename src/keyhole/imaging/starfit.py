@@ -60,7 +60,8 @@ class StarFit:
 
     def __init__(self, data: Float32, variance: Float32, hidden: Bool, psf: PointSpread) -> None:
         self._residual, self._variance, self._hidden, self._psf = data.astype(np.float64), variance, hidden, psf
-        self._noise = float(np.sqrt(np.median(variance[~hidden])))
+        known = variance[~hidden]
+        self._noise = float(np.sqrt(np.median(known))) if known.size else 1.0
         self._fits: list[_Fit | None] = []
         self._heights = np.zeros(0)
         self.images: list[StarImage | None] = []
