@@ -90,6 +90,7 @@ def test_later_stars_alone_are_fitted_and_moved_to_their_places():
     fit.run(1, first=1)
     assert fit.images[0] is before
     assert fit.images[1] is not None and fit.images[1].light.shape == (17, 17)
+    assert fit.wide_light(1, 1.5 * FWHM) == pytest.approx([0.88], abs=0.05)
     (moved,) = fit.offsets(1)
     assert moved == pytest.approx((-0.6, 0.3), abs=0.15)
 

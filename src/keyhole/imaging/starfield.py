@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging.bits import NONLINEAR, SATURATED
-from keyhole.imaging.peaks import Peaks, faint_peaks, with_peaks
+from keyhole.imaging.peaks import faint_peaks, with_peaks
 from keyhole.imaging.psf import PointSpread, empirical_psf, moffat_psf
 from keyhole.imaging.scene import Scene, StarField
 from keyhole.imaging.starfit import StarFit, ring_medians
@@ -20,6 +20,10 @@ Float64 = NDArray[np.float64]
 
 _CLIP: Final = 3.0
 """Sigma up to which pixels, and light taken from them, may stand out where the background is measured."""
+_AROUND: Final = 1.5
+"""Radius, in units of the seeing, of the circle in which a new star must have some of its light,"""
+_LEAST_LIGHT: Final = 0.25
+"""and how much of it."""
 _MOST_STARS: Final = 15
 """Brightest stars that tell the image of a star."""
 _LEAST_SNR: Final = 20.0
@@ -86,7 +90,7 @@ def _with_faint(
     scene: Scene, objects: NDArray[Any], fit: StarFit, *, fwhm: float, threshold: float, correlation: float
 ) -> tuple[Scene, NDArray[Any]]:
     """Add what is found in that which the stars leave, and is there in a fit of all together, too."""
-    known, number, residual = objects, len(objects), fit.residual
+    number, residual = len(objects), fit.residual
     found = faint_peaks(
         _without_cores(fit, fwhm),
         scene.variance,
@@ -97,17 +101,11 @@ def _with_faint(
         doubtful=_doubtful(scene, fit),
     )
     taken = np.array([image is not None and image.good for image in fit.images], bool)
-    objects, labels = with_peaks(known, scene.labels, residual, found, fwhm=fwhm, taken=taken)
+    objects, labels = with_peaks(objects, scene.labels, residual, found, fwhm=fwhm, taken=taken)
     fit.add(_places(objects[number:]), objects["peak"][number:].astype(np.float64))
     fit.run(1, first=number)
     least = _CONFIRMED * threshold * correlation
-    weak = number + np.flatnonzero([image is None or image.snr < least for image in fit.images[number:]])
-    if weak.size:
-        fit.remove(weak)
-        kept = {(x, y) for x, y in np.delete(_places(objects), weak, axis=0)[number:].astype(int).tolist()}
-        sure = np.array([(x, y) in kept for x, y in zip(found.x.tolist(), found.y.tolist(), strict=True)], bool)
-        found = Peaks(found.x[sure], found.y[sure], found.snr[sure])
-        objects, labels = with_peaks(known, scene.labels, residual, found, fwhm=fwhm, taken=taken)
+    objects, labels = _confirmed(scene, objects, labels, fit, number=number, least=least)
     if len(objects) > number:
         # Peaks are whole pixels, and the slope of a bright star moves them.
         new = objects[number:]
@@ -116,9 +114,26 @@ def _with_faint(
         fit.add(moved, new["peak"].astype(np.float64))
         fit.run(1)
         new["x"], new["y"] = moved.T
+        objects, labels = _confirmed(scene, objects, labels, fit, number=number, least=least)
     areas = np.bincount(labels.ravel(), minlength=len(objects) + 1)[1:]
     areas[:number] = np.minimum(areas[:number], scene.areas)
     return scene._replace(labels=labels, areas=areas), objects
+
+
+def _confirmed(
+    scene: Scene, objects: NDArray[Any], labels: NDArray[np.int32], fit: StarFit, *, number: int, least: float
+) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Leave out the sources after the first `number` that are too faint in the fit, or have no light around a peak."""
+    faint = np.array([image is None or image.snr < least for image in fit.images[number:]], bool)
+    weak = number + np.flatnonzero(faint | (fit.wide_light(number, _AROUND * fit.fwhm) < _LEAST_LIGHT))
+    if not weak.size:
+        return objects, labels
+    fit.remove(weak)
+    kept = np.ones(len(objects), bool)
+    kept[weak] = False
+    name = np.zeros(len(objects) + 1, np.int32)
+    name[1:][kept] = np.arange(1, np.count_nonzero(kept) + 1)
+    return objects[kept], name[np.where(np.isin(labels, weak + 1), scene.labels, labels)]
 
 
 def _psf(scene: Scene, objects: NDArray[Any], places: Float64, heights: Float64, fwhm: float) -> PointSpread:

@@ -71,6 +71,11 @@ class StarFit:
         """What the stars leave."""
         return self._residual.astype(np.float32)
 
+    @property
+    def fwhm(self) -> float:
+        """Seeing, pixels."""
+        return self._psf.fwhm
+
     def lower(self, level: Float32) -> None:
         """Subtract a background from what is left."""
         self._residual -= level
@@ -116,6 +121,16 @@ class StarFit:
             if flux > 0:
                 moved[k] = np.clip([dx / flux, dy / flux], -1.0, 1.0)
         return moved
+
+    def wide_light(self, first: int, radius: float) -> Float64:
+        """Light within a radius (pixels) over that of the fit, of the stars from `first` on: little for a lump in a hollow."""
+        shares = np.zeros(len(self._fits) - first)
+        for k, (fit, image) in enumerate(zip(self._fits[first:], self.images[first:], strict=True)):
+            if fit is not None and image is not None:
+                seen = (fit.radius <= radius) & ~self._hidden[fit.rows, fit.columns]
+                part = self._residual[fit.rows, fit.columns] + image.light
+                shares[k] = part[seen].sum() / image.flux
+        return shares
 
     def run(self, rounds: int, *, first: int = 0, profiles: bool = True) -> None:
         """Fit the stars, each to what the others leave.
