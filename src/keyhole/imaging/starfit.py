@@ -123,7 +123,7 @@ class StarFit:
         return moved
 
     def wide_light(self, first: int, radius: float) -> Float64:
-        """Light within a radius (pixels) over that of the fit, of the stars from `first` on: little for a lump in a hollow."""
+        """Light within a radius (pixels) over that of the fit, of the stars from `first` on; a lump has little."""
         shares = np.zeros(len(self._fits) - first)
         for k, (fit, image) in enumerate(zip(self._fits[first:], self.images[first:], strict=True)):
             if fit is not None and image is not None:
