@@ -142,6 +142,7 @@ class RunContext:
         """Keep a frame on disk from here on, if so many of its kind do not fit into memory."""
         if self._parking is not None and self._parking.wanted(frame, n_frames):
             self._parking.park(frame)
+            self._parking.breathe()
 
     def timestamp(self) -> str:
         """UTC now, ISO with microseconds."""
