@@ -24,7 +24,7 @@ from keyhole.imaging.starlight import starlight
 from keyhole.primitives.bad_pixels import darks_in_words, name_learnt, write_history
 from keyhole.primitives.base import Arcsec, Context, Sigma, primitive
 from keyhole.primitives.keyhole import place_keyhole
-from keyhole.primitives.noise import coverage, describe_noise, stack_inputs
+from keyhole.primitives.noise import coverage, describe_noise, exposure_shares, stack_inputs
 from keyhole.primitives.stacking import Rejection, StackParams, combine_frames, combined_header, count_inputs
 from keyhole.primitives.wcs import plane_of
 
@@ -225,7 +225,8 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
         frames = _levelled(frames, params)
     inputs = stack_inputs(frames)
     weights = _weights(frames, [item.sigma for item in inputs], params, context)
-    combined = combine_frames(frames, params, weights, allowed=_allowed(frames, params))
+    shares = None if weights is None else exposure_shares(frames)
+    combined = combine_frames(frames, params, weights, allowed=_allowed(frames, params), shares=shares)
     out = combined_header(frames, combined, params, weights)
     if params.apply_dq:
         _keep_saturation(out, frames)
