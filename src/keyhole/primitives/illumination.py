@@ -74,9 +74,9 @@ def illumination_correct(frames: list[Frame], params: IlluminationParams, contex
 
 
 def _stars(frames: list[Frame], usables: list[NDArray[np.bool_]]) -> list[NDArray[np.bool_]]:
-    """Pixels that show a star in each frame."""
+    """Pixels that show a star in each frame, one by one: in bins the level of the sky and the stars would mix."""
     masks = []
     for frame, usable in zip(frames, usables, strict=True):
         fwhm = _WIDE_SEEING / float(frame.describe("pixel_scale") or _WIDE_SEEING)
-        masks.append(single_frame_objects(frame.data, usable, grow=fwhm, fwhm=max(fwhm, 1.0)))
+        masks.append(single_frame_objects(frame.data, usable, grow=fwhm, fwhm=max(fwhm, 1.0), bins=False))
     return masks
