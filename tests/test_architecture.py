@@ -107,6 +107,7 @@ def test_primitives_import_no_other_step_and_no_engine() -> None:
         "astrometry",
         "bad_pixels",
         "base",
+        "figures",
         "keyhole",
         "light",
         "noise",

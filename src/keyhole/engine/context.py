@@ -7,12 +7,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from keyhole.calibration import serves
-from keyhole.engine.events import Caveat, EventSink, ProductWritten, Progress
+from keyhole.engine.events import Caveat, EventSink, Metric, PreviewDrawn, ProductWritten, Progress
+from keyhole.primitives.previews import draw, plain
 from keyhole.engine.served import Served
 from keyhole.errors import CalibrationError
-from keyhole.frames import Frame, file_md5, read_frame, write_frame
+from keyhole.frames import Frame, file_md5, read_frame, sources_of, write_frame
 from keyhole.instruments import Instrument, load
 
 __all__ = ["RunContext", "caveats_of", "read_input"]
@@ -39,6 +44,8 @@ class RunContext:
         Returns the current UTC time.
     best_effort : bool
         Whether steps go on without a master that is required.
+    details : bool
+        Whether what a report shows is measured and drawn.
 
     Attributes
     ----------
@@ -60,9 +67,11 @@ class RunContext:
         emit: EventSink,
         clock: Callable[[], datetime],
         best_effort: bool = False,
+        details: bool = False,
     ) -> None:
         self.mode = mode
         self.best_effort = best_effort
+        self.details = details
         self.served = served
         self.streams: dict[str, list[Frame]] = {"main": []}
         self.outputs: list[Path] = []
@@ -77,6 +86,7 @@ class RunContext:
         self._step_caveats: Counter[str] = Counter()
         # Weak, so that no pixels are kept.
         self._writers: dict[Path, weakref.ref[Frame]] = {}
+        self._drawn: weakref.ref[NDArray[np.float32]] | None = None
 
     def instrument(self, frame: Frame) -> Instrument:
         """Facts about the instrument of a frame."""
@@ -146,6 +156,21 @@ class RunContext:
         """Tell how far a long step has come."""
         self._emit(Progress(done, total))
 
+    def measure(
+        self, name: str, value: Any, *, error: float | None = None, unit: str = "", frame: Frame | None = None
+    ) -> None:
+        """Tell a figure that was measured, of a frame or of the result as a whole."""
+        self._emit(Metric(name, plain(value), plain(error), unit, None if frame is None else frame.root))
+
+    def preview(self, frame: Frame, role: str) -> None:
+        """Draw a frame as a small picture, if a report wants it; the same pixels are drawn once."""
+        if not self.details or (self._drawn is not None and self._drawn() is frame.data):
+            return
+        self._drawn = weakref.ref(frame.data)
+        drawn = draw(frame)
+        if drawn is not None:
+            self._emit(PreviewDrawn(role, frame.name, *drawn))
+
     def timestamp(self) -> str:
         """UTC now, ISO with microseconds."""
         return self._clock().replace(tzinfo=None).isoformat(timespec="microseconds")
@@ -179,7 +204,8 @@ class RunContext:
         if path not in self.outputs:
             self.outputs.append(path)
         if final:
-            self._emit(ProductWritten(str(path)))
+            self._emit(ProductWritten(str(path), sources_of(frame)))
+            self.preview(frame, "after")
         return str(path)
 
     def _give_free_name(self, frame: Frame) -> None:

@@ -42,6 +42,8 @@ class Request:
         Go on where a required master is missing, and mark the products.
     parameter_set : str or None
         Name of a set of parameters, see `keyhole.recipes.sets`; recipe and `settings` win over it.
+    details : bool
+        Also measure and draw what a report shows: events `Metric` and `PreviewDrawn`.
     """
 
     files: Sequence[str | Path]
@@ -55,6 +57,7 @@ class Request:
     notes: tuple[str, ...] = ()
     best_effort: bool = False
     parameter_set: str | None = None
+    details: bool = False
 
     def defaults(self, tags: frozenset[str], step: str) -> Mapping[str, Any]:
         """Values of a step that differ from its own defaults: those of the kind of frame, then of the set."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keyhole.frames.frame import Frame, Table
 from keyhole.frames.io import read_frame, write_frame
-from keyhole.frames.provenance import add_history, add_provenance, file_md5, merge_provenance
+from keyhole.frames.provenance import add_history, add_provenance, file_md5, merge_provenance, sources_of
 
 __all__ = [
     "Frame",
@@ -14,5 +14,6 @@ __all__ = [
     "file_md5",
     "merge_provenance",
     "read_frame",
+    "sources_of",
     "write_frame",
 ]
