@@ -132,7 +132,7 @@ def test_no_module_reads_environment_or_home_at_import() -> None:
             assert "environ" not in text and "Path.home" not in text and "expanduser" not in text, path.name
 
 
-HEAVY = ("numpy", "astropy", "scipy", "sqlalchemy", "pydantic", "rich", "astrodata", "sep")
+HEAVY = ("numpy", "astropy", "scipy", "sqlalchemy", "pydantic", "rich", "astrodata", "sep", "jinja2", "keyhole.report")
 
 
 @pytest.mark.parametrize(

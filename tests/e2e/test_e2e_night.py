@@ -61,7 +61,7 @@ def test_one_command_makes_masters_image_database_and_summary(small: Playground,
     told = json.loads((out / "summary.json").read_text())
     groups = {group["makes"]: group for group in told["groups"]}
     assert {group["state"] for group in groups.values()} == {"done"}
-    assert groups["image"]["figures"]["n_frames"] == 4
+    assert groups["image"]["figures"]["frames_combined"]["value"] == 4
     assert [item["file"] for item in told["aside"]] == ["junk.fits"]
     used = {item["kind"]: item["file"] for item in groups["image"]["calibrations"]}
     assert (used["dark"], used["flat"]) == (DARK, FLAT)

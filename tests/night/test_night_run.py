@@ -207,5 +207,6 @@ def test_the_summary_accounts_for_groups_and_files(plan, out):
     assert {name: group["state"] for name, group in groups.items()} == states(result)
     assert groups["flat"]["reason"] == "no light"
     assert [product["file"] for product in groups["dark"]["products"]] == ["d_dark.fits"]
-    assert "b_stack.fits" in groups["other"]["figures"]["problem"]
+    assert groups["image"]["figures"] == {}
+    assert groups["image"]["log"] is None
     assert groups["image"]["planned_calibrations"]["flat"]["group"] == "flat"

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from keyhole.calibration import serves
 from keyhole.engine.events import Caveat, EventSink, Metric, PreviewDrawn, ProductWritten, Progress
-from keyhole.primitives.previews import draw, plain
 from keyhole.engine.served import Served
 from keyhole.errors import CalibrationError
 from keyhole.frames import Frame, file_md5, read_frame, sources_of, write_frame
 from keyhole.instruments import Instrument, load
+from keyhole.primitives.previews import draw, plain
 
 __all__ = ["RunContext", "caveats_of", "read_input"]
 

@@ -131,10 +131,11 @@ def background_tiles(data: NDArray[Any], quiet: Bool, *, size: int, correlation:
                 middle = (size - 1) / 2
                 error = _MEDIAN_ERROR * correlation * noise / math.sqrt(number)
                 found.append((x + middle, y + middle, float(np.median(data[part][seen])), error))
-    columns = np.array(found, dtype=np.float64).reshape(-1, 4).T
-    if len(found) < 2:
-        return Tiles(*columns, math.nan, math.nan)
-    return Tiles(*columns, float(columns[2].std(ddof=1)), float(np.sqrt((columns[3] ** 2).mean())))
+    table: Float64 = np.array(found, dtype=np.float64).reshape(-1, 4)
+    x_middle, y_middle, level, errors = (table[:, k] for k in range(4))
+    rms = float(level.std(ddof=1)) if len(found) > 1 else math.nan
+    expected = float(np.sqrt((errors**2).mean())) if len(found) > 1 else math.nan
+    return Tiles(x_middle, y_middle, level, errors, rms, expected)
 
 
 def limiting_flux(noise: float, radius: float, *, correlation: float = 1.0, significance: float = 5.0) -> float:

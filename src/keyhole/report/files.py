@@ -1,0 +1,65 @@
+"""Pages as files: the report of a night beside its products, and of any pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from keyhole.errors import SetupError
+from keyhole.report.page import Pictures, page_of
+
+__all__ = ["PAGE", "write_night", "write_page"]
+
+PAGE = "index.html"
+
+
+def write_night(summary: Mapping[str, Any], out: Path) -> Path:
+    """Write ``index.html`` into the folder of a night's products.
+
+    Parameters
+    ----------
+    summary : mapping
+        What ``summary.json`` holds.
+    out : Path
+        Folder in which the pictures lie that the summary names.
+
+    Raises
+    ------
+    SetupError
+        It cannot be written.
+    """
+
+    def picture(name: str) -> bytes | None:
+        try:
+            return (out / name).read_bytes()
+        except OSError:
+            # The page is worth having without it; it says nothing of a picture then.
+            return None
+
+    return write_page(out / PAGE, summary, picture)
+
+
+def write_page(
+    path: Path, summary: Mapping[str, Any], pictures: Pictures, *, comparison: Mapping[str, Any] | None = None
+) -> Path:
+    """Write a page, whole or not at all.
+
+    Raises
+    ------
+    SetupError
+        It cannot be written.
+    """
+    text = page_of(summary, pictures, comparison=comparison)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise SetupError(f"{path} cannot be written ({error.strerror}); choose another place for the report") from error
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+    return path
