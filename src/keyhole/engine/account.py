@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,9 @@ from keyhole.errors import KeyholeError
 from keyhole.frames.frame import strip_extension
 from keyhole.primitives import REGISTRY
 
-__all__ = ["Account"]
+__all__ = ["Account", "changed_parameters", "versions"]
+
+_PACKAGES = ("numpy", "scipy", "astropy", "sep")
 
 
 class Account:
@@ -139,7 +143,7 @@ class Account:
             "seconds": round(event.seconds, 4),
             "frames": event.n_frames,
             "skipped": event.skipped,
-            "parameters": _changed(event.name, self._step.parameters if self._step else {}),
+            "parameters": changed_parameters(event.name, self._step.parameters if self._step else {}),
         }
         self._steps.append(told)
 
@@ -155,7 +159,7 @@ def _chosen(event: CalibrationChosen) -> dict[str, Any]:
     }
 
 
-def _changed(step: str, parameters: dict[str, Any]) -> dict[str, Any]:
+def changed_parameters(step: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """Parameters that differ from the defaults of their step: name to ``value`` and ``default``."""
     known = REGISTRY.get(step)
     if known is None:
@@ -166,3 +170,8 @@ def _changed(step: str, parameters: dict[str, Any]) -> dict[str, Any]:
         for name, value in parameters.items()
         if name in usual and value != usual[name]
     }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that the figures depend on."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES}

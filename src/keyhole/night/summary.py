@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from keyhole import __version__
+from keyhole.engine.account import versions
 from keyhole.night.memory import write_whole
 from keyhole.night.plan import Need, NightPlan
 from keyhole.night.run import GroupResult, NightResult
 from keyhole.night.work import Outcome
 
-__all__ = ["SCHEMA", "summary_of", "versions", "write_summary"]
+__all__ = ["SCHEMA", "summary_of", "write_summary"]
 
 SCHEMA = "keyhole-night-2"
-_PACKAGES = ("numpy", "scipy", "astropy", "sep")
 # What is told of a group that was reduced, as it stands in its outcome.
 _ACCOUNT = (
     "recipe",
@@ -50,11 +48,6 @@ def summary_of(plan: NightPlan, result: NightResult) -> dict[str, Any]:
         "groups": [_group(found) for found in result.groups.values()],
         "aside": [{"file": item.path, "why": item.why} for item in plan.aside],
     }
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that the figures depend on."""
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 def write_summary(plan: NightPlan, result: NightResult) -> Path:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.frames import Frame
+from keyhole.frames import Frame, Table
 from keyhole.imaging import bits
+from keyhole.imaging.catalogue import seeing as seeing_of
 from keyhole.imaging.catalogue import seeing_error
+from keyhole.imaging.detect import detect_sources
 from keyhole.imaging.figures import background_left, background_tiles, limiting_flux, noise_growth
 from keyhole.imaging.transparency import Transparency
 from keyhole.primitives.base import Context
@@ -24,6 +26,7 @@ from keyhole.primitives.noise import ApertureNoise
 __all__ = [
     "tell_conditions",
     "tell_growth",
+    "tell_image",
     "tell_level",
     "tell_master",
     "tell_registration",
@@ -39,6 +42,21 @@ _STEP = 3  # pixels: a fair sample tells the median
 _WORDS = ("object", "filter_name", "camera", "read_mode", "airmass", "coadds")
 
 Float64 = NDArray[np.float64]
+
+
+class Teller(Protocol):
+    """Who is told of figures: a run, or who looks at a product later."""
+
+    @property
+    def details(self) -> bool:
+        """Whether figures that cost time are wanted."""
+        ...
+
+    def measure(
+        self, name: str, value: Any, *, error: float | None = None, unit: str = "", frame: Frame | None = None
+    ) -> None:
+        """Tell a figure; see `keyhole.primitives.base.Context`."""
+        ...
 
 
 def tell_conditions(frame: Frame, context: Context) -> None:
@@ -167,7 +185,7 @@ def tell_growth(out: Frame, frames: list[Frame], weights: Sequence[float] | None
     context.measure("growth_expected", grown.expected, unit="electron")
 
 
-def tell_sources(frame: Frame, seeing: float | None, context: Context, *, combined: bool) -> None:
+def tell_sources(frame: Frame, seeing: float | None, context: Teller, *, combined: bool) -> None:
     """Number and width of the sources; of a combination also its depth and how flat its background is."""
     where = None if combined else frame
     table = frame.tables.get("OBJCAT")
@@ -180,7 +198,22 @@ def tell_sources(frame: Frame, seeing: float | None, context: Context, *, combin
         _tell_flatness(frame, scale, context)
 
 
-def _tell_depth(frame: Frame, seeing: float | None, scale: float, context: Context) -> None:
+def tell_image(frame: Frame, context: Teller) -> None:
+    """Figures of a stack that was made earlier or elsewhere; what its headers lack is measured."""
+    scale = frame.describe("pixel_scale")
+    found = detect_sources(frame.data, frame.variance, frame.mask, pixel_scale=float(scale or 1.0))
+    shown = frame.copy()
+    shown.planes.setdefault("OBJMASK", found.objmask)
+    if "SKYNOISE" not in shown.header and found.sigma > 0:
+        shown.header["SKYNOISE"] = found.sigma
+    if "OBJCAT" not in shown.tables:
+        shown.tables["OBJCAT"] = Table(dict(found.catalogue))
+    seeing = seeing_of(shown.tables["OBJCAT"].columns) if scale else None
+    tell_sources(shown, None if seeing is None else seeing * float(scale), context, combined=True)
+    context.measure("sky_level", frame.header.get("SKYLEVEL"), unit="electron")
+
+
+def _tell_depth(frame: Frame, seeing: float | None, scale: float, context: Teller) -> None:
     noise, exposure = frame.header.get("SKYNOISE"), frame.describe("exposure_time")
     context.measure("pixel_noise", noise, unit="electron")
     for name, card, unit in (
@@ -206,7 +239,7 @@ def _tell_depth(frame: Frame, seeing: float | None, scale: float, context: Conte
             context.measure("depth_magnitude", zero - 2.5 * math.log10(flux / exposure), unit="mag")
 
 
-def _tell_flatness(frame: Frame, scale: float, context: Context) -> None:
+def _tell_flatness(frame: Frame, scale: float, context: Teller) -> None:
     quiet = np.ones(frame.data.shape, bool) if frame.mask is None else bits.usable(frame.mask)
     if "OBJMASK" in frame.planes:
         quiet &= frame.planes["OBJMASK"] == 0
@@ -227,7 +260,7 @@ def _tell_flatness(frame: Frame, scale: float, context: Context) -> None:
         context.measure(name, values, unit=unit)
 
 
-def tell_master(frame: Frame, context: Context, **counts: Any) -> None:
+def tell_master(frame: Frame, context: Teller, **counts: Any) -> None:
     """Level, spread and noise of the usable pixels of a master, and what its step counted."""
     for name, value in counts.items():
         context.measure(name, value)

@@ -140,8 +140,8 @@ def alignment_plot(group: Figures, prefix: str, scale: float | None) -> Drawing 
     usual = sizes[int(0.8 * (len(sizes) - 1))] if sizes else 0.0
     times = max((t for t in (1, 2, 5, 10, 20, 50, 100) if usual * t <= _ARROW_SHARE * width), default=1)
     ends = []
-    for (*_, error), (x, y) in zip(rows, places, strict=True):
-        dx, dy = error or (0.0, 0.0)
+    for row, (x, y) in zip(rows, places, strict=True):
+        dx, dy = row[3] or (0.0, 0.0)
         # A jump would run off the plot: it is drawn as long as it is, in another colour.
         own = 1 if math.hypot(dx, dy) > _FAR else times
         ends.append((x + own * dx, y + own * dy))

@@ -11,7 +11,7 @@ from typing import Any
 from keyhole.errors import SetupError
 from keyhole.report.page import Pictures, page_of
 
-__all__ = ["PAGE", "write_night", "write_page"]
+__all__ = ["PAGE", "picture_in", "write_night", "write_page"]
 
 PAGE = "index.html"
 
@@ -31,15 +31,20 @@ def write_night(summary: Mapping[str, Any], out: Path) -> Path:
     SetupError
         It cannot be written.
     """
+    return write_page(out / PAGE, summary, picture_in(out))
+
+
+def picture_in(folder: Path) -> Pictures:
+    """Reads the pictures that a summary names from the folder of products."""
 
     def picture(name: str) -> bytes | None:
         try:
-            return (out / name).read_bytes()
+            return (folder / name).read_bytes()
         except OSError:
-            # The page is worth having without it; it says nothing of a picture then.
+            # The page is worth having without it.
             return None
 
-    return write_page(out / PAGE, summary, picture)
+    return picture
 
 
 def write_page(

@@ -116,7 +116,7 @@ def _group_view(group: Mapping[str, Any], pictures: Pictures, anchor: str) -> di
     scale = float(scale) if isinstance(scale, (int, float)) and scale > 0 else None
     figures = data.get("figures") or {}
     plots = [alignment_plot(data, anchor, scale), sky_plot(figures, anchor, scale), growth_plot(figures, anchor)]
-    return {
+    view = {
         "anchor": anchor,
         "name": clipped(data["name"], 80),
         "title": _group_title(data),
@@ -142,6 +142,17 @@ def _group_view(group: Mapping[str, Any], pictures: Pictures, anchor: str) -> di
         ],
         "progress": _progress(data),
     }
+    there = {
+        "answers": True,
+        "warnings": view["warnings"] or data["state"] not in ("failed", "skipped"),
+        "frames": view["table"],
+        "alignment": view["alignment"],
+        "sky": view["sky"],
+        "noise": view["growth"] or view["numbers"],
+        "calibrations": True,
+        "products": True,
+    }
+    return view | {"anchors": [name for name, given in there.items() if given]}
 
 
 def _group_title(group: Mapping[str, Any]) -> str:

@@ -176,7 +176,8 @@ def _deep(group: Figures) -> Answer:
     if ratio is not None:
         detail += f"; the noise is {number(ratio, 3)} times what independent frames leave"
     if flux is None:
-        return Answer(question, "none", "Not known", f"{detail}; no star tells the seeing", "noise")
+        words = f"{detail}; no star tells the seeing" if figures else ""
+        return Answer(question, "none", "Not known", words, "noise")
     circle = f"light in a circle of radius {number(value_of(figures, 'depth_radius'), 2)}″"
     if magnitude is not None:
         head, how = f"5σ at {number(magnitude, 4)} mag", f"{circle}, nominal zero point"
@@ -239,8 +240,12 @@ def _frames(group: Figures) -> Answer:
     question = "Which frame was bad?"
     frames, doubtful = group.get("frames") or [], doubtful_frames(group)
     out = [frame for frame, _ in doubtful if frame["used"] is False]
+    blamed = _named_in(group) if group["state"] == "failed" else None
+    if blamed:
+        return Answer(question, "bad", f"{blamed} stopped the run", clipped(group["reason"], 300), "frames")
     if not any(frame["used"] for frame in frames):
-        return Answer(question, "none", "Not known", f"{plural(len(frames), 'frame')} given", "frames")
+        given = len(frames) or len(group.get("files") or [])
+        return Answer(question, "none", "Not known", f"{plural(given, 'frame')} given", "frames")
     if not doubtful:
         widths = _values(_used(group), "fwhm")
         range_words = f"seeing {number(min(widths), 2)} to {number(max(widths), 2)}″" if widths else ""
@@ -257,6 +262,7 @@ def _frames(group: Figures) -> Answer:
 def _calibrated(group: Figures) -> Answer:
     question = "Which dark and flat?"
     chosen = {one["kind"]: one for one in group.get("calibrations") or [] if one["kind"] in ("dark", "flat")}
+    chosen = chosen or _planned(group)
     if not chosen:
         return Answer(question, "none", "Not known", "", "calibrations")
     grades = {kind: one["grade"] for kind, one in chosen.items() if one["grade"] is not None}
@@ -272,11 +278,43 @@ def _calibrated(group: Figures) -> Answer:
     return Answer(question, state, head[0].upper() + head[1:], detail, "calibrations")
 
 
+def _planned(group: Figures) -> dict[str, Figures]:
+    """What the plan had chosen, of a group that was never begun."""
+    return {
+        kind: {"file": need["path"] or need["group"], "grade": need["grade"], "reason": need["reason"]}
+        for kind, need in (group.get("planned_calibrations") or {}).items()
+        if kind in ("dark", "flat")
+    }
+
+
+def _remedy_of_failure(group: Figures) -> tuple[str, str]:
+    """What helps where nothing was made."""
+    again = "then run the same command again: what is done is kept"
+    lacking = [kind for kind, need in (group.get("planned_calibrations") or {}).items() if need["grade"] == 4]
+    if group["state"] == "skipped" and lacking:
+        kinds = " and ".join(lacking)
+        detail = f'take the {kinds}, or name a master in plan.toml ({lacking[0]} = "/path/to/master.fits"), {again}'
+        return f"Find a {kinds}", f"{detail}. With --best-effort the image is made without, and marked."
+    if group["state"] == "skipped":
+        return "Mend the group it needs", f"see below why that one has no product, {again}."
+    blamed = _named_in(group)
+    if blamed:
+        return f"Leave out {blamed}", f"delete its line in plan.toml, or get a fresh copy of the file, {again}."
+    return "Mend the cause", f"see the reason above and the log, {again}."
+
+
+def _named_in(group: Figures) -> str | None:
+    """The frame that the reason of a failure names."""
+    reason = str(group.get("reason") or "")
+    roots = [Path(str(file)).name.split(".")[0] for file in group.get("files") or []]
+    return next((clipped(root, 60) for root in roots if root and root in reason), None)
+
+
 def _next(group: Figures, answers: list[Answer]) -> Answer:
     question = "What next?"
     if group["state"] in ("failed", "skipped"):
-        reason = clipped(group.get("reason") or "see the log", 300)
-        return Answer(question, "bad", "Mend the cause, and run again", reason, "warnings")
+        head, detail = _remedy_of_failure(group)
+        return Answer(question, "bad", head, detail, "answers")
     warned = warnings_of(group)
     urgent = [one for one in warned if one.rank == "serious"]
     if urgent:
