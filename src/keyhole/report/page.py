@@ -94,17 +94,19 @@ def _unique(name: str, taken: set[str]) -> str:
 
 
 def _headline(groups: list[dict[str, Any]]) -> str:
-    counts = {word: sum(view["state"] == word for view in groups) for word in ("good", "care", "bad", "none")}
+    """What became of the images, or of the masters where there are no images."""
+    images = [view for view in groups if view["makes"] == "image"]
     words = {
         "good": "to be trusted",
         "care": "usable with care",
         "bad": "not to be used before a look",
+        "lost": "not made",
         "none": "to come",
     }
-    science = [view for view in groups if view["makes"] == "image"] or groups
-    counts = {word: sum(view["state"] == word for view in science) for word in words}
-    kind = "image" if any(view["makes"] == "image" for view in groups) else "group"
-    return f"{plural(len(science), kind)}: " + ", ".join(f"{n} {words[word]}" for word, n in counts.items() if n)
+    lost = ("failed", "skipped")
+    states = ["lost" if view["data"]["state"] in lost else view["state"] for view in images or groups]
+    told = ", ".join(f"{states.count(state)} {word}" for state, word in words.items() if state in states)
+    return f"{plural(len(states), 'image' if images else 'group')}: {told}"
 
 
 def _group_view(group: Mapping[str, Any], pictures: Pictures, anchor: str) -> dict[str, Any]:

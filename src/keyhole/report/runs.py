@@ -65,6 +65,8 @@ def write_product_report(path: Path, products: Sequence[Path]) -> Path:
         The page cannot be written.
     """
     frames = [read_frame(product) for product in products]
+    for frame, name in zip(frames, _told_apart(products), strict=True):
+        frame.name = name
     groups, pictures = [], {}
     for product, frame in zip(products, frames, strict=True):
         group, png = account_of_product(frame, href=_beside(path, product))
@@ -77,6 +79,14 @@ def write_product_report(path: Path, products: Sequence[Path]) -> Path:
         pictures |= layers
     raw = ", ".join(product.name for product in products)
     return write_page(path, _summary(groups, None, raw=raw), pictures.get, comparison=comparison)
+
+
+def _told_apart(products: Sequence[Path]) -> list[str]:
+    """Names of files, with their folders where two have one name."""
+    names = [product.name for product in products]
+    if len(set(names)) == len(names):
+        return names
+    return [f"{product.absolute().parent.name}/{product.name}" for product in products]
 
 
 def _summary(groups: list[dict[str, Any]], seconds: float | None, *, raw: str) -> dict[str, Any]:

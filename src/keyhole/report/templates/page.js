@@ -174,7 +174,7 @@
   }
 
   const openTarget = () => {
-    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     target?.closest("details")?.setAttribute("open", "");
   };
   window.keyholeViewers = [...document.querySelectorAll(".viewer")].map(figure => new Viewer(figure));
