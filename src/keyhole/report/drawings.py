@@ -93,7 +93,7 @@ def _series(row: tuple[Any, ...], marks: list[Mark], prefix: str) -> Drawing:
     if level is not None:
         plot.level(level)
     plot.marks(marks)
-    return Drawing(f"{prefix}-{name.replace('_', '-')}", title, plot.svg(f"{prefix}-{name}"), words)
+    return Drawing(f"{prefix}-frames-{name.replace('_', '-')}", title, plot.svg(f"{prefix}-frames-{name}"), words)
 
 
 def _hours(frame: Figures) -> float | None:
