@@ -111,6 +111,7 @@ def test_primitives_import_no_other_step_and_no_engine() -> None:
         "keyhole",
         "light",
         "noise",
+        "previews",
         "source_list",
         "stacking",
         "wcs",

@@ -34,7 +34,8 @@ CONTRAST = """
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const node = walker.currentNode, element = node.parentElement;
-    if (!node.data.trim() || !element.checkVisibility({ opacityProperty: true }) || element.closest('title,desc,script,style')) continue;
+    if (!node.data.trim() || element.closest('title,desc,script,style')) continue;
+    if (!element.checkVisibility({ opacityProperty: true })) continue;
     const style = getComputedStyle(element), svg = element instanceof SVGElement;
     const back = element.closest('.compass') ? [64, 66, 71] : ground(element);
     const ink = over(rgba(svg ? style.fill : style.color), back);
@@ -64,12 +65,13 @@ LABELS = """
     if (!name(e)) missing.push(e.outerHTML.slice(0, 80));
   for (const e of document.querySelectorAll('img')) if (!e.alt.trim()) missing.push('img without alt');
   for (const e of document.querySelectorAll('[aria-labelledby], [aria-describedby]'))
-    for (const id of `${e.getAttribute('aria-labelledby') || ''} ${e.getAttribute('aria-describedby') || ''}`.trim().split(' '))
-      if (!document.getElementById(id)) missing.push(`no element ${id}`);
+    for (const kind of ['labelledby', 'describedby'])
+      for (const id of (e.getAttribute(`aria-${kind}`) || '').match(/\\S+/g) || [])
+        if (!document.getElementById(id)) missing.push(`no element ${id}`);
   for (const e of document.querySelectorAll('th')) if (!e.scope) missing.push('th without scope');
   if (!document.documentElement.lang || !document.title) missing.push('lang or title');
   const levels = [...document.querySelectorAll('h1,h2,h3,h4')].map(h => Number(h.tagName[1]));
-  levels.forEach((level, k) => { if (k && level > levels[k - 1] + 1) missing.push(`h${level} after h${levels[k - 1]}`); });
+  levels.forEach((level, k) => { if (k && level > levels[k - 1] + 1) missing.push(`h${level} is too deep`); });
   return missing;
 })()
 """
@@ -182,7 +184,7 @@ def test_mouse_drags_and_its_wheel_zooms_at_the_pointer(browser, pages):
     browser.tell(f"{STAGE}.focus()")
     left, top, wide, high = browser.tell(BOX)
     x, y = left + wide / 4, top + high / 2
-    under = "(v => (%f - v.stage.getBoundingClientRect().left - v.x) / v.scale)(keyholeViewers[0])" % x
+    under = f"(v => ({x} - v.stage.getBoundingClientRect().left - v.x) / v.scale)(keyholeViewers[0])"
     before = browser.tell(under)
     browser.mouse("mouseWheel", x, y, deltaX=0, deltaY=-300)
     browser.wait("keyholeViewers[0].scale > 2")

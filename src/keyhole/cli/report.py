@@ -63,9 +63,7 @@ def _night(folder: Path, output: Path | None) -> Path:
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{folder} holds no summary.json of a night ({error}); give the folder of its products"
-        ) from error
+        raise InputError(f"{folder} holds no summary of a night ({error}); give the folder of its products") from error
     if not isinstance(summary, dict) or summary.get("schema") != "keyhole-night-2":
         raise InputError(f"{folder}/summary.json is of another version of Keyhole; run keyhole night again")
     return write_page(output or folder / PAGE, summary, picture_in(folder))

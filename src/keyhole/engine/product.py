@@ -16,7 +16,7 @@ from keyhole.engine.context import caveats_of
 from keyhole.frames import Frame, file_md5, sources_of
 from keyhole.frames.frame import strip_extension
 from keyhole.primitives.figures import tell_image, tell_master
-from keyhole.primitives.previews import draw, plain
+from keyhole.primitives.previews import draw, plain, stated
 
 __all__ = ["account_of_product"]
 
@@ -123,7 +123,7 @@ def _frames(frame: Frame, makes: str) -> list[dict[str, Any]]:
 
 
 def _described(frame: Frame, name: str) -> Any:
-    return frame.describe(name, pretty=True) if name == "filter_name" else frame.describe(name)
+    return stated(frame, name, pretty=True) if name == "filter_name" else stated(frame, name)
 
 
 def _rows(frame: Frame) -> list[tuple[str, dict[str, Any], str, str]]:

@@ -22,6 +22,7 @@ from keyhole.imaging.figures import background_left, background_tiles, limiting_
 from keyhole.imaging.transparency import Transparency
 from keyhole.primitives.base import Context
 from keyhole.primitives.noise import ApertureNoise
+from keyhole.primitives.previews import stated
 
 __all__ = [
     "tell_conditions",
@@ -63,14 +64,14 @@ def tell_conditions(frame: Frame, context: Context) -> None:
     """When and how a frame was taken."""
     if not context.details:
         return
-    start, exposure = frame.describe("ut_datetime"), frame.describe("exposure_time")
+    start, exposure = stated(frame, "ut_datetime"), stated(frame, "exposure_time")
     if start is not None:
         middle = start + timedelta(seconds=(exposure or 0.0) / 2)
         context.measure("mid_time", middle.isoformat(timespec="milliseconds"), unit="UT", frame=frame)
     context.measure("exposure", exposure, unit="s", frame=frame)
-    context.measure("position_angle", frame.describe("position_angle"), unit="deg", frame=frame)
+    context.measure("position_angle", stated(frame, "position_angle"), unit="deg", frame=frame)
     for name in _WORDS:
-        value = frame.describe(name, pretty=True) if name == "filter_name" else frame.describe(name)
+        value = stated(frame, name, pretty=True) if name == "filter_name" else stated(frame, name)
         context.measure(name, value, frame=frame)
 
 
@@ -172,7 +173,7 @@ def tell_growth(out: Frame, frames: list[Frame], weights: Sequence[float] | None
     for frame in frames:
         if "OBJMASK" in frame.planes:
             quiet &= frame.planes["OBJMASK"] == 0
-    scale = float(out.describe("pixel_scale") or _CELL_ARCSEC / 4)
+    scale = float(stated(out, "pixel_scale") or _CELL_ARCSEC / 4)
     grown = noise_growth(
         (frame.data for frame in frames),
         (bits.usable(frame.mask) for frame in frames if frame.mask is not None),
@@ -190,7 +191,7 @@ def tell_sources(frame: Frame, seeing: float | None, context: Teller, *, combine
     where = None if combined else frame
     table = frame.tables.get("OBJCAT")
     context.measure("sources", 0 if table is None else len(table), frame=where)
-    scale = float(frame.describe("pixel_scale") or math.nan)
+    scale = float(stated(frame, "pixel_scale") or math.nan)
     error = seeing_error(table.columns) if table is not None else None
     context.measure("fwhm", seeing, error=None if error is None else error * scale, unit="arcsec", frame=where)
     if combined and context.details:
@@ -200,7 +201,7 @@ def tell_sources(frame: Frame, seeing: float | None, context: Teller, *, combine
 
 def tell_image(frame: Frame, context: Teller) -> None:
     """Figures of a stack that was made earlier or elsewhere; what its headers lack is measured."""
-    scale = frame.describe("pixel_scale")
+    scale = stated(frame, "pixel_scale")
     found = detect_sources(frame.data, frame.variance, frame.mask, pixel_scale=float(scale or 1.0))
     shown = frame.copy()
     shown.planes.setdefault("OBJMASK", found.objmask)
@@ -214,7 +215,7 @@ def tell_image(frame: Frame, context: Teller) -> None:
 
 
 def _tell_depth(frame: Frame, seeing: float | None, scale: float, context: Teller) -> None:
-    noise, exposure = frame.header.get("SKYNOISE"), frame.describe("exposure_time")
+    noise, exposure = frame.header.get("SKYNOISE"), stated(frame, "exposure_time")
     context.measure("pixel_noise", noise, unit="electron")
     for name, card, unit in (
         ("frames_combined", "NCOMBINE", ""),
@@ -234,7 +235,7 @@ def _tell_depth(frame: Frame, seeing: float | None, scale: float, context: Telle
     context.measure("depth_flux", flux, unit="electron")
     if exposure:
         context.measure("depth_rate", flux / exposure, unit="electron / s")
-        zero = frame.describe("nominal_photometric_zeropoint")
+        zero = stated(frame, "nominal_photometric_zeropoint")
         if zero is not None:
             context.measure("depth_magnitude", zero - 2.5 * math.log10(flux / exposure), unit="mag")
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from keyhole.errors import AlgorithmError
+from keyhole.errors import AlgorithmError, DataError
 from keyhole.frames import Frame
 from keyhole.imaging import bits
 from keyhole.imaging.preview import make_preview
 
-__all__ = ["draw", "plain"]
+__all__ = ["draw", "plain", "stated"]
 
 _WCS = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CD1_1", "CD1_2", "CD2_1", "CD2_2")
 # Pixels of the picture of a master, which shows patterns and needs no single pixel.
@@ -50,13 +50,21 @@ def draw(frame: Frame) -> tuple[bytes, dict[str, Any]] | None:
         "white": plain(drawn.high),
         "stretch": "linear" if master else "asinh",
         "unit": str(frame.header.get("BUNIT", "")) or None,
-        "pixel_scale": plain(frame.describe("pixel_scale")),
+        "pixel_scale": plain(stated(frame, "pixel_scale")),
         "object": str(frame.primary.get("OBJECT", "")),
-        "filter": _text(frame.describe("filter_name", pretty=True)),
+        "filter": _text(stated(frame, "filter_name", pretty=True)),
         "wcs": None if master else _wcs(frame),
         "first_frame": _place_of_first(frame),
     }
     return drawn.png, facts
+
+
+def stated(frame: Frame, name: str, **options: Any) -> Any:
+    """What a descriptor answers; None where cards are missing, as a figure must never stop a run."""
+    try:
+        return frame.describe(name, **options)
+    except DataError:
+        return None
 
 
 def _text(value: Any) -> str | None:

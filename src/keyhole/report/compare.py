@@ -131,9 +131,9 @@ def _image(frame: Frame) -> _Image:
     if not bits.usable(mask).any():
         raise InputError(f"{frame.name}: no pixel is usable; leave it out of the comparison")
     data = np.where(np.isfinite(frame.data), frame.data, np.float32(0))
-    scale = frame.describe("pixel_scale")
     plane = _plane(frame)
-    step = float(scale) if scale else 3600 * math.sqrt(abs(np.linalg.det(np.array(plane.cd))))
+    # Of the WCS, as the camera of another program's image may not be known.
+    step = 3600 * math.sqrt(abs(float(np.linalg.det(np.array(plane.cd)))))
     found = detect_sources(data, frame.variance, mask, pixel_scale=step)
     columns = [found.catalogue[name].astype(np.float64) for name in ("X_IMAGE", "Y_IMAGE", "FLUX_AUTO", "FLUXERR_AUTO")]
     stars = np.column_stack(columns) - [1.0, 1.0, 0.0, 0.0]
