@@ -74,7 +74,8 @@ def frame_table(group: Figures) -> dict[str, Any] | None:
         "columns": columns,
         "rows": [
             {
-                "file": clipped(frame["file"], 60),
+                "file": clipped(frame["file"]),
+                "name": clipped(str(frame["file"]).split(".fits")[0], 40),
                 "used": frame["used"],
                 "words": _use(frame, odd.get(id(frame))),
                 "doubt": id(frame) in odd,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keyhole.report.plots import value_of
-from keyhole.report.remedies import RANKS, remedy_for
+from keyhole.report.remedies import RANKS, Remedy, remedy_for
 from keyhole.report.words import clipped, figure, number, plural, with_error
 
 __all__ = ["GRADES", "Answer", "Warned", "answers_of", "doubtful_frames", "state_of", "warnings_of"]
@@ -49,22 +49,21 @@ class Answer(NamedTuple):
 
 
 class Warned(NamedTuple):
-    """A caveat with what it means; the most serious first."""
+    """Caveats of one kind with what they mean: each text with the number of its cases."""
 
     rank: str
-    text: str
-    cases: int
+    texts: tuple[tuple[str, int], ...]
     meaning: str
     action: str
 
 
 def warnings_of(group: Figures) -> list[Warned]:
-    """Caveats of a group, ranked."""
-    found = []
+    """Caveats of a group, the most serious first; those that mean the same stand together."""
+    kinds: dict[Remedy, list[tuple[str, int]]] = {}
     for caveat in group.get("caveats") or []:
-        remedy = remedy_for(str(caveat["text"]))
-        count = int(caveat.get("count") or 1)
-        found.append(Warned(remedy.rank, clipped(caveat["text"], 400), count, remedy.meaning, remedy.action))
+        told = (clipped(caveat["text"], 400), int(caveat.get("count") or 1))
+        kinds.setdefault(remedy_for(str(caveat["text"])), []).append(told)
+    found = [Warned(remedy.rank, tuple(texts), remedy.meaning, remedy.action) for remedy, texts in kinds.items()]
     return sorted(found, key=lambda one: -RANKS.index(one.rank))
 
 
