@@ -83,12 +83,14 @@ def test_a_group_whose_picture_is_gone_is_done_again(plan, out):
 
 
 def test_a_group_that_fails_tells_how_far_it_came(plan, out):
-    path = plan.raw / plan.groups[0].files[1]
-    fits.setval(path, "ARRAYID", value="of another camera")
+    with fits.open(plan.raw / plan.groups[0].files[1], mode="update") as hdus:
+        hdus[1].data = hdus[1].data[:40].copy()
     summary, _ = told(plan, out)
     (group,) = summary["groups"]
-    assert group["state"] == "failed" and path.name in group["reason"]
-    assert group["failed_step"] == "prepare"
+    assert group["state"] == "failed" and "shapes" in group["reason"]
+    assert group["failed_step"] == "stackDarks"
+    assert [step["name"] for step in group["steps"]][:2] == ["prepare", "addDQ"]
+    assert group["frames"][2]["figures"]["exposure"]["value"] == 60
     assert [frame["file"] for frame in group["frames"]] == list(plan.groups[0].files)
     assert group["products"] == [] and group["previews"] == []
 

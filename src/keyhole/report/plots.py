@@ -173,14 +173,16 @@ def ticks(span: tuple[float, float], most: int, *, log: bool = False) -> list[fl
     most : int
         About so many at most.
     log : bool
-        1, 2, 5 times powers of ten.
+        1, 2, 5 times powers of ten, and more of them on a short axis.
     """
     low, high = span
     if not high > low:
         return [low]
     if log:
         decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        found = [m * 10.0**e for e in decades for m in (1, 2, 5)]
+        # A short axis would have one or two of the usual ticks.
+        steps = (1, 2, 5) if high / low > 8 else (1, 1.5, 2, 3, 4, 5, 6, 8)
+        found = [m * 10.0**e for e in decades for m in steps]
         return [value for value in found if low * 0.999 <= value <= high * 1.001]
     raw = (high - low) / most
     power = 10.0 ** math.floor(math.log10(raw))
