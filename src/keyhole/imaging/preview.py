@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
 
-__all__ = ["COLOURS", "Preview", "asinh_levels", "box_of", "linear_levels", "make_preview", "png_indexed", "png_rgb"]
+__all__ = [
+    "COLOURS",
+    "DIFFERENCE",
+    "Preview",
+    "asinh_levels",
+    "box_of",
+    "linear_levels",
+    "make_preview",
+    "png_indexed",
+    "png_rgb",
+]
 
 _SIGMA_PER_MAD = 1.4826
 # Black lies 2.5 sigma below the sky, the knee of the asinh at 3 sigma; white is what 3 pixels in 10,000 exceed.
@@ -31,6 +41,8 @@ COLOURS = np.array(
     ],
     dtype=np.float64,
 )
+# Blue over white to brown for what may be too low or too high: told apart by all eyes.
+DIFFERENCE = np.array([(5, 48, 97), (67, 147, 195), (247, 247, 247), (214, 134, 60), (110, 50, 2)], dtype=np.float64)
 
 Float64 = NDArray[np.float64]
 
@@ -82,6 +94,7 @@ def make_preview(
     *,
     linear: float | None = None,
     most_pixels: int = _MOST_PIXELS,
+    colours: Float64 = COLOURS,
 ) -> Preview:
     """Draw the smallest box that holds all usable pixels.
 
@@ -95,6 +108,8 @@ def make_preview(
         Show so many sigma around the median on a linear scale; None: an asinh scale that holds stars and noise.
     most_pixels : int
         A larger box is averaged in squares.
+    colours : (k, 3) float64
+        `COLOURS`, or `DIFFERENCE` for a difference on a linear scale.
 
     Raises
     ------
@@ -110,7 +125,7 @@ def make_preview(
     height, width = index.shape
     x0, y0 = box[1].start, box[0].start
     numbers = (shown.sky, shown.sigma, shown.low, shown.high)
-    return Preview(png_indexed(index), width, height, int(x0), int(y0), binning, *numbers)
+    return Preview(png_indexed(index, colours), width, height, int(x0), int(y0), binning, *numbers)
 
 
 def box_of(usable: NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -164,13 +179,15 @@ def _sky(values: Float64, good: NDArray[np.bool_]) -> tuple[float, float]:
     return sky, _SIGMA_PER_MAD * float(np.median(np.abs(values[good] - sky))) or 1.0
 
 
-def png_indexed(index: NDArray[np.uint8]) -> bytes:
-    """Encode an image of 8-bit numbers as PNG; 0 is transparent, 1 to 255 run through `COLOURS`.
+def png_indexed(index: NDArray[np.uint8], colours: Float64 = COLOURS) -> bytes:
+    """Encode an image of 8-bit numbers as PNG; 0 is transparent, 1 to 255 run through the colours.
 
     Parameters
     ----------
     index : (height, width) uint8
         First row at the top. Changes its input: no.
+    colours : (k, 3) float64
+        Red, green, blue from 0 to 255, at equal steps of the numbers.
 
     Returns
     -------
@@ -178,10 +195,10 @@ def png_indexed(index: NDArray[np.uint8]) -> bytes:
         A complete PNG file with a palette (W3C Portable Network Graphics, section 11).
     """
     level = np.linspace(0, 1, 255)
-    stops = np.linspace(0, 1, len(COLOURS))
+    stops = np.linspace(0, 1, len(colours))
     palette = np.zeros((256, 3), np.uint8)
     for channel in range(3):
-        palette[1:, channel] = np.rint(np.interp(level, stops, COLOURS[:, channel]))
+        palette[1:, channel] = np.rint(np.interp(level, stops, colours[:, channel]))
     return _png(index, 3, [_chunk(b"PLTE", palette.tobytes()), _chunk(b"tRNS", b"\x00")], effort=6)
 
 

@@ -16,7 +16,7 @@ from keyhole.imaging.detect import detect_sources
 from keyhole.imaging.figures import background_left
 from keyhole.imaging.geometry import TangentPlane
 from keyhole.imaging.match import SourceList, register
-from keyhole.imaging.preview import Preview, box_of, make_preview
+from keyhole.imaging.preview import DIFFERENCE, Preview, box_of, make_preview
 from keyhole.imaging.resample import resample
 from keyhole.report.words import clipped, figure, number, plural, with_error
 
@@ -113,8 +113,8 @@ def compared(frames: Sequence[Frame], groups: Sequence[dict[str, Any]]) -> tuple
     for number_, (pair, other) in enumerate(zip(pairs, images[1:], strict=True), start=2):
         show(f"layer-{number_}", make_preview(pair.data, pair.usable), f"{other.name}, on the grid of the first")
         both = pair.usable & usable
-        words = f"Difference: {other.name} minus first, ±{_REACH:g}σ"
-        show(f"difference-{number_}", make_preview(pair.difference, both, linear=_REACH), words)
+        words = f"Difference: {other.name} minus the first, blue −{_REACH:g}σ to brown +{_REACH:g}σ"
+        show(f"difference-{number_}", make_preview(pair.difference, both, linear=_REACH, colours=DIFFERENCE), words)
     told = {
         "names": [image.name for image in images],
         "words": " ".join(_words(pair, image) for pair, image in zip(pairs, images[1:], strict=True)),
