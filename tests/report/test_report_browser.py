@@ -179,6 +179,23 @@ def test_blinking_starts_and_stops(browser, pages):
     assert browser.tell("keyholeViewers[0].timer") == 0
 
 
+def test_images_stand_side_by_side_and_show_the_same_part(browser, pages):
+    browser.show(pages["good"], width=1400)
+    browser.tell(f"{STAGE}.focus()")
+    browser.key("b")
+    browser.key("s")
+    assert browser.tell("document.querySelectorAll('.stage').length") == 2
+    tags = browser.tell("[...document.querySelectorAll('.stage .tag')].map(t => t.textContent.split(':')[0])")
+    assert tags == ["After", "Before"]
+    browser.key("+")
+    moves = browser.tell("[...document.querySelectorAll('.stage .layers')].map(p => p.style.transform)")
+    assert moves[0] == moves[1] and "scale(1.5)" in moves[0]
+    boxes = browser.tell("[...document.querySelectorAll('.stage')].map(s => s.getBoundingClientRect().height)")
+    assert boxes[0] == pytest.approx(boxes[1])
+    browser.key("s")
+    assert browser.tell("document.querySelectorAll('.stage').length") == 1
+
+
 def test_mouse_drags_and_its_wheel_zooms_at_the_pointer(browser, pages):
     browser.show(pages["good"], width=1400)
     browser.tell(f"{STAGE}.focus()")

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from keyhole.report.drawings import alignment_plot, growth_plot, series_plots, sky_plot
+from keyhole.report.plots import value_of
 from keyhole.report.tables import (
     calibration_rows,
     changed_parameters,
@@ -19,7 +20,7 @@ from keyhole.report.tables import (
     step_rows,
 )
 from keyhole.report.verdict import answers_of, state_of, warnings_of
-from keyhole.report.words import clipped, number, plural, slug
+from keyhole.report.words import CLOSE, clipped, number, plural, slug, unit_word
 
 __all__ = ["Pictures", "page_of"]
 
@@ -126,6 +127,7 @@ def _group_view(group: Mapping[str, Any], pictures: Pictures, anchor: str) -> di
         "state": state,
         "state_words": words,
         "data": data,
+        "facts": _facts(data),
         "answers": answers,
         "warnings": warnings_of(data),
         "viewer": _viewer(data, pictures),
@@ -155,6 +157,19 @@ def _group_view(group: Mapping[str, Any], pictures: Pictures, anchor: str) -> di
         "products": True,
     }
     return view | {"anchors": [name for name, given in there.items() if given]}
+
+
+def _facts(group: Mapping[str, Any]) -> str:
+    """What everybody asks first: how many frames, how long, how sharp, how deep."""
+    figures = group.get("figures") or {}
+    words = []
+    if (frames := value_of(figures, "frames_combined")) is not None:
+        words.append(plural(int(frames), "frame"))
+    for name, lead in (("total_exposure", ""), ("fwhm", "seeing "), ("depth_rate", "5σ limit ")):
+        if (value := value_of(figures, name)) is not None:
+            unit = unit_word(figures[name].get("unit") or "")
+            words.append(f"{lead}{number(value)}{'' if unit in CLOSE else ' '}{unit}")
+    return ", ".join(words)
 
 
 def _group_title(group: Mapping[str, Any]) -> str:

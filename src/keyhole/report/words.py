@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-__all__ = ["clipped", "figure", "number", "plural", "slug", "unit_word", "with_error"]
+__all__ = ["CLOSE", "clipped", "figure", "number", "plural", "slug", "unit_word", "with_error"]
 
 _LONGEST = 160
 _UNITS = {
@@ -20,7 +20,7 @@ _UNITS = {
     "UT": "UT",
 }
 # Units that stand at the number without a space.
-_CLOSE = ("″", "°")
+CLOSE = ("″", "°")
 
 
 def clipped(text: Any, longest: int = _LONGEST) -> str:
@@ -80,9 +80,9 @@ def _united(text: str, unit: str) -> str:
     sign = unit_word(unit)
     if not sign:
         return text
-    if "±" in text and sign in _CLOSE:
+    if "±" in text and sign in CLOSE:
         return f"({text}){sign}"
-    return f"{text}{sign}" if sign in _CLOSE else f"{text} {sign}"
+    return f"{text}{sign}" if sign in CLOSE else f"{text} {sign}"
 
 
 def _signed(text: str) -> str:

@@ -15,6 +15,7 @@
       this.shown = 0;
       this.touches = new Map();
       this.timer = 0;
+      this.others = [];
       this.fit();
       this.listen();
       new ResizeObserver(() => this.fitted ? this.fit() : this.draw()).observe(this.stage);
@@ -38,9 +39,11 @@
       const width = w * this.scale, height = ph * this.scale;
       this.x = width <= w ? (w - width) / 2 : reduce(this.x, w - width, 0);
       this.y = height <= h ? (h - height) / 2 : reduce(this.y, h - height, 0);
-      this.plane.style.transform = `translate(${this.x}px,${this.y}px) scale(${this.scale})`;
+      for (const plane of [this.plane, ...this.others.map(stage => stage.firstElementChild)]) {
+        plane.style.transform = `translate(${this.x}px,${this.y}px) scale(${this.scale})`;
+      }
       this.stage.classList.toggle("moved", height > h + 1);
-      this.stage.classList.toggle("near", width / this.facts.width > 2);
+      for (const stage of [this.stage, ...this.others]) stage.classList.toggle("near", width / this.facts.width > 2);
       if (this.bar && this.facts.pixel_scale) {
         const perArcsec = width / (this.facts.width * this.facts.binning * this.facts.pixel_scale);
         const steps = [.05, .1, .2, .5, 1, 2, 5, 10, 20, 50, 100];
@@ -73,22 +76,50 @@
       this.tag.setAttribute("aria-live", this.timer ? "off" : "polite");
       this.press("blink", !!this.timer);
     }
+    apart() {
+      if (this.others.length) {
+        this.others.forEach(stage => stage.remove());
+        this.others = [];
+      } else {
+        // One more stage for each of the other images; all show the same part.
+        while (this.shown) this.next();
+        this.others = this.layers.slice(1).map(layer => {
+          const stage = document.createElement("div"), plane = this.plane.cloneNode(false), tag = this.tag.cloneNode(false);
+          stage.className = this.stage.className.replace("held", "") + " apart-stage";
+          stage.setAttribute("style", this.stage.getAttribute("style"));
+          plane.append(layer.cloneNode());
+          plane.firstElementChild.classList.add("shown");
+          tag.textContent = layer.alt;
+          tag.removeAttribute("aria-live");
+          stage.append(plane, tag);
+          return stage;
+        });
+        this.stage.after(...this.others);
+      }
+      this.press("apart", this.others.length > 0);
+      this.draw();
+    }
     press(name, on) { this.figure.querySelector(`[data-do=${name}]`)?.setAttribute("aria-pressed", String(on)); }
-    toggle(name) { this.press(name, this.stage.classList.toggle(name)); }
+    toggle(name) {
+      const on = this.stage.classList.toggle(name);
+      this.others.forEach(stage => stage.classList.toggle(name, on));
+      this.press(name, on);
+    }
     act(name) {
       const actions = {
-        next: () => this.next(), blink: () => this.blink(), in: () => this.zoom(1.5), out: () => this.zoom(1 / 1.5),
+        next: () => this.next(), blink: () => this.blink(), apart: () => this.apart(), in: () => this.zoom(1.5), out: () => this.zoom(1 / 1.5),
         fit: () => this.fit(), invert: () => this.toggle("invert"), grey: () => this.toggle("grey"),
       };
       actions[name]();
     }
     listen() {
       this.figure.querySelectorAll("[data-do]").forEach(b => b.addEventListener("click", () => this.act(b.dataset.do)));
-      const keys = { "+": "in", "=": "in", "-": "out", "0": "fit", b: "next", " ": "blink", i: "invert", g: "grey" };
+      const keys = { "+": "in", "=": "in", "-": "out", "0": "fit", b: "next", s: "apart", " ": "blink", i: "invert", g: "grey" };
       const moves = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
       this.stage.addEventListener("keydown", event => {
         if (event.ctrlKey || event.metaKey || event.altKey) return;
-        if (keys[event.key]) this.act(keys[event.key]);
+        const name = keys[event.key];
+        if (name && (this.layers.length > 1 || !["next", "blink", "apart"].includes(name))) this.act(name);
         else if (moves[event.key]) this.move(...moves[event.key]);
         else return;
         event.preventDefault();
