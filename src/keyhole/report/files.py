@@ -11,7 +11,7 @@ from typing import Any
 from keyhole.errors import SetupError
 from keyhole.report.page import Pictures, page_of
 
-__all__ = ["PAGE", "picture_in", "write_night", "write_page"]
+__all__ = ["PAGE", "picture_in", "write_file", "write_night", "write_page"]
 
 PAGE = "index.html"
 
@@ -58,12 +58,23 @@ def write_page(
         It cannot be written.
     """
     text = page_of(summary, pictures, comparison=comparison)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    return write_file(path, text.encode(), advice="choose another place for the report")
+
+
+def write_file(path: Path, content: bytes, *, advice: str) -> Path:
+    """Write a file under a temporary name, then rename it.
+
+    Raises
+    ------
+    SetupError
+        It cannot be written; `advice` ends the sentence.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_bytes(content)
         draft.replace(path)
     except OSError as error:
-        raise SetupError(f"{path} cannot be written ({error.strerror}); choose another place for the report") from error
+        raise SetupError(f"{path} cannot be written ({error.strerror}); {advice}") from error
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
