@@ -1,12 +1,13 @@
 # make demo   simulate the tutorial's night, reduce it, say where the image is
 # make test   lint, types and the test suite
+# make bench   time and memory of each command, in units of the start of numpy and astropy (some minutes)
 # make accuracy   simulate easy and hard nights, reduce them, compare with the truth (an hour)
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint types picture accuracy clean
+.PHONY: demo test lint types picture bench accuracy clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -32,6 +33,9 @@ types: $(STAMP)
 
 test: lint types
 	$(BIN)/pytest -n 2 -q
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/speed.py
 
 accuracy: $(STAMP)
 	$(BIN)/python benchmarks/accuracy.py

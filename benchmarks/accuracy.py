@@ -16,7 +16,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -42,22 +41,36 @@ class Run(NamedTuple):
     sentence: str
 
 
-def command(folder: Path, *words: str) -> str:
+class Output(NamedTuple):
+    """What a command printed, and its processor time, s: unlike the time of the clock it hardly depends on others."""
+
+    text: str
+    seconds: float
+
+
+def command(folder: Path, *words: str) -> Output:
     """Run an installed command in a home without configuration; one thread, as others run beside it."""
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environ = {**os.environ, **single, "HOME": str(folder), "PATH": path, "COLUMNS": "400"}
-    done = subprocess.run(words, cwd=folder, env=environ, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        raise CommandError(lines[-1] if lines else f"{words[0]} ended with exit code {done.returncode}")
-    return done.stdout
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        # Popen alone does not tell the time of this one child.
+        child = subprocess.Popen(words, cwd=folder, env=environ, stdout=out, stderr=err)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        text, messages = out.read(), err.read()
+    if child.returncode != 0:
+        lines = [line.strip() for line in messages.splitlines() if line.strip()]
+        raise CommandError(lines[-1] if lines else f"{words[0]} ended with exit code {child.returncode}")
+    return Output(text, usage.ru_utime + usage.ru_stime)
 
 
 def frames_with(work: Path, raw: Sequence[Path], *choice: str) -> list[str]:
     """Give the files with some tags."""
-    lines = command(work, "dataselect", *map(str, raw), *choice).split()
-    return [word for word in lines if word.endswith(".fits")]
+    text = command(work, "dataselect", *map(str, raw), *choice).text
+    return [word for word in text.split() if word.endswith(".fits")]
 
 
 def measure(night: Night, seed: int, base: Path, words: Sequence[str], *, registration: bool) -> dict[str, Any]:
@@ -76,9 +89,7 @@ def measure(night: Night, seed: int, base: Path, words: Sequence[str], *, regist
     command(work, "reduce", *darks)
     command(work, "reduce", *frames_with(work, raw, "--tags", "FLAT"))
     science = frames_with(work, raw, "--tags", "IMAGE", "--xtags", "FLAT")
-    start = time.perf_counter()
-    command(work, "reduce", *science, *words)
-    seconds = time.perf_counter() - start
+    seconds = command(work, "reduce", *science, *words).seconds
     products = [*work.glob("*_stack.fits"), *work.glob("*_image.fits")]
     if not products:
         raise CommandError("the reduction ended without a product")
@@ -87,9 +98,11 @@ def measure(night: Night, seed: int, base: Path, words: Sequence[str], *, regist
         registered = _registered(work, science, words)
     truth = str(folder / "truth.ecsv")
     with_frames = ["--registered", *registered] if registered else []
-    figures = json.loads(command(work, "keyhole", "verify", str(products[0]), truth, "--json", *with_frames))
+    figures = json.loads(command(work, "keyhole", "verify", str(products[0]), truth, "--json", *with_frames).text)
     (dark,) = work.glob("*_dark.fits")
-    master = json.loads(command(work, "keyhole", "verify", str(dark), str(folder / "truth" / "dark.fits"), "--json"))
+    master = json.loads(
+        command(work, "keyhole", "verify", str(dark), str(folder / "truth" / "dark.fits"), "--json").text
+    )
     return {**figures, "dark_variance": master["variance_ratio"], "seconds": seconds}
 
 

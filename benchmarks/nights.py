@@ -17,8 +17,8 @@ class Night(NamedTuple):
 
 NIGHTS = (
     Night("tutorial", "the tutorial's night"),
-    Night("faint", "60 stars down to 22.5 mag", "--stars 60 --faintest 22.5"),
-    Night("one-star", "one star only", "--targets 1 --stars 0"),
+    Night("faint", "100 stars down to 22.5 mag", "--stars 100 --faintest 22.5"),
+    Night("one-star", "one star only, 15 mag", "--targets 1 --stars 0 --target-mag 15"),
     Night("no-star", "no star at all", "--no-stars"),
     Night("clouds", "clouds, transparency 0.3 to 1", "--clouds 0.3"),
     Night("seeing", "seeing from 0.4 to 1.2 arcsec", "--seeing 0.4 1.2"),

@@ -16,6 +16,7 @@ Figures = dict[str, Any]
 Cell = tuple[str, bool | None]
 
 _BRIGHT, _JUDGED = 100.0, 30.0
+_WRONG = 4.0
 _FAINT, _LOW, _PULL, _LIMIT = (18.0, 20.0), (5.0, 20.0), (5.0, 100.0), (5.0, 10.0)
 
 
@@ -152,10 +153,22 @@ def _catalogue_pull(results: Sequence[Figures]) -> Cell:
         (star["catalogue_ratio"] - 1) / star["catalogue_error"]
         for stars in _stars(results, "small_clean")
         for star in stars
-        if star["catalogue_error"] and _within(1 / star["catalogue_error"], _PULL)
+        if star["catalogue_error"] and _within(1 / star["catalogue_error"], _PULL) and not star["catalogue_flagged"]
     ]
     width = robust_width(np.array(pulls))
     return _number(width, 2, lambda v: abs(v - 1) <= 0.1 + 1.5 / math.sqrt(2 * len(pulls)))
+
+
+def _unflagged_blends(results: Sequence[Figures]) -> Cell:
+    """Stars whose catalogue flux is wrong and says nothing."""
+    listed = [
+        (abs(star["catalogue_ratio"] - 1) / star["catalogue_error"], star["catalogue_flagged"])
+        for figures in results
+        for star in figures["star_table"]
+        if star["catalogue_error"] and _within(1 / star["catalogue_error"], _PULL)
+    ]
+    wrong = sum(pull > _WRONG and not flagged for pull, flagged in listed)
+    return f"{wrong} of {len(listed)}" if listed else "-", None
 
 
 def _complete(results: Sequence[Figures]) -> Cell:
@@ -188,6 +201,11 @@ def _false(results: Sequence[Figures]) -> Cell:
     return f"{int(_values(results, 'false_detections').sum())}", None
 
 
+def _saturated(results: Sequence[Figures]) -> Cell:
+    flagged, kept, number = (int(_values(results, f"saturated_{what}").sum()) for what in ("flagged", "kept", "stars"))
+    return f"{flagged}, {kept} of {number}" if number else "-", min(flagged, kept) == number
+
+
 def _outliers(results: Sequence[Figures]) -> Cell:
     return f"{int(_values(results, 'outliers').sum())}", None
 
@@ -205,9 +223,11 @@ COLUMNS = (
     Column("18-20 mag %", "≤ 3", "scatter of the light in circles of the size of the seeing / median error", _faint),
     Column("S/N 5-20", "1 ± 0.015", "mean flux ratio of stars with that S/N and its error; (stars)", _low),
     Column("pull", "1", "width of (measured - true) / error, S/N 5-100, VAR and correlation factor", _pull),
-    Column("catalogue pull", "1", "the same for FLUX_AUTO and FLUXERR_AUTO", _catalogue_pull),
+    Column("catalogue pull", "1", "the same for FLUX_AUTO and FLUXERR_AUTO of sources without flags", _catalogue_pull),
+    Column("wrong", "", "sources without flags whose FLUX_AUTO is wrong by more than 4 errors", _unflagged_blends),
+    Column("saturated", "all", "true saturated stars that are flagged, and that are still in the image", _saturated),
     Column("found", "", "share of the stars with S/N 5-10 that OBJCAT lists; (stars)", _complete),
-    Column("false", "", "sources that are no stars", _false),
+    Column("false", "", "sources that are no stars, and second sources of one star", _false),
     Column(
         "registration px",
         "≤ 0.03",
@@ -252,5 +272,5 @@ COLUMNS = (
         "variance of the master dark over the measured one",
         _mean("dark_variance", 2, lambda v: 0.95 <= v <= 1.05),
     ),
-    Column("time s", "", "of the science reduction", _mean("seconds", 1)),
+    Column("time s", "", "of the processor, science reduction", _mean("seconds", 1)),
 )

@@ -12,6 +12,12 @@ from tests_support import Playground, make_playground
 NIGHT_SEED = 20120117
 
 
+@pytest.fixture(autouse=True)
+def _home_of_nobody(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads the configuration or the databases of whoever runs it."""
+    monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp() / "home_of_nobody"))
+
+
 @pytest.fixture(scope="session")
 def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The raw night of the tutorial with its truth, made once for all test processes."""

@@ -112,6 +112,7 @@ def test_primitives_import_no_other_step_and_no_engine() -> None:
         "light",
         "noise",
         "previews",
+        "registry",
         "source_list",
         "stacking",
         "wcs",

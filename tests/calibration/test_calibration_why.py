@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from known_facts import BPM, DARK, FLAT, RULE, SCIENCE
 
 from keyhole.calibration import Entry, Found, MemoryStore, explain, find
-from keyhole.calibration.database.schema import CALIBRATION, fact_values
+from keyhole.calibration.database import AskedStore
+from keyhole.calibration.database.rows import fact_values
+from keyhole.calibration.database.schema import CALIBRATION
 from keyhole.calibration.judging import judge
 from keyhole.calibration.search import Candidate, Explanation
 
@@ -77,6 +79,13 @@ def test_the_explanation_and_the_query_always_agree(store, tmp_path, kind, frame
     rule = RULE[kind]
     assert [e.id for e in store.ranked(rule, frame, limit=9)] == [e.id for e in plain.ranked(rule, frame, limit=9)]
     assert [e.id for e in store.nearest(rule, frame, limit=9)] == [e.id for e in plain.nearest(rule, frame, limit=9)]
+    asked = AskedStore(store.address)
+    assert asked.count(kind) == len(entries)
+    for limit in (1, 9):
+        assert asked.ranked(rule, frame, limit=limit, offset=1) == store.ranked(rule, frame, limit=limit, offset=1)
+        assert asked.nearest(rule, frame, limit=limit) == store.nearest(rule, frame, limit=limit)
+    assert find([asked], frame, kind) == find([store], frame, kind)
+    assert explain([asked], frame, kind) == explain([store], frame, kind)
     answer, told = find([store], frame, kind), explain([store], frame, kind)
     assert told.total == store.count(kind) == len(entries)
     assert {candidate.entry.id for candidate in told.candidates} == {entry.id for entry in entries}

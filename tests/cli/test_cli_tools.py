@@ -37,7 +37,7 @@ def refused(capsys: pytest.CaptureFixture[str], code: int) -> str:
 
 @pytest.mark.parametrize(
     ("kind", "recipe", "steps"),
-    [("dark", "makeProcessedDark", 7), ("flat", "makeProcessedFlat", 10), ("science", "reduce", 25)],
+    [("dark", "makeProcessedDark", 7), ("flat", "makeProcessedFlat", 10), ("science", "reduce", 27)],
 )
 def test_showrecipes_names_recipe_and_steps(
     raw: Path, capsys: pytest.CaptureFixture[str], kind: str, recipe: str, steps: int

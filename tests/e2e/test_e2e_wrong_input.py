@@ -221,6 +221,6 @@ def test_interrupted_run_leaves_nothing_half_written(here: Playground) -> None:
 
 
 def test_two_runs_at_once_both_end_well(here: Playground) -> None:
-    done = here.run(f"reduce {' '.join(DARKS[:2])} & reduce {' '.join(DARKS[2:4])} & wait -n && wait -n")
+    done = here.run(f"reduce {' '.join(DARKS[:2])} & one=$!; reduce {' '.join(DARKS[2:4])} && wait $one")
     assert done.returncode == 0
     assert {DARK, "N20120102S0540_dark.fits"} <= {p.name for p in here.folder.iterdir()}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from astropy.io import fits
 from toy_runs import raw_file, raw_files
 
+from keyhole.engine.context import read_input
 from keyhole.engine.events import Caveat, ProductWritten, Progress, RunFailed, StepFinished, StepStarted
 from keyhole.errors import DataError, InputError, ParameterError, SetupError
 from keyhole.frames import read_frame
@@ -110,10 +112,11 @@ def test_any_step_can_write_its_frames(reduced, darks):
 
     result = reduced(darks[:2], recipe, settings={"toyMultiply:write_outputs": "True"})
     names = [path.name for path in result.written]
-    assert names == [f"{path.stem}{suffix}.fits" for suffix in ("_toy", "_out") for path in darks[:2]]
+    # Each frame goes through all steps before the next one comes.
+    assert names == [f"{path.stem}{suffix}.fits" for path in darks[:2] for suffix in ("_toy", "_out")]
     # Only the step whose purpose is to write announces products.
-    assert [Path(event.path).name for event in reduced.of(ProductWritten)] == names[2:]
-    assert [path.name for path in result.outputs] == names[2:]
+    assert [Path(event.path).name for event in reduced.of(ProductWritten)] == names[1::2]
+    assert [path.name for path in result.outputs] == names[1::2]
 
 
 # -- books ----------------------------------------------------------------------------------------------
@@ -355,3 +358,50 @@ def test_two_frames_of_one_name_are_both_kept(reduced, tmp_path, writes):
     text = f"two frames are called a{suffix}.fits; the second is written as a_2{suffix}.fits"
     assert reduced.of(Caveat) == [Caveat(text)]
     assert read_frame(result.outputs[1]).primary["CAVEAT01"] == text
+
+
+# -- frame by frame -------------------------------------------------------------------------------------
+
+
+def test_steps_on_single_frames_run_frame_by_frame_and_are_told_one_after_the_other(reduced, darks):
+    def recipe(p):
+        p.toyMultiply()
+        p.toyMultiply(factor=3)
+
+    reduced(darks, recipe)
+    told = [
+        (type(event).__name__, getattr(event, "number", None))
+        for event in reduced.events
+        if isinstance(event, (StepStarted, StepFinished))
+    ]
+    assert told == [("StepStarted", 1), ("StepFinished", 1), ("StepStarted", 2), ("StepFinished", 2)]
+    assert [event.n_frames for event in reduced.of(StepFinished)] == [3, 3]
+
+
+def test_an_input_is_read_when_the_one_before_it_is_through(reduced, darks, monkeypatch):
+    there = []
+
+    def read(path):
+        there.append(sorted(file.name for file in reduced.folder.glob("*.fits")))
+        return read_input(path)
+
+    # The name of the module is that of its function, too.
+    monkeypatch.setattr(sys.modules["keyhole.engine.run"], "read_input", read)
+    result = reduced(darks, lambda p: p.toyMultiply(), settings={"toyMultiply:write_outputs": "True"})
+    names = [path.name for path in result.written]
+    assert there == [[], names[:1], names[:2]]
+
+
+def test_products_do_not_depend_on_the_memory_that_is_allowed(reduced, darks, tmp_path):
+    def recipe(p):
+        p.toyMultiply()
+        p.toyFirst(outstream="one")
+        p.toyMultiply(stream="one", suffix="_four")
+        p.toyMultiply(factor=3)
+
+    planes = []
+    for memory in (0, 1000):
+        result = reduced(darks, recipe, memory=memory)
+        planes.append([read_frame(path).data for path in result.outputs])
+    for less, more in zip(*planes, strict=True):
+        np.testing.assert_array_equal(less, more)

@@ -6,6 +6,8 @@ import bz2
 import errno
 import gzip
 import pickle
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -221,6 +223,25 @@ def test_column_that_cannot_be_written_is_named(tmp_path: Path, values: np.ndarr
     with pytest.raises(DataError, match="table EXTRA: column odd"):
         write_frame(frame, tmp_path / "a.fits")
     assert not list(tmp_path.iterdir())
+
+
+def test_tables_are_those_of_astropy_and_astropy_table_is_not_loaded_for_them(tmp_path: Path) -> None:
+    code = (
+        "import sys, numpy as np\n"
+        "from keyhole.frames import Frame, Table, write_frame, read_frame\n"
+        "from astropy.io import fits\n"
+        "values = {'text': np.array(['a', 'bcd']), 'flag': np.array([True, False]), 'cube': np.ones((2, 3, 2))}\n"
+        "frame = Frame('a.fits', fits.Header(), fits.Header(), np.zeros((3, 4), np.float32))\n"
+        "frame.tables['EXTRA'] = Table(values, {'flag': 's'})\n"
+        "read_frame(write_frame(frame, sys.argv[1]))\n"
+        "assert 'astropy.table' not in sys.modules\n"
+        "columns = [fits.Column('text', 'A4', array=values['text']), fits.Column('flag', 'L', unit='s', "
+        "array=values['flag']), fits.Column('cube', '6D', dim='(2,3)', array=values['cube'])]\n"
+        "fits.BinTableHDU.from_columns(columns, name='EXTRA').writeto(sys.argv[2])"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "a.fits", tmp_path / "b.fits"], check=True)
+    ours, theirs = (Path(tmp_path / name).read_bytes() for name in ("a.fits", "b.fits"))
+    assert ours[ours.index(b"XTENSION= 'BINTABLE'") :] == theirs[theirs.index(b"XTENSION= 'BINTABLE'") :]
 
 
 def test_two_threads_write_one_name_under_two_temporary_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,9 @@ def test_independent_pixels_measure_one():
     found = empty_apertures(data, np.full(SHAPE, 9.0, np.float32), np.ones(SHAPE, bool), (1.5, 3.0, 6.0))
     np.testing.assert_allclose(found.factor, 1.0, atol=3 * found.error.max())
     assert (np.diff(found.number) < 0).all()
-    assert found.number[0] == pytest.approx(300 * 500 / (np.pi * 1.5**2), rel=0.1)
+    assert found.number[1] == pytest.approx(300 * 500 / (np.pi * 3.0**2), rel=0.1)
+    # Of small circles there would be many more than are worth their time.
+    assert 5000 < found.number[0] < 7000
 
 
 def test_smoothed_noise_is_larger_in_wide_apertures():
@@ -36,6 +38,25 @@ def test_objects_and_unusable_pixels_take_no_part():
     data[~empty] = 1e5
     found = empty_apertures(data, np.ones(SHAPE, np.float32), empty, (4.0,))
     assert found.factor[0] == pytest.approx(1.0, abs=0.12)
+
+
+def test_a_tenth_of_a_circle_may_be_missing_as_if_all_circles_were_looked_at():
+    rng = np.random.default_rng(5)
+    shape, radius = (120, 160), 5.0
+    empty = rng.random(shape) > 0.01
+    empty[40:60, 30:90] = False
+    data = rng.normal(0, 1, shape).astype(np.float32)
+    found = empty_apertures(data, np.ones(shape, np.float32), empty, (radius,))
+    # The grid of centres, and the part of each circle that is empty, by sampling it finely.
+    places = np.arange(radius, max(shape) - 1 - radius, radius / 2)
+    fine = (np.arange(-30, 31) / 30 * radius)[:, None]
+    inside = fine**2 + fine.T**2 <= radius**2
+    whole = 0
+    for y in places[places < shape[0] - 1 - radius]:
+        for x in places[places < shape[1] - 1 - radius]:
+            covered = empty[np.rint(y + fine).astype(int), np.rint(x + fine.T).astype(int)][inside]
+            whole += empty[round(y), round(x)] and covered.mean() >= 0.9
+    assert found.number[0] == pytest.approx(whole * (radius / 2) ** 2 / (np.pi * radius**2), rel=0.05)
 
 
 def test_no_room_is_no_number():

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import keyhole.imaging.combine as combine_module
 from keyhole.errors import AlgorithmError, ParameterError
+from keyhole.imaging import _planes
 from keyhole.imaging.bits import BAD, COSMIC_RAY, NO_DATA, NONLINEAR, OVERLAP, SATURATED, UNILLUMINATED
 from keyhole.imaging.combine import combine
 
@@ -164,10 +164,34 @@ def test_combination_equals_the_plain_reference(
 def test_blocks_of_rows_give_the_same_as_one_block(monkeypatch: pytest.MonkeyPatch) -> None:
     data, variance, mask = make_stack(3, 7, (11, 13), 0.2)
     whole = combine(data, variance, mask, operation="mean", reject_method="varclip")
-    monkeypatch.setattr(combine_module, "_BLOCK_VALUES", 7 * 13 * 2)
+    monkeypatch.setattr(_planes, "_BLOCK_VALUES", 7 * 13 * 2)
     blocks = combine(list(data), list(variance), list(mask), operation="mean", reject_method="varclip")
     for one, other in zip(whole, blocks, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+class Reader:
+    """An image of which rows are read, and how often."""
+
+    def __init__(self, plane: Any) -> None:
+        self._plane, self.shape, self.rows = plane, plane.shape, []
+
+    def __getitem__(self, rows: slice) -> Any:
+        self.rows.append(rows)
+        return self._plane[rows].astype(self._plane.dtype.newbyteorder(">"))
+
+
+def test_images_on_disk_are_read_once_in_bands_and_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, variance, mask = make_stack(3, 7, (11, 13), 0.2)
+    allowed = np.linspace(0, 2, 11 * 13, dtype=np.float32).reshape(11, 13)
+    whole = combine(data, variance, mask, operation="mean", reject_method="varclip", allowed=allowed)
+    monkeypatch.setattr(_planes, "_BLOCK_VALUES", 7 * 13)
+    monkeypatch.setattr(_planes, "_BAND_VALUES", 7 * 13 * 4)
+    readers = [[Reader(plane) for plane in planes] for planes in (data, variance, mask)]
+    result = combine(*readers, operation="mean", reject_method="varclip", allowed=allowed)
+    for one, other in zip(whole, result, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert all(r.rows == [slice(0, 4), slice(4, 8), slice(8, 11)] for planes in readers for r in planes)
 
 
 def test_order_of_frames_is_irrelevant() -> None:

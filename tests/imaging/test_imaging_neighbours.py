@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from keyhole.imaging._neighbours import count_near, local_median, median_at, near
+from keyhole.imaging._neighbours import local_median, median_at, near, outnumbered_near
 
 
 @pytest.mark.parametrize("radius", [1, 2, 7])
@@ -30,12 +30,28 @@ def test_median_without_neighbours_is_one_and_nowhere_is_nothing() -> None:
 
 
 @pytest.mark.parametrize("radius", [0, 1, 3, 20])
-def test_near_is_a_dilation_and_count_near_a_sum(radius: int) -> None:
+def test_near_is_a_dilation(radius: int) -> None:
     region = np.random.default_rng(radius).random((12, 17)) < 0.1
     before = region.copy()
     square = np.ones((2 * radius + 1,) * 2)
     np.testing.assert_array_equal(near(region, radius), ndimage.binary_dilation(region, square))
-    np.testing.assert_array_equal(
-        count_near(region, radius), ndimage.convolve(region.astype(int), square, mode="constant")
-    )
     np.testing.assert_array_equal(region, before)
+
+
+@pytest.mark.parametrize("radius", [1, 3, 15])
+@pytest.mark.parametrize("shape", [(7, 9), (40, 50), (90, 130)])
+def test_outnumbered_is_a_comparison_of_two_counts(radius: int, shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(radius)
+    square = np.ones((2 * radius + 1,) * 2)
+    for half in (0.5, 0.1):
+        few = rng.random(shape) < 0.4
+        many = ~few & (rng.random(shape) < 0.9)
+        many[:, int(half * shape[1]) :] = False
+        counts = [ndimage.convolve(region.astype(int), square, mode="constant") for region in (few, many)]
+        np.testing.assert_array_equal(outnumbered_near(few, many, radius), counts[0] < counts[1])
+
+
+def test_nothing_outnumbers_where_there_is_nothing() -> None:
+    nothing = np.zeros((8, 9), bool)
+    assert not outnumbered_near(nothing, nothing, 3).any()
+    assert not outnumbered_near(~nothing, nothing, 3).any()

@@ -9,8 +9,10 @@ import pytest
 from scipy import ndimage
 
 from keyhole.errors import AlgorithmError
+from keyhole.imaging._enclosed import enclosed
 from keyhole.imaging._neighbours import local_median
 from keyhole.imaging.bits import BAD, NONLINEAR, SATURATED, UNILLUMINATED
+from keyhole.imaging.noise import clipped_median_sigma, robust_sigma
 from keyhole.imaging.quality import (
     apply_dq,
     expected_defect,
@@ -258,3 +260,61 @@ def test_holes_are_those_that_labelling_finds() -> None:
         sizes = np.bincount(labels.ravel())
         holes = (labels > 0) & (sizes[labels] <= 800)
         np.testing.assert_array_equal(flag_saturation(raw, **LEVELS) == SATURATED, holes)
+
+
+def plain_holes(high: np.ndarray) -> np.ndarray:
+    """Holes by labelling the window of every pixel that could be the first of one."""
+    holes = np.zeros_like(high)
+    walls = np.pad(high, 1, constant_values=True)
+    for y, x in np.argwhere(~high & walls[:-2, 1:-1] & walls[1:-1, :-2]):
+        y1, y2, x1, x2 = max(y - 150, 0), min(y + 150, high.shape[0]), max(x - 150, 0), min(x + 150, high.shape[1])
+        labels, _ = ndimage.label(~high[y1:y2, x1:x2])
+        hole = labels == labels[y - y1, x - x1]
+        open_sides = [
+            y1 > 0 and hole[0].any(),
+            y2 < high.shape[0] and hole[-1].any(),
+            x1 > 0 and hole[:, 0].any(),
+            x2 < high.shape[1] and hole[:, -1].any(),
+        ]
+        if not any(open_sides) and hole.sum() <= min(10000, high.size // 2):
+            holes[y1:y2, x1:x2] |= hole
+    return holes
+
+
+def test_holes_are_those_of_labelling_a_window_about_each() -> None:
+    rng = np.random.default_rng(9)
+    y, x = np.mgrid[:420, :450]
+    for radius in (4.0, 9.0, 14.0, 50.0, 110.0, 160.0):
+        high = rng.random((420, 450)) < 0.002
+        for _ in range(3):
+            cy, cx = rng.integers(0, 420), rng.integers(0, 450)
+            ring = np.hypot(y - cy, x - cx)
+            high |= (ring < radius) & (ring > 0.8 * radius - 2)
+        assert plain_holes(high).sum() > 0 or radius > 50
+        np.testing.assert_array_equal(enclosed(high), plain_holes(high))
+
+
+def test_hot_pixels_are_those_of_comparing_every_pixel() -> None:
+    rng = np.random.default_rng(10)
+    dark = rng.normal(20, 4, (60, 70)).astype(np.float32)
+    dark[rng.random(dark.shape) < 0.02] += np.float32(150)
+    dark[30:33, 40:43] += np.float32(400)
+    dark[rng.random(dark.shape) < 0.01] -= np.float32(90)
+    variance = rng.uniform(10, 25, dark.shape).astype(np.float32)
+    mask = np.where(rng.random(dark.shape) < 0.01, BAD, 0).astype(np.uint16)
+    for nsigma, minimum in ((6.0, 100.0), (6.0, 0.0), (1.0, 0.0), (10.0, 300.0)):
+        good = mask == 0
+        level = clipped_median_sigma(dark, good)
+
+        def expected(usable, dark=dark, level=level):
+            around, count = local_median(dark, usable, radius=2)
+            limits = level.median - 5 * level.sigma, level.median + 5 * level.sigma
+            return np.where(count < 3, np.float32(level.median), np.clip(around, *limits))
+
+        difference = dark - expected(good)
+        limit = np.maximum(nsigma * np.maximum(robust_sigma(difference[good]), np.sqrt(variance)), minimum)
+        first = np.abs(difference) > limit
+        found = first & (np.abs(dark - expected(good & ~first)) > limit)
+        got = hot_pixels(dark, variance, mask, nsigma=nsigma, minimum=minimum)
+        np.testing.assert_array_equal(got, found)
+        assert found.any()

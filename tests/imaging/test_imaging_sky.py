@@ -5,6 +5,7 @@ import pytest
 from sky_scene import SIGMA, SKY, make_scene
 
 from keyhole.errors import AlgorithmError, ParameterError
+from keyhole.imaging._skypool import clipped_means, combine_members, make_pool
 from keyhole.imaging.combine import combine
 from keyhole.imaging.levels import sky_level
 from keyhole.imaging.sky import CombineRule, Sky, SkyMatch, make_skies, match_sky, smooth_background, subtract
@@ -275,3 +276,58 @@ def test_a_frame_without_skies_gets_its_own_background_and_that_is_told():
     few = np.zeros_like(scene.lit)
     few[50, 100:104] = True
     assert smooth_background(scene.frames[0], few)[0, 0] == pytest.approx(np.median(scene.frames[0][few]))
+
+
+@pytest.mark.parametrize("kind", ["windows", "all others", "few", "the same for many"])
+def test_skies_made_together_equal_skies_made_one_by_one(kind):
+    rng = np.random.default_rng(31)
+    n, shape = 12, (40, 90)
+    frames = [(2000 + 100 * k + rng.normal(0, 30, shape)).astype(np.float32) for k in range(n)]
+    for frame in frames:
+        frame[rng.random(shape) < 0.02] += 400
+        frame[rng.random(shape) < 0.01] -= 200
+    usables = [rng.random(shape) > 0.05 for _ in range(n)]
+    objects = [rng.random(shape) < 0.5 for _ in range(n)]
+    variances = [rng.uniform(700, 1100, shape).astype(np.float32) for _ in range(n)]
+    pool = make_pool(frames, variances, usables, objects, scale=True, zero=False)
+    lists = {
+        "windows": [[j for j in range(n) if j != i and abs(i - j) < 5] for i in range(n)],
+        "all others": [[j for j in range(n) if j != i] for i in range(n)],
+        "few": [[1], [0, 5], [4, 7, 9], [11, 2]],
+        "the same for many": [[0, 1, 2], [0, 1, 2], [2, 3, 4]],
+    }[kind]
+    together = clipped_means(pool, lists, CombineRule(lsigma=2.5))
+    lost = 0
+    for members, column in zip(lists, together, strict=True):
+        plain = combine_members(pool, members, CombineRule(lsigma=2.5))
+        np.testing.assert_array_equal(column.count, plain.count)
+        np.testing.assert_allclose(column.data, plain.data, rtol=3e-7)
+        np.testing.assert_allclose(column.variance, plain.variance, rtol=1e-5)
+        lost += int((np.isfinite(pool.planes[members]).sum(axis=0) - plain.count).sum())
+    assert lost > 10
+
+
+def test_one_clipped_mean_equals_a_loop_over_its_pixels():
+    rng = np.random.default_rng(32)
+    n, shape = 7, (8, 25)
+    frames = [rng.normal(1000, 20, shape).astype(np.float32) for _ in range(n)]
+    frames[3][rng.random(shape) < 0.3] += 300
+    usables = [rng.random(shape) > 0.3 for _ in range(n)]
+    variances = [rng.uniform(300, 500, shape).astype(np.float32) for _ in range(n)]
+    pool = make_pool(frames, variances, usables, None, scale=False, zero=False)
+    column = combine_members(pool, range(n), CombineRule())
+    for k in range(pool.planes.shape[1]):
+        good = np.isfinite(pool.planes[:, k])
+        values, noises = np.sort(pool.planes[good, k]), pool.variances[:, k]
+        count = values.size
+        if not count:
+            assert column.count[k] == 0
+            continue
+        lower, upper = values[(count - 1) // 2], values[count // 2]
+        apart = count == 2 or upper - lower > 3 * np.sqrt(2 * noises.mean())
+        centre = lower if apart else (lower + upper) / 2
+        limit = 3 * np.sqrt(1 + 2 / count) * np.sqrt(noises)
+        near = good & (np.abs(np.where(good, pool.planes[:, k], 1e9) - centre) <= limit)
+        assert column.count[k] == near.sum()
+        assert column.data[k] == pytest.approx(pool.planes[near, k].mean(), rel=1e-6)
+        assert column.variance[k] == pytest.approx(noises[near].sum() / near.sum() ** 2, rel=1e-5)

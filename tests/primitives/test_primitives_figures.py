@@ -55,7 +55,7 @@ def test_nothing_that_costs_time_is_measured_unless_it_is_wanted():
     frame = raw_dark(np.zeros((30, 30), np.float32))
     tell_conditions(frame, told)
     tell_level(frame, 0.0, told)
-    tell_sky(stack(), np.zeros(SHAPE, bool), 0.0, told)
+    tell_sky(stack(), np.s_[:, :], np.zeros(SHAPE, bool), None, told)
     tell_growth(stack(), [stack(), stack()], None, told)
     assert told.measured == {}
 
@@ -76,13 +76,14 @@ def test_sky_left_over_is_measured_between_the_stars_with_its_error():
     frame.data[10:30, 20:60], objects[10:30, 20:60] = 1e5, True
     frame.mask[50, 50:53] = (2, 4, 6)
     frame.header["SKYLEVEL"], frame.header["NSKY"] = 3600.0, 7
-    tell_sky(frame, objects, 3.5, told)
+    slope = np.linspace(-3.5, 3.5, 180, dtype=np.float32) * np.ones((50, 1), np.float32)
+    tell_sky(frame, np.s_[5:55, 10:190], objects[5:55, 10:190], slope, told)
     figures = {name: told.measured[frame.root, name] for _, name in told.measured}
     left, error, _ = figures["sky_residual"]
-    assert abs(left - 2) < 4 * error and error == pytest.approx(1.25 * 10 / (12000 - 800) ** 0.5, rel=0.05)
+    assert abs(left - 2) < 4 * error and error == pytest.approx(1.25 * 10 / (9000 - 800) ** 0.5, rel=0.05)
     assert figures["noise"][0] == pytest.approx(10, rel=0.03)
     assert figures["sky_level"][0] == 3600.0
-    assert figures["sky_frames"][0] == 7 and figures["sky_slope"][0] == 3.5
+    assert figures["sky_frames"][0] == 7 and figures["sky_slope"][0] == pytest.approx(3.5)
     assert (figures["nonlinear_pixels"][0], figures["saturated_pixels"][0]) == (2, 2)
 
 

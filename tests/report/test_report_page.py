@@ -123,7 +123,7 @@ def test_frame_left_out_and_frame_under_clouds_are_named_with_the_reason():
 def test_failed_group_says_why_how_far_it_came_and_what_to_do():
     words = words_of(drawn(failed_group(), master_group()))
     assert "Failed: N20120117S0016.fits: no gain is known; leave the frame out" in words
-    assert "1 step done (stackFrames); it ended in prepare" in words
+    assert "It ended in prepare; 1 step went well before (stackFrames)" in words
     assert "Leave out N20120117S0016" in words
     assert "1 image: 1 not made" in words
 

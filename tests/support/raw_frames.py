@@ -135,6 +135,9 @@ class FakeContext:
     def progress(self, done: int, total: int) -> None:
         pass
 
+    def settle(self, frame: Frame, n_frames: int) -> None:
+        pass
+
     def timestamp(self) -> str:
         return "2026-01-01T00:00:00.000000"
 

@@ -18,7 +18,7 @@ from keyhole.calibration.location import file_of, shown
 from keyhole.errors import SetupError
 
 if TYPE_CHECKING:
-    from keyhole.calibration.database import CalibrationStore
+    from keyhole.calibration.database import AskedStore, CalibrationStore
 
 __all__ = ["Config", "Database", "database_file", "load_config", "open_stores", "store_for_masters"]
 
@@ -156,7 +156,7 @@ def database_file(text: str, *, home: Path | None = None, cwd: Path | None = Non
     return str(path if is_file else path / _DATABASE_NAME)
 
 
-def open_stores(config: Config, *, on_missing: Callable[[SetupError], None] | None = None) -> list[CalibrationStore]:
+def open_stores(config: Config, *, on_missing: Callable[[SetupError], None] | None = None) -> list[AskedStore]:
     """Open the databases that are asked for calibrations.
 
     Parameters
@@ -168,7 +168,7 @@ def open_stores(config: Config, *, on_missing: Callable[[SetupError], None] | No
 
     Returns
     -------
-    list of CalibrationStore
+    list of AskedStore
         In order. The database of the current folder is left out while it does not exist.
 
     Raises
@@ -176,15 +176,14 @@ def open_stores(config: Config, *, on_missing: Callable[[SetupError], None] | No
     SetupError
         A configured database or its folder does not exist: any, or with `on_missing` all of them.
     """
-    # SQLAlchemy takes a quarter of a second to load; commands that ask for help only need not wait for it.
-    from keyhole.calibration.database import CalibrationStore
+    from keyhole.calibration.database import AskedStore  # commands that ask for help only need no database
 
     stores = []
     missing: list[SetupError] = []
     for database in config.databases:
         if not database.get:
             continue
-        store = CalibrationStore(database.location)
+        store = AskedStore(database.location)
         if config.implicit and not store.exists:
             continue
         try:
@@ -216,10 +215,10 @@ def store_for_masters(config: Config) -> CalibrationStore | None:
     SetupError
         The database or its folder does not exist, or cannot be made.
     """
-    from keyhole.calibration.database import CalibrationStore
-
     for database in config.databases:
         if database.store:
+            from keyhole.calibration.database import CalibrationStore  # loads SQLAlchemy
+
             store = CalibrationStore(database.location)
             if config.implicit and not store.exists:
                 store.create()

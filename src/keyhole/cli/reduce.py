@@ -70,6 +70,13 @@ def _add_what_to_do(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on where a dark or flat is missing; the product is marked (CALGRADE 4)",
     )
+    add(
+        "--memory",
+        type=_megabytes,
+        default=None,
+        metavar="MB",
+        help="megabytes of frames held in memory, more wait on disk (default: 128)",
+    )
     add("-c", "--config", default=None, metavar="FILE", help="configuration file of the calibration databases")
     add("--local_db_dir", default=None, metavar="DIR", help="calibration database, in place of the configured one")
     add("--adpkg", default=None, metavar="NAME", help="accepted for compatibility; has no effect")
@@ -184,7 +191,7 @@ def _write_report(path: Path, account: Account, options: argparse.Namespace) -> 
 
 def _request(options: argparse.Namespace) -> Request:
     from keyhole.calibration import parse_user_cals
-    from keyhole.engine import Request
+    from keyhole.engine import DEFAULT_MEMORY, Request
     from keyhole.engine.parameters import parse_settings
     from keyhole.selection import gather
 
@@ -201,6 +208,7 @@ def _request(options: argparse.Namespace) -> Request:
         best_effort=options.best_effort,
         parameter_set=options.parameter_set,
         details=options.report is not None,
+        memory=DEFAULT_MEMORY if options.memory is None else options.memory,
         notes=(
             *(f"--{name} has no effect in Keyhole" for name in _WITHOUT_EFFECT if getattr(options, name)),
             *(("--logmode rotating is taken as standard",) if options.logmode == "rotating" else ()),
@@ -208,6 +216,12 @@ def _request(options: argparse.Namespace) -> Request:
             *config.notes,
         ),
     )
+
+
+def _megabytes(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of megabytes; give a whole number such as 500")
+    return int(text)
 
 
 def _configuration(options: argparse.Namespace) -> Config:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keyhole.engine.events import Event, EventSink
-from keyhole.engine.request import Association, Request, Result
+from keyhole.engine.request import DEFAULT_MEMORY, Association, Request, Result
 from keyhole.engine.run import run
 
-__all__ = ["Association", "Event", "EventSink", "Request", "Result", "run"]
+__all__ = ["DEFAULT_MEMORY", "Association", "Event", "EventSink", "Request", "Result", "run"]

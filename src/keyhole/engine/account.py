@@ -50,6 +50,7 @@ class Account:
         self._figures: dict[str, Any] = {}
         self._sources: dict[tuple[str, str], dict[str, str]] = {}
         self._step: StepStarted | None = None
+        self._begun: list[StepStarted] = []
         self._failed_step: str | None = None
         self._error: str | None = None
         self._written: list[str] = []
@@ -70,6 +71,7 @@ class Account:
                 self._notes.append({"step": None, "text": event.text})
             case StepStarted():
                 self._step = event
+                self._begun.append(event)
             case StepFinished():
                 self._end_step(event)
             case CalibrationChosen():
@@ -81,6 +83,7 @@ class Account:
             case RunFailed():
                 known = isinstance(event.error, KeyholeError)
                 self._failed_step = event.step
+                self._steps += [_unfinished(step) for step in self._begun]
                 self._error = str(event.error) if known else f"{type(event.error).__name__}: {event.error}"
             case RunFinished():
                 self._seconds = event.seconds
@@ -137,6 +140,7 @@ class Account:
             self._caveats.append({"text": event.text, "count": event.count, "step": step})
 
     def _end_step(self, event: StepFinished) -> None:
+        self._begun = [step for step in self._begun if step.number != event.number]
         self._notes += [{"step": event.name, "text": note} for note in event.notes]
         told = {
             "name": event.name,
@@ -146,6 +150,11 @@ class Account:
             "parameters": changed_parameters(event.name, self._step.parameters if self._step else {}),
         }
         self._steps.append(told)
+
+
+def _unfinished(step: StepStarted) -> dict[str, Any]:
+    told = {"name": step.name, "seconds": None, "frames": step.n_frames, "skipped": False}
+    return told | {"parameters": changed_parameters(step.name, step.parameters)}
 
 
 def _chosen(event: CalibrationChosen) -> dict[str, Any]:

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.calibration import serves
+from keyhole.engine.book import StepBook
 from keyhole.engine.events import Caveat, EventSink, Metric, PreviewDrawn, ProductWritten, Progress
 from keyhole.engine.served import Served
 from keyhole.errors import CalibrationError
-from keyhole.frames import Frame, file_md5, read_frame, sources_of, write_frame
+from keyhole.frames import Frame, Parking, file_md5, read_frame, sources_of, write_frame
 from keyhole.instruments import Instrument, load
 from keyhole.primitives.previews import draw, plain
 
@@ -46,6 +47,8 @@ class RunContext:
         Whether steps go on without a master that is required.
     details : bool
         Whether what a report shows is measured and drawn.
+    parking : Parking, optional
+        Where frames are kept that do not fit into memory; None: all are kept in memory.
 
     Attributes
     ----------
@@ -55,6 +58,10 @@ class RunContext:
         All files written, in order.
     caveats : Counter of str
         Weaker ways taken so far, with the number of cases.
+    book : StepBook
+        What the step that runs has told so far.
+    books : list of StepBook
+        Those of the steps that run frame by frame, in turn.
     """
 
     def __init__(
@@ -68,6 +75,7 @@ class RunContext:
         clock: Callable[[], datetime],
         best_effort: bool = False,
         details: bool = False,
+        parking: Parking | None = None,
     ) -> None:
         self.mode = mode
         self.best_effort = best_effort
@@ -78,14 +86,15 @@ class RunContext:
         self.caveats: Counter[str] = Counter()
         self._output_dir = output_dir
         self._protected = {path.resolve() for path in protected}
-        self._emit = emit
+        self.book = StepBook(emit)
+        self.books: list[StepBook] = []
         self._clock = clock
+        self._parking = parking
         self._masters: dict[Path, Frame] = {}
         self._checksums: dict[Path, str] = {}
-        self._notes: dict[str, None] = {}
-        self._step_caveats: Counter[str] = Counter()
+        # Figures and pictures belong to no step's turn: a run that fails has told those it came to.
+        self._tell = emit
         # Weak, so that no pixels are kept.
-        self._writers: dict[Path, weakref.ref[Frame]] = {}
         self._drawn: weakref.ref[NDArray[np.float32]] | None = None
 
     def instrument(self, frame: Frame) -> Instrument:
@@ -126,41 +135,33 @@ class RunContext:
 
     def note(self, text: str) -> None:
         """Tell one fact of the result; it is shown with the step."""
-        self._notes[text] = None
-
-    def take_notes(self) -> tuple[str, ...]:
-        """Hand over the notes of the current step, each once, and forget them."""
-        notes, self._notes = tuple(self._notes), {}
-        return notes
+        self.book.notes[text] = None
 
     def caveat(self, text: str, frames: list[Frame] | None = None) -> None:
         """Record that a weaker way was taken; told once, with the number of cases."""
-        self._step_caveats[text] += max(1, len(frames or ()))
+        self.book.caveat(text, max(1, len(frames or ())))
 
-    @property
-    def step_caveats(self) -> list[str]:
-        """Caveats of the current step."""
-        return list(self._step_caveats)
-
-    def tell_caveats(self) -> None:
-        """End the caveats of the current step: count them, and announce those that are new to the run."""
-        for text, count in self._step_caveats.items():
+    def tell_caveats(self, book: StepBook) -> None:
+        """End the caveats of a step: count them, and announce those that are new to the run."""
+        for text, count in book.caveats.items():
             if text not in self.caveats:
-                self._emit(Caveat(text, count))
-        self.caveats.update(self._step_caveats)
-        self._step_caveats.clear()
-        # What a step writes after this may replace what an earlier one wrote, but not what it writes itself.
-        self._writers.clear()
+                book.emit(Caveat(text, count))
+        self.caveats.update(book.caveats)
 
     def progress(self, done: int, total: int) -> None:
         """Tell how far a long step has come."""
-        self._emit(Progress(done, total))
+        self.book.emit(Progress(done, total))
+
+    def settle(self, frame: Frame, n_frames: int) -> None:
+        """Keep a frame on disk from here on, if so many of its kind do not fit into memory."""
+        if self._parking is not None and self._parking.wanted(frame, n_frames):
+            self._parking.park(frame)
 
     def measure(
         self, name: str, value: Any, *, error: float | None = None, unit: str = "", frame: Frame | None = None
     ) -> None:
         """Tell a figure that was measured, of a frame or of the result as a whole."""
-        self._emit(Metric(name, plain(value), plain(error), unit, None if frame is None else frame.root))
+        self._tell(Metric(name, plain(value), plain(error), unit, None if frame is None else frame.root))
 
     def preview(self, frame: Frame, role: str) -> None:
         """Draw a frame as a small picture, if a report wants it; the same pixels are drawn once."""
@@ -169,7 +170,7 @@ class RunContext:
         self._drawn = weakref.ref(frame.data)
         drawn = draw(frame)
         if drawn is not None:
-            self._emit(PreviewDrawn(role, frame.name, *drawn))
+            self._tell(PreviewDrawn(role, frame.name, *drawn))
 
     def timestamp(self) -> str:
         """UTC now, ISO with microseconds."""
@@ -196,7 +197,7 @@ class RunContext:
         """
         self._give_free_name(frame)
         path = self._output_dir / frame.name
-        self._writers[path] = weakref.ref(frame)
+        self.book.wrote(path, frame)
         product = frame.copy()
         self._add_caveats(product)
         self.served.write_cards(product)
@@ -204,7 +205,7 @@ class RunContext:
         if path not in self.outputs:
             self.outputs.append(path)
         if final:
-            self._emit(ProductWritten(str(path), sources_of(frame)))
+            self.book.emit(ProductWritten(str(path), sources_of(frame)))
             self.preview(frame, "after")
         return str(path)
 
@@ -221,17 +222,18 @@ class RunContext:
         if frame.name != wanted:
             text = f"two frames are called {wanted}; the second is written as {frame.name}"
             self.caveats[text] += 1
-            self._emit(Caveat(text))
+            self.book.emit(Caveat(text))
 
     def _is_protected(self, name: str) -> bool:
         return (self._output_dir / name).resolve() in self._protected
 
     def _is_of_another(self, frame: Frame) -> bool:
-        writer = self._writers.get(self._output_dir / frame.name)
-        return writer is not None and writer() is not frame
+        # What a step writes may replace what an earlier one wrote, but not what it writes itself.
+        return self.book.is_of_another(self._output_dir / frame.name, frame)
 
     def _add_caveats(self, product: Frame) -> None:
-        texts = [_ascii(text) for text in self.caveats]
+        told = dict.fromkeys([*self.caveats, *(text for book in self.books for text in book.caveats)])
+        texts = [_ascii(text) for text in told]
         if len(texts) > _MOST_CAVEATS:
             texts[_MOST_CAVEATS - 1 :] = [f"and {len(texts) - _MOST_CAVEATS + 1} more; see the log file"]
         for number, text in enumerate(texts, start=1):

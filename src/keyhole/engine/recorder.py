@@ -145,7 +145,7 @@ class Recorder:
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         try:
-            known = step_named(name).name
+            known = _known(name)
         except ParameterError as error:
             self.mistakes.append(str(error))
             return lambda **_: None
@@ -227,8 +227,13 @@ def step_named(name: str) -> Primitive:
     AttributeError
         The name is one of Python's own, which copying and pickling ask for.
     """
+    return REGISTRY[_known(name)]
+
+
+def _known(name: str) -> str:
+    """The name, if there is a step of this name; the step itself is not loaded."""
     if name.startswith("__"):
         raise AttributeError(name)
     if name not in REGISTRY:
         raise ParameterError(f"no step {name!r}{nearest(name, REGISTRY)}")
-    return REGISTRY[name]
+    return name

@@ -10,7 +10,10 @@ from typing import Any
 from keyhole.calibration import Config, Grade, UserCals, kind_of
 from keyhole.recipes import Recipe, mode_defaults, parameter_set
 
-__all__ = ["Association", "Request", "Result"]
+__all__ = ["DEFAULT_MEMORY", "Association", "Request", "Result"]
+
+DEFAULT_MEMORY = 128
+"""Megabytes of frames in memory, if nothing else is asked for."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ class Request:
         Name of a set of parameters, see `keyhole.recipes.sets`; recipe and `settings` win over it.
     details : bool
         Also measure and draw what a report shows: events `Metric` and `PreviewDrawn`.
+    memory : int
+        Megabytes of frames that are held in memory; what is more waits on disk, in files without a name in
+        `output_dir`. The products are the same.
     """
 
     files: Sequence[str | Path]
@@ -58,6 +64,7 @@ class Request:
     best_effort: bool = False
     parameter_set: str | None = None
     details: bool = False
+    memory: int = DEFAULT_MEMORY
 
     def defaults(self, tags: frozenset[str], step: str) -> Mapping[str, Any]:
         """Values of a step that differ from its own defaults: those of the kind of frame, then of the set."""

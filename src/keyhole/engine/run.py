@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,14 +13,17 @@ from keyhole.calibration import Grade, kind_of
 from keyhole.engine.associations import associate, check_named, store_products
 from keyhole.engine.context import RunContext, caveats_of, read_input
 from keyhole.engine.events import CalibrationChosen, Caveat, EventSink, Note, RunFailed, RunFinished, RunStarted
-from keyhole.engine.inputs import require_plain_name
+from keyhole.engine.inputs import Input, require_plain_name
 from keyhole.engine.plan import Plan, make_plan
+from keyhole.engine.recorder import PlannedFrame
 from keyhole.engine.request import Association, Request, Result
 from keyhole.engine.runner import Runner
 from keyhole.engine.served import Served
-from keyhole.frames import Frame, add_provenance
+from keyhole.frames import Frame, Parking, add_provenance
 
 __all__ = ["run"]
+
+_MEGABYTE = 1_000_000
 
 
 class _Masters(NamedTuple):
@@ -63,17 +67,19 @@ def run(
         plan = make_plan(request)
         _announce(plan, request, emit)
         masters = _choose_masters(plan, request, emit)
-        context, frames = _open(plan, request, masters, emit, clock)
-        runner = Runner(
-            context,
-            frames=frames,
-            settings=request.settings,
-            mode_defaults=lambda step: request.defaults(plan.inputs.tags, step),
-            total=len(plan.steps),
-            emit=emit,
-        )
-        plan.recipe(runner)
-        outputs = _finish(request, context, saved=runner.saved) if runner.changed else []
+        with Parking(request.output_dir, request.memory * _MEGABYTE) as parking:
+            context, inputs = _open(plan, request, masters, emit, clock, parking=parking)
+            runner = Runner(
+                context,
+                inputs=inputs,
+                settings=request.settings,
+                mode_defaults=lambda step: request.defaults(plan.inputs.tags, step),
+                total=len(plan.steps),
+                emit=emit,
+            )
+            plan.recipe(runner)
+            runner.finish()
+            outputs = _finish(request, context, saved=runner.saved) if runner.changed else []
         _tell_bad_pixels(context, emit)
         store_products(request, outputs, emit)
         _remind(request, masters, outputs, emit)
@@ -120,12 +126,17 @@ def _remind(request: Request, masters: _Masters, outputs: list[Path], emit: Even
 
 
 def _open(
-    plan: Plan, request: Request, masters: _Masters, emit: EventSink, clock: Callable[[], datetime]
-) -> tuple[RunContext, list[Frame]]:
-    """Read the inputs and lay out what their steps will ask for."""
+    plan: Plan,
+    request: Request,
+    masters: _Masters,
+    emit: EventSink,
+    clock: Callable[[], datetime],
+    *,
+    parking: Parking,
+) -> tuple[RunContext, list[Callable[[], Frame]]]:
+    """Lay out what steps will ask for, and how each input is read when its turn comes."""
     items = plan.inputs.items
-    frames = [read_input(item.path) for item in items]
-    roots = {str(item.path): frame.root for item, frame in zip(items, frames, strict=True)}
+    roots = {str(item.path): _root_of(item) for item in items}
     files = [found.path for found in (*masters.chosen, *masters.named) if found.path is not None]
     context = RunContext(
         mode=request.mode,
@@ -134,20 +145,30 @@ def _open(
         ),
         best_effort=request.best_effort,
         details=request.details,
+        parking=parking,
         output_dir=request.output_dir,
         protected=[*(item.path for item in items), *files],
         emit=emit,
         clock=clock,
     )
     context.caveats.update(masters.caveats)
-    for item, frame in zip(items, frames, strict=True):
+    for item in items:
         context.caveats.update(caveats_of(item.headers.primary))
         context.served.inherit(item.headers.primary)
-        if "PREPARED" in item.tags:
-            # Raw frames are entered by prepare.
-            md5 = context.checksum(item.path)
-            add_provenance(frame, context.timestamp(), item.path.name, md5, plan.recipe_name)
-    return context, frames
+    return context, [partial(_read, item, context, plan.recipe_name) for item in items]
+
+
+def _root_of(item: Input) -> str:
+    """Name of the raw file that an input is, or was made of, as its frame will tell."""
+    return PlannedFrame(item).root
+
+
+def _read(item: Input, context: RunContext, recipe: str) -> Frame:
+    frame = read_input(item.path)
+    if "PREPARED" in item.tags:
+        # Raw frames are entered by prepare.
+        add_provenance(frame, context.timestamp(), item.path.name, context.checksum(item.path), recipe)
+    return frame
 
 
 def _tell_bad_pixels(context: RunContext, emit: EventSink) -> None:

@@ -1,21 +1,39 @@
-"""The runner: what a recipe calls; each call resolves parameters, runs the step and keeps the books."""
+"""The runner: what a recipe calls; each call resolves parameters, runs the step and keeps the books.
+
+Steps that treat each frame alone wait until one comes that needs all frames: then every frame goes through all of
+them in turn, so that no more than one frame has its full size in memory.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from keyhole.engine.book import StepBook
 from keyhole.engine.context import RunContext
 from keyhole.engine.events import EventSink, Progress, StepFinished, StepStarted
 from keyhole.engine.parameters import Resolved, nearest, resolve
 from keyhole.engine.recorder import STREAM_WORDS, step_named
 from keyhole.errors import DataError, InputError, ParameterError
-from keyhole.frames import Frame, add_history
+from keyhole.frames import Frame, add_history, share_window, whole
 from keyhole.primitives import Primitive
 
 __all__ = ["Runner"]
+
+
+class _Call(NamedTuple):
+    """One step with its parameters."""
+
+    step: Primitive
+    resolved: Resolved
+    parameters: dict[str, Any]
+    number: int
+
+    @property
+    def writes(self) -> bool:
+        return self.step.writes or self.resolved.write
 
 
 class Runner:
@@ -28,8 +46,8 @@ class Runner:
     ----------
     context : RunContext
         What the steps may ask of the run.
-    frames : list of Frame
-        Inputs; they become the stream ``main``.
+    inputs : sequence of callable
+        Each reads a frame of the stream ``main`` when it is needed.
     settings : mapping
         ``name`` or ``step:name`` to the value given by the user.
     mode_defaults : callable
@@ -53,7 +71,7 @@ class Runner:
         self,
         context: RunContext,
         *,
-        frames: list[Frame],
+        inputs: Sequence[Callable[[], Frame]],
         settings: Mapping[str, Any],
         mode_defaults: Callable[[str], Mapping[str, Any]],
         total: int,
@@ -65,14 +83,18 @@ class Runner:
         self._total = total
         self._number = 0
         self._emit = emit
+        self._unread: list[Callable[[], Frame]] = list(inputs)
+        self._waiting: list[_Call] = []
+        self._waiting_stream = "main"
         self.current: str | None = None
         self.saved = False
         self.changed = False
-        context.streams["main"] = frames
 
     @property
     def streams(self) -> dict[str, list[Frame]]:
         """Named lists of frames, for recipes that look at them."""
+        self.finish()
+        self._read()
         return self._context.streams
 
     def __getattr__(self, name: str) -> Callable[..., None]:
@@ -86,70 +108,166 @@ class Runner:
     def _run(self, step: Primitive, arguments: dict[str, Any]) -> None:
         stream = arguments.get("stream", "main")
         source, target = arguments.get("instream", stream), arguments.get("outstream", stream)
-        call = {k: v for k, v in arguments.items() if k not in STREAM_WORDS}
-        resolved = resolve(step.name, mode_defaults=self._mode_defaults(step.name), call=call, settings=self._settings)
-        before = self._context.streams["main"]
+        words = {k: v for k, v in arguments.items() if k not in STREAM_WORDS}
+        resolved = resolve(step.name, mode_defaults=self._mode_defaults(step.name), call=words, settings=self._settings)
+        self._number += 1
+        call = _Call(step, resolved, resolved.values.model_dump(mode="json"), self._number)
+        if step.scope == "frame" and source == target:
+            if source != self._waiting_stream:
+                self.finish()
+            self._waiting_stream = source
+            self._waiting.append(call)
+            return
+        self.finish()
+        self._read()
         frames = self._stream(source, step)
         if source != target:
             frames = [frame.copy() for frame in frames]
-        self._number += 1
-        self.current = step.name
-        tick = time.perf_counter()
-        parameters = resolved.values.model_dump(mode="json")
-        self._emit(StepStarted(step.name, self._number, self._total, len(frames), parameters))
-        if not resolved.skip and (frames or step.bookkeeping):
-            frames = self._apply(step, frames, resolved, parameters)
-        if target == "main" and not frames:
-            raise InputError(f"no frame is left after {step.name}; check the inputs and the parameters of that step")
-        self._context.streams[target] = frames
-        self._tell(resolved)
-        self._save(step, frames, resolved)
-        if target == "main" and not resolved.skip:
-            self._mark(step, frames, before, writes=step.writes or resolved.write)
-        notes, seconds = self._context.take_notes(), time.perf_counter() - tick
-        self._emit(StepFinished(step.name, self._number, self._total, len(frames), seconds, notes, resolved.skip))
+        self._run_on_all(call, frames, target)
 
-    def _apply(
-        self, step: Primitive, frames: list[Frame], resolved: Resolved, parameters: dict[str, Any]
-    ) -> list[Frame]:
-        start = self._context.timestamp()
-        if step.bookkeeping:
-            return step.function(frames, resolved.values, self._context)
-        if step.scope == "list":
-            out = step.function(frames, resolved.values, self._context)
+    def finish(self) -> None:
+        """Run the steps that wait, frame by frame."""
+        calls, self._waiting = self._waiting, []
+        if not calls:
+            return
+        stream = self._waiting_stream
+        if stream == "main" and self._unread:
+            reading, self._unread = self._unread, []
+            frames: Iterable[Frame] = (read() for read in reading)
+            n_frames = len(reading)
         else:
-            out = []
-            for number, frame in enumerate(frames, start=1):
-                out += step.function([frame], resolved.values, self._context)
-                self._emit(Progress(number, len(frames)))
+            held = list(self._stream(stream, calls[0].step))
+            n_frames = len(held)
+            # The list is emptied as it goes: a frame of full size is gone when the next one comes.
+            self._context.streams[stream] = []
+            frames = (held.pop(0) for _ in range(n_frames))
+        books = [StepBook() for _ in calls]
+        self._announce(calls[0], n_frames)
+        self._context.books = books
+        try:
+            out = self._frame_by_frame(calls, books, frames, n_frames)
+        except BaseException:
+            # Whoever reads the events sees how far it came.
+            for call in calls[1 : books.index(self._context.book) + 1]:
+                self._announce(call, n_frames)
+            raise
+        self._context.books = []
+        self._context.streams[stream] = out
+        for call, book in zip(calls, books, strict=True):
+            if book is not books[0]:
+                self._announce(call, n_frames)
+            n_frames = book.n_frames
+            if stream == "main" and not n_frames:
+                raise _nothing_left(call.step)
+            self._tell(call, book)
+            if stream == "main" and not call.resolved.skip:
+                self.saved, self.changed = call.writes, True
+
+    def _frame_by_frame(
+        self, calls: list[_Call], books: list[StepBook], frames: Iterable[Frame], n_frames: int
+    ) -> list[Frame]:
+        out: list[Frame] = []
+        self._context.book = books[0]
+        begin = time.perf_counter()
+        for number, frame in enumerate(frames, start=1):
+            books[0].seconds += time.perf_counter() - begin
+            current = [frame]
+            del frame
+            for call, book in zip(calls, books, strict=True):
+                self.current = call.step.name
+                self._context.book = book
+                tick = time.perf_counter()
+                if not call.resolved.skip and current:
+                    current = self._apply(call, current)
+                    if call.writes:
+                        self._write(call.step, current)
+                book.n_frames += len(current)
+                book.seconds += time.perf_counter() - tick
+            for one in current:
+                self._context.settle(one, n_frames)
+            out += current
+            self._emit(Progress(number, n_frames))
+            begin = time.perf_counter()
+        return out
+
+    def _run_on_all(self, call: _Call, frames: list[Frame], target: str) -> None:
+        step, resolved = call.step, call.resolved
+        before = self._context.streams["main"]
+        self.current = step.name
+        book = self._context.book = StepBook(self._emit)
+        tick = time.perf_counter()
+        self._announce(call, len(frames))
+        if not resolved.skip and (frames or step.bookkeeping):
+            if step.windowed and not step.bookkeeping:
+                share_window([*frames, *(frame for held in self._context.streams.values() for frame in held)])
+            if step.bookkeeping:
+                frames = step.function(self._as_needed(step, frames), resolved.values, self._context)
+            elif step.scope == "list":
+                frames = self._apply(call, frames)
+            else:
+                frames = [out for frame in frames for out in self._apply(call, [frame])]
+        if target == "main" and not frames:
+            raise _nothing_left(step)
+        self._context.streams[target] = frames
+        for frame in frames:
+            self._context.settle(frame, len(frames))
+        if call.writes and not resolved.skip:
+            self._write(step, frames)
+        if target == "main" and not resolved.skip:
+            self._mark(step, frames, before, writes=call.writes)
+        book.n_frames, book.seconds = len(frames), time.perf_counter() - tick
+        self._tell(call, book)
+
+    def _announce(self, call: _Call, n_frames: int) -> None:
+        self._emit(StepStarted(call.step.name, call.number, self._total, n_frames, call.parameters))
+
+    def _tell(self, call: _Call, book: StepBook) -> None:
+        """Everything that a step has to tell, at its turn."""
+        book.release(self._emit)
+        for name in call.resolved.overridden:
+            value = getattr(call.resolved.values, name)
+            book.notes[f"{name}={value} from the command line replaces the recipe's value"] = None
+        self._context.tell_caveats(book)
+        step, notes = call.step, tuple(book.notes)
+        self._emit(
+            StepFinished(step.name, call.number, self._total, book.n_frames, book.seconds, notes, call.resolved.skip)
+        )
+
+    @staticmethod
+    def _as_needed(step: Primitive, frames: list[Frame]) -> list[Frame]:
+        return frames if step.windowed else [whole(frame) for frame in frames]
+
+    def _apply(self, call: _Call, frames: list[Frame]) -> list[Frame]:
+        """Run a step that changes frames, and write down in each what was done."""
+        step, values = call.step, call.resolved.values
+        start = self._context.timestamp()
+        out = step.function(self._as_needed(step, frames), values, self._context)
         stop = self._context.timestamp()
-        told = {name: value for name, value in parameters.items() if not name.startswith("debug_")}
+        told = {name: value for name, value in call.parameters.items() if not name.startswith("debug_")}
         if used := self._context.served.take_step():
             told["calibrations"] = used
-        if self._context.step_caveats:
-            told["caveats"] = self._context.step_caveats
+        if caveats := self._context.book.take_frame_caveats():
+            told["caveats"] = caveats
+        words = json.dumps(told)
         for frame in out:
             _check_planes(step.name, frame)
             if step.stamp:
                 frame.primary[step.stamp] = (stop, f"UT time stamp for {step.name}")
             frame.primary["GEM-TLM"] = (stop, "UT last modification with the pipeline")
-            add_history(frame, step.name, json.dumps(told), start, stop)
-            if resolved.values.suffix is not None:
-                frame.name = f"{frame.root}{resolved.values.suffix}.fits"
+            add_history(frame, step.name, words, start, stop)
+            if values.suffix is not None:
+                frame.name = f"{frame.root}{values.suffix}.fits"
         return out
 
-    def _tell(self, resolved: Resolved) -> None:
-        for name in resolved.overridden:
-            value = getattr(resolved.values, name)
-            self._context.note(f"{name}={value} from the command line replaces the recipe's value")
-        self._context.tell_caveats()
+    def _write(self, step: Primitive, frames: list[Frame]) -> None:
+        for frame in frames:
+            self._context.write(frame, final=step.writes)
 
-    def _save(self, step: Primitive, frames: list[Frame], resolved: Resolved) -> None:
-        if resolved.skip:
-            return
-        if step.writes or resolved.write:
-            for frame in frames:
-                self._context.write(frame, final=step.writes)
+    def _read(self) -> None:
+        """Read the inputs, where no step has done it yet."""
+        if self._unread:
+            reading, self._unread = self._unread, []
+            self._context.streams["main"] = [read() for read in reading]
 
     def _mark(self, step: Primitive, frames: list[Frame], before: list[Frame], *, writes: bool) -> None:
         """Note whether ``main`` is still what it was; a choice among its frames changes none of them."""
@@ -163,6 +281,10 @@ class Runner:
             hint = nearest(name, streams) or f"; there are {', '.join(streams)}"
             raise ParameterError(f"{step.name}: no stream {name!r}{hint}")
         return streams[name]
+
+
+def _nothing_left(step: Primitive) -> InputError:
+    return InputError(f"no frame is left after {step.name}; check the inputs and the parameters of that step")
 
 
 def _check_planes(step: str, frame: Frame) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from astropy.io import fits
+from typing import TYPE_CHECKING, Any
 
 from keyhole.engine.request import Association
 from keyhole.frames import Frame
+
+if TYPE_CHECKING:
+    from astropy.io import fits
 
 __all__ = ["GRADE_CARD", "Served"]
 

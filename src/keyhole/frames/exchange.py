@@ -12,6 +12,7 @@ from astropy.io import fits
 from keyhole.errors import DataError
 from keyhole.frames.frame import Frame, Table
 from keyhole.frames.io import _to_hdus
+from keyhole.frames.window import whole
 
 __all__ = ["from_astrodata", "to_astrodata"]
 
@@ -34,7 +35,7 @@ def to_astrodata(frame: Frame) -> Any:
     import gemini_instruments  # noqa: F401  (registers the classes)
 
     buffer = io.BytesIO()
-    _to_hdus(frame).writeto(buffer, output_verify="silentfix+ignore")
+    _to_hdus(whole(frame)).writeto(buffer, output_verify="silentfix+ignore")
     buffer.seek(0)
     ad = astrodata.open(fits.open(buffer, do_not_scale_image_data=True))
     ad.filename = frame.name

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from keyhole.headers import Headers, describe, describe_extension, tags
 
-__all__ = ["Frame", "Table"]
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+__all__ = ["Frame", "Table", "Window"]
+
+
+class Window(NamedTuple):
+    """Where the pixels of a frame lie, if it holds a part of its image.
+
+    Attributes
+    ----------
+    shape : (ny, nx)
+        Of the whole image.
+    origin : (y, x)
+        Row and column of its pixel that is the first of the frame, 0-based.
+    """
+
+    shape: tuple[int, int]
+    origin: tuple[int, int]
+
+
+_ABSENT: Final = object()
 
 
 @dataclass
@@ -37,6 +58,41 @@ class Table:
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
 
+class _Seen(Mapping[str, Any]):
+    """Cards of a header that remember their values once asked for; for as long as the header does not change."""
+
+    __slots__ = ("_header", "_values")
+
+    def __init__(self, header: fits.Header) -> None:
+        self._header = header
+        self._values: dict[str, Any] = {}
+
+    def get(self, keyword: str, default: Any = None) -> Any:
+        """Value of a card, `default` when it is absent."""
+        try:
+            value = self._values[keyword]
+        except KeyError:
+            value = self._values[keyword] = self._header.get(keyword, _ABSENT)
+        return default if value is _ABSENT else value
+
+    def __getitem__(self, keyword: str) -> Any:
+        """Value of a card; KeyError when there is none."""
+        value = self.get(keyword, _ABSENT)
+        return self._header[keyword] if value is _ABSENT else value
+
+    def __contains__(self, keyword: object) -> bool:
+        """Whether a card has this name."""
+        return keyword in self._header
+
+    def __iter__(self) -> Iterator[str]:
+        """Keywords in the order of the header."""
+        return iter(self._header)
+
+    def __len__(self) -> int:
+        """Number of cards."""
+        return len(self._header)
+
+
 @dataclass
 class Frame:
     """One science extension with its variance, data quality, further planes and tables.
@@ -59,6 +115,9 @@ class Frame:
         ``OBJCAT`` belongs to the extension; ``HISTORY`` and ``PROVENANCE`` to the file.
     path : Path or None
         Where the frame was read from.
+    window : Window or None
+        Where the planes lie in the image; None: they are the whole image. Cards of the header that tell of pixels
+        (``CRPIX1``, ``DATASEC``) are always those of the whole image.
     """
 
     name: str
@@ -70,6 +129,7 @@ class Frame:
     planes: dict[str, NDArray[Any]] = field(default_factory=dict)
     tables: dict[str, Table] = field(default_factory=dict)
     path: Path | None = None
+    window: Window | None = None
 
     @property
     def headers(self) -> Headers:
@@ -89,15 +149,20 @@ class Frame:
     @property
     def tags(self) -> frozenset[str]:
         """What the frame is."""
-        return tags(self.headers)
+        return tags(self._seen)
+
+    @property
+    def _seen(self) -> Headers:
+        """The headers for one question: it asks for the same cards again and again, and astropy takes its time."""
+        return Headers(primary=_Seen(self.primary), extensions=(_Seen(self.header),), name=self.name)
 
     def describe(self, name: str, **options: Any) -> Any:
         """Answer a descriptor for the one extension of this frame (never a list)."""
-        return describe_extension(self.headers, name, **options)
+        return describe_extension(self._seen, name, **options)
 
     def describe_file(self, name: str, **options: Any) -> Any:
         """Answer a descriptor for the file as a whole (a list where values belong to extensions)."""
-        return describe(self.headers, name, **options)
+        return describe(self._seen, name, **options)
 
     @property
     def root(self) -> str:
@@ -117,6 +182,7 @@ class Frame:
             planes=dict(self.planes),
             tables={key: Table(dict(t.columns), dict(t.units), dict(t.formats)) for key, t in self.tables.items()},
             path=self.path,
+            window=self.window,
         )
 
     def to_astrodata(self) -> Any:

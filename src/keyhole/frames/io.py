@@ -8,16 +8,20 @@ import os
 import threading
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.io import fits
-from astropy.io.fits.verify import VerifyWarning
 from numpy.typing import NDArray
 
 from keyhole.errors import DataError, SetupError
 from keyhole.frames.frame import Frame, Table
+from keyhole.frames.window import whole
 from keyhole.headers import check_complete
+
+# astropy takes half of the time that a command needs to start: it is loaded when a file is read or written, which
+# those that only look at steps and parameters never do.
+if TYPE_CHECKING:
+    from astropy.io import fits
 
 __all__ = ["read_frame", "write_frame"]
 
@@ -49,6 +53,9 @@ def read_frame(path: Path | str) -> Frame:
     DataError
         It is not FITS, ends early, or holds no image or more than one science image.
     """
+    from astropy.io import fits
+    from astropy.io.fits.verify import VerifyWarning
+
     path = Path(path)
     check_complete(path)
     try:
@@ -71,8 +78,8 @@ def _from_hdus(hdus: fits.HDUList, path: Path) -> Frame:
         raise DataError(f"{path}: the science extension holds no two-dimensional image; leave the file out")
     frame = Frame(
         name=path.name,
-        primary=hdus[0].header.copy(),
-        header=science.header.copy(),
+        primary=hdus[0].header,
+        header=science.header,
         data=_native(science.data, np.float32),
         path=path,
     )
@@ -104,6 +111,14 @@ def _attach(frame: Frame, hdu: Any) -> None:
 
 
 def _native(data: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """The values in the byte order of this machine. May change its input, which nobody reads again."""
+    if (
+        data.dtype.newbyteorder("=") == dtype
+        and not data.dtype.isnative
+        and data.flags.c_contiguous
+        and data.flags.writeable
+    ):
+        return data.byteswap(inplace=True).view(dtype)
     return np.ascontiguousarray(data, dtype=dtype)
 
 
@@ -113,7 +128,7 @@ def write_frame(frame: Frame, path: Path | str) -> Path:
     Parameters
     ----------
     frame : Frame
-        Written as PRIMARY, SCI, VAR, DQ, planes, tables; SCI and VAR are float32, DQ is uint16.
+        Written whole, as PRIMARY, SCI, VAR, DQ, planes, tables; SCI and VAR are float32, DQ is uint16.
     path : path
         Target; an existing file is replaced.
 
@@ -129,7 +144,9 @@ def write_frame(frame: Frame, path: Path | str) -> Path:
     SetupError
         The folder cannot be written, or the disk is full.
     """
-    path = Path(path)
+    from astropy.io.fits.verify import VerifyWarning
+
+    path, frame = Path(path), whole(frame)
     for label, plane in (("SCI", frame.data), ("VAR", frame.variance)):
         if plane is not None and not np.isfinite(plane).all():
             raise DataError(f"{path.name}: plane {label} holds values that are not finite; not written")
@@ -159,6 +176,8 @@ def _write_error(path: Path, err: OSError) -> SetupError:
 
 
 def _to_hdus(frame: Frame) -> fits.HDUList:
+    from astropy.io import fits
+
     frame.primary.pop("NEXTEND", None)
     science = fits.ImageHDU(frame.data, header=_extension_header(frame.header, "SCI"))
     hdus = [science]
@@ -200,6 +219,8 @@ def _plane_header(header: fits.Header) -> fits.Header:
 
 
 def _table_hdu(name: str, table: Table) -> fits.BinTableHDU:
+    from astropy.io import fits
+
     columns = []
     for key, values in table.columns.items():
         if values.dtype.kind in "US" and values.ndim == 1:
@@ -214,7 +235,9 @@ def _table_hdu(name: str, table: Table) -> fits.BinTableHDU:
         else:
             column = _plain_column(name, key, values, table.units.get(key))
         columns.append(column)
-    hdu = fits.BinTableHDU.from_columns(columns, name=name)
+    hdu = fits.BinTableHDU(name=name)
+    # BinTableHDU.from_columns gives the same bytes, but loads astropy.table for it, a tenth of a second.
+    hdu.data = fits.FITS_rec.from_columns(fits.ColDefs(columns))
     if name in _EXTENSION_TABLES:
         hdu.header["EXTVER"] = 1
     return hdu
@@ -240,6 +263,8 @@ _FORMATS = {
 
 def _plain_column(table: str, name: str, values: NDArray[Any], unit: str | None) -> fits.Column:
     """A column of numbers or truth values; each row may hold an array of them."""
+    from astropy.io import fits
+
     found = _FORMATS.get(values.dtype.newbyteorder("=").str[1:])
     if found is None:
         raise DataError(

@@ -151,6 +151,7 @@ def median_reference(exposures: Sequence[Exposure]) -> Reference:
                 output_origin=(x0, y0 + first),
                 interpolant=_KERNEL,
                 conserve=False,
+                reasons=False,
             )
             good = usable(out.mask).ravel()
             plane[good] = out.data.ravel()[good]
@@ -174,6 +175,7 @@ def blot(reference: Reference, exposure: Exposure, sigma: Float32) -> Expected:
         output_shape=exposure.data.shape,
         interpolant=_KERNEL,
         conserve=False,
+        reasons=False,
         planes={"seen": reference.seen},
     )
     data = out.data * np.float32(exposure.seconds)

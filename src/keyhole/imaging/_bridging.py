@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["REACH", "TIED", "Bridged", "bridge"]
+__all__ = ["REACH", "TIED", "Bridged", "Bridges", "bridge"]
 
 REACH: Final = 2
 """Pixels to either side that a bridged value needs."""
@@ -53,18 +53,46 @@ def bridge(data: NDArray[np.float32], good: NDArray[np.bool_]) -> Bridged:
     Bridged
         Where both directions are possible their mean. Changes its input: no.
     """
-    filled = np.where(good, data, np.float32(0))
-    total, number = np.zeros(data.shape, np.float32), np.zeros(data.shape, np.uint8)
-    planes: tuple[NDArray[Any], ...] = (filled, good, total, number)
-    for values, usable, sums, count in (planes, tuple(plane.T for plane in planes)):
-        y, x = np.nonzero(usable[:, :-2] & usable[:, 2:] & ~usable[:, 1:-1])
-        x = x + 1
-        middle = 0.5 * (values[y, x - 1] + values[y, x + 1])
-        left, right = np.maximum(x - 2, 0), np.minimum(x + 2, values.shape[1] - 1)
-        curved = (left == x - 2) & (right == x + 2) & usable[y, left] & usable[y, right]
-        middle[curved] += ((2 * middle - values[y, left] - values[y, right]) / 6)[curved]
-        sums[y, x] += middle
-        count[y, x] += 1
-    known = number > 0
-    filled[known] = total[known] / number[known]
-    return Bridged(filled, good | known)
+    bridges = Bridges(good)
+    return Bridged(bridges.fill(data), bridges.known)
+
+
+class Bridges:
+    """The bad pixels between good ones, for any number of planes with the same bad pixels; see `bridge`.
+
+    Attributes
+    ----------
+    good, known : (ny, nx) bool
+        Good; good or bridged.
+    """
+
+    def __init__(self, good: NDArray[np.bool_]) -> None:
+        self.good = good
+        along_x, along_y = _pairs(good), _pairs(good.T)
+        nx = good.shape[1]
+        # Places in the flattened plane: the pixel, the two beside it, the two beyond these.
+        self._pairs = np.concatenate([y * nx + x for y, x in (along_x[:2], along_y[1::-1])], axis=1)
+        self._curved = np.concatenate([along_x[2], along_y[2]])
+        self._at, self._place, self._number = np.unique(self._pairs[0], return_inverse=True, return_counts=True)
+        self.known = good.copy()
+        self.known.ravel()[self._at] = True
+
+    def fill(self, plane: NDArray[Any]) -> NDArray[np.float32]:
+        """Give a plane, finite where good, with the bridged values in place of bad ones; 0 where there is none."""
+        filled = np.where(self.good, plane, np.float32(0)).astype(np.float32, copy=False)
+        if self._at.size:
+            _, left, right, far_left, far_right = filled.ravel()[self._pairs]
+            middle = 0.5 * (left + right)
+            middle += np.where(self._curved, (2 * middle - far_left - far_right) / 6, np.float32(0))
+            filled.ravel()[self._at] = np.bincount(self._place, middle) / self._number
+        return filled
+
+
+def _pairs(good: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
+    """Rows and columns, (5, k), of bad pixels between good ones, of those beside and beyond, and if these count."""
+    y, x = np.nonzero(good[:, :-2] & good[:, 2:] & ~good[:, 1:-1])
+    x += 1
+    left, right = np.maximum(x - 2, 0), np.minimum(x + 2, good.shape[1] - 1)
+    curved = (left == x - 2) & (right == x + 2) & good[y, left] & good[y, right]
+    columns = np.stack([x, x - 1, x + 1, left, right])
+    return np.broadcast_to(y, columns.shape), columns, curved

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,21 +18,16 @@ from keyhole.imaging.catalogue import (
     stellarity,
     world_columns,
 )
+from keyhole.imaging.photometry import kron_light
+from keyhole.imaging.scene import ApertureNoise, Ellipses, Scene, StarField
 
-__all__ = ["ApertureNoise", "Scene", "measure"]
+__all__ = ["measure"]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Index = NDArray[np.intp]
 Bool = NDArray[np.bool_]
-ApertureNoise = Callable[[Float64], Float64]
-"""Noise of circles of the given radii (pixels) over that which their pixels would have if independent."""
 
-_KRON_FACTOR: Final = 2.5
-_KRON_REACH: Final = 6.0
-"""Ellipse, in units of the axes, over which the Kron radius is averaged."""
-_MAX_KRON: Final = 10.0
-"""Largest aperture, in units of the axes: noise and neighbours can drive the average without limit."""
 _MIN_NEIGHBOURS: Final = 4
 """Usable neighbours, of eight, that a pixel needs to be filled from them."""
 _MIN_AXIS: Final = 0.5
@@ -45,37 +39,7 @@ _MAX_STAMP: Final = 60
 """Largest half side of a stamp, pixels."""
 _DEFAULT_SEEING: Final = 1.2
 """Arcsec, for the size of stamps when there is no better figure."""
-_CUT_PIXELS: Final = 0.33
-"""Pixels: the sum of squared shares of a circle's pixels falls short of that of the shares by this over radius."""
 _NEIGHBOUR, _BLENDED, _SATURATED, _CUT, _INCOMPLETE = 1, 2, 4, 8, 16
-
-
-class Scene(NamedTuple):
-    """The part of a frame that holds usable pixels, without its background.
-
-    ``data`` and ``variance`` are 0 where ``hidden``; ``labels`` are 0 between sources and row + 1 on them;
-    ``areas`` are their isophotal areas; ``origin`` is the ``(x, y)`` of the first pixel in the frame.
-    """
-
-    data: Float32
-    variance: Float32
-    background: Float32
-    bits: NDArray[np.uint16]
-    hidden: Bool
-    labels: NDArray[np.int32]
-    origin: tuple[int, int]
-    frame_shape: tuple[int, int]
-    areas: Index = np.empty(0, np.intp)
-
-
-class _Ellipses(NamedTuple):
-    """Where sources are (pixels of the scene), their axes (pixels) and angles (radians)."""
-
-    x: Float64
-    y: Float64
-    a: Float64
-    b: Float64
-    theta: Float64
 
 
 def measure(
@@ -87,26 +51,43 @@ def measure(
     noise_factors: ApertureNoise,
     min_area: int,
     pixel_to_sky: PixelToSky | None,
+    field: StarField | None = None,
+    total: bool = True,
 ) -> tuple[Catalogue, float | None]:
     """Catalogue of the objects of sep, and the width of the stars among them in pixels."""
     table = empty_catalogue(len(objects))
     if not len(objects):
         return table, None
     scene = _mended(scene)
-    ellipses = _Ellipses(
+    ellipses = Ellipses(
         objects["x"],
         objects["y"],
         np.maximum(objects["a"], _MIN_AXIS),
         np.maximum(objects["b"], _MIN_AXIS),
         np.clip(objects["theta"], -np.pi / 2, np.pi / 2),
     )
-    columns, cut_aperture, neighbours = _photometry(scene, objects, ellipses, phot_min_radius, noise_factors)
-    columns["MAGERR_AUTO"] = 2.5 / np.log(10) * columns["FLUXERR_AUTO"] / 10 ** (-0.4 * columns["MAG_AUTO"])
+    light = kron_light(
+        scene,
+        objects,
+        ellipses,
+        min_radius=phot_min_radius,
+        noise_factors=noise_factors,
+        field=field,
+        total=total,
+    )
+    positive = np.where(light.flux > 0, light.flux, np.nan)
+    columns = {
+        "FLUX_AUTO": light.flux,
+        "FLUXERR_AUTO": light.error,
+        "MAG_AUTO": -2.5 * np.log10(positive),
+        "MAGERR_AUTO": 2.5 / np.log(10) * light.error / positive,
+        "FLUX_RADIUS": light.half_light,
+    }
     centre, window = _centres(scene, objects, columns["FLUX_RADIUS"])
     columns |= _positions(scene, centre, window, noise_factors(window))
     columns["FWHM_IMAGE"] = _core_fwhm(scene, centre, columns["FLUX_RADIUS"])
-    columns |= _shapes(ellipses) | _error_ellipses(columns) | _flags(scene, objects)
-    columns["FLAGS"] += _INCOMPLETE * cut_aperture + _NEIGHBOUR * neighbours
+    columns |= _shapes(ellipses) | _error_ellipses(columns) | _flags(scene, objects, light.unlike)
+    columns["FLAGS"] += _INCOMPLETE * light.truncated + _NEIGHBOUR * light.neighbours
     columns["BACKGROUND"] = scene.background[_nearest(scene, centre)]
     columns["ISOAREA_IMAGE"] = scene.areas
     columns["NUMBER"] = np.arange(1, len(objects) + 1)
@@ -139,48 +120,6 @@ def _mended(scene: Scene) -> Scene:
         variance=np.where(filled, variance, scene.variance),
         hidden=scene.hidden & ~filled,
     )
-
-
-def _photometry(
-    scene: Scene, objects: NDArray[Any], ellipses: _Ellipses, min_radius: float, noise_factors: ApertureNoise
-) -> tuple[dict[str, NDArray[Any]], Bool, Bool]:
-    """Kron fluxes; which apertures leave the frame, and which hold more than a tenth of foreign pixels."""
-    import sep
-
-    own = {"seg_id": np.arange(1, len(objects) + 1, dtype=np.int32), "segmap": scene.labels}
-    kron, _ = sep.kron_radius(scene.data, *ellipses, _KRON_REACH, mask=scene.hidden, **own)
-    radius = _KRON_FACTOR * np.where(np.isfinite(kron), kron, 0.0)
-    radius = np.clip(radius, min_radius, max(min_radius, _MAX_KRON))
-    flux, error, flag = sep.sum_ellipse(scene.data, *ellipses, radius, var=scene.variance, mask=scene.hidden, **own)
-    foreign = (scene.hidden | (scene.labels > 0)).astype(np.float32)
-    covered, _, _ = sep.sum_ellipse(foreign, *ellipses, radius)
-    area = np.pi * ellipses.a * ellipses.b * radius**2
-    positive = flux > 0
-    half_light = np.full(len(objects), np.nan)
-    if positive.any():
-        half_light[positive], _ = sep.flux_radius(
-            scene.data,
-            ellipses.x[positive],
-            ellipses.y[positive],
-            _KRON_REACH * ellipses.a[positive],
-            0.5,
-            normflux=flux[positive],
-            mask=scene.hidden,
-            segmap=scene.labels,
-            seg_id=own["seg_id"][positive],
-        )
-    half_light[~(half_light > 0)] = np.nan
-    magnitude = -2.5 * np.log10(np.where(positive, flux, np.nan))
-    # The noise of an ellipse is about that of the circle of the same area.
-    round_radius = radius * np.sqrt(ellipses.a * ellipses.b)
-    cut = np.sqrt(1 - _CUT_PIXELS / np.maximum(round_radius, 1.0))
-    columns = {
-        "FLUX_AUTO": flux,
-        "FLUXERR_AUTO": error * cut * noise_factors(round_radius),
-        "MAG_AUTO": magnitude,
-        "FLUX_RADIUS": half_light,
-    }
-    return columns, (flag & sep.APER_TRUNC) != 0, covered - objects["npix"] > 0.1 * area
 
 
 class _Centres(NamedTuple):
@@ -286,7 +225,7 @@ def _core_fwhm(scene: Scene, centre: _Centres, half_light: Float64) -> Float64:
     return np.where(np.isfinite(width), fwhm, np.nan)
 
 
-def _shapes(ellipses: _Ellipses) -> dict[str, NDArray[Any]]:
+def _shapes(ellipses: Ellipses) -> dict[str, NDArray[Any]]:
     return {
         "A_IMAGE": ellipses.a,
         "B_IMAGE": ellipses.b,
@@ -306,7 +245,7 @@ def _error_ellipses(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]
     }
 
 
-def _flags(scene: Scene, objects: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def _flags(scene: Scene, objects: NDArray[Any], unlike: Bool) -> dict[str, NDArray[Any]]:
     """What is doubtful about each source, from the quality bits on and right beside its pixels."""
     import sep
 
@@ -321,6 +260,7 @@ def _flags(scene: Scene, objects: NDArray[Any]) -> dict[str, NDArray[Any]]:
     cut |= (objects["flag"] & sep.OBJ_TRUNC) != 0
     saturated = (image_flags[1:] & SATURATED) != 0
     blended = (objects["flag"] & sep.OBJ_MERGED) != 0
+    blended |= unlike & ~saturated & ~cut
     return {
         "FLAGS": _BLENDED * blended + _SATURATED * saturated + _CUT * cut,
         "IMAFLAGS_ISO": image_flags[1:],

@@ -12,11 +12,11 @@ from keyhole.imaging._order_statistics import sort_planes, sorted_median
 
 __all__ = [
     "bounding_box",
-    "count_near",
     "local_median",
     "median_at",
     "near",
     "neighbour_statistic",
+    "outnumbered_near",
     "ring_offsets",
     "square_offsets",
 ]
@@ -151,12 +151,23 @@ def near(region: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
     return grown
 
 
-def count_near(region: NDArray[np.bool_], radius: int) -> NDArray[np.intp]:
-    """How many True pixels the square of side ``2 * radius + 1`` around each pixel holds, itself included."""
-    ny, nx = region.shape
-    sums = np.zeros((ny + 1, nx + 1), np.intp)
-    np.cumsum(np.cumsum(region, axis=0), axis=1, out=sums[1:, 1:])
-    top, bottom = np.clip(np.arange(ny) - radius, 0, ny), np.clip(np.arange(ny) + radius + 1, 0, ny)
-    left, right = np.clip(np.arange(nx) - radius, 0, nx), np.clip(np.arange(nx) + radius + 1, 0, nx)
-    strips = sums[bottom] - sums[top]
-    return np.asarray(strips[:, right] - strips[:, left])
+def outnumbered_near(few: NDArray[np.bool_], many: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+    """Where the square of side ``2 * radius + 1`` around a pixel holds more pixels of `many` than of `few`.
+
+    The sums over the squares are differences of running sums, along one axis and then the other.
+    """
+    found = np.zeros(few.shape, dtype=bool)
+    # Farther than `radius` from `many` nothing is outnumbered; the squares reach that far again.
+    box = bounding_box(many, 2 * radius)
+    sums = many[box].astype(np.int32) - few[box]
+    for axis in (0, 1):
+        n = sums.shape[axis]
+        ends = np.clip(np.arange(n) + radius, 0, n - 1)
+        begins = np.arange(n) - radius - 1
+        running = np.cumsum(sums, axis=axis, dtype=np.int32)
+        before = np.take(running, np.maximum(begins, 0), axis=axis)
+        there = (begins >= 0).astype(np.int32)
+        sums = np.take(running, ends, axis=axis) - before * (there[:, np.newaxis] if axis == 0 else there)
+    inner = bounding_box(many, radius)
+    found[inner] = sums[tuple(slice(i.start - b.start, i.stop - b.start) for i, b in zip(inner, box, strict=True))] > 0
+    return found

@@ -113,11 +113,12 @@ def sorted_median(rows: Sequence[NDArray[np.float32]], count: NDArray[np.intp]) 
 
 def masked_median(values: NDArray[np.float64], accepted: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Median of the accepted entries of each column; at least one must be accepted. Nothing is changed."""
-    columns = np.where(accepted, values, np.inf)
-    columns.sort(axis=0)
+    # Sorting along the last axis needs no strides.
+    columns = np.ascontiguousarray(np.where(accepted, values, np.inf).T)
+    columns.sort(axis=1)
     count = np.count_nonzero(accepted, axis=0)
-    position = np.arange(columns.shape[1])
-    return np.asarray(0.5 * (columns[(count - 1) // 2, position] + columns[count // 2, position]))
+    position = np.arange(len(columns))
+    return np.asarray(0.5 * (columns[position, (count - 1) // 2] + columns[position, count // 2]))
 
 
 def median_efficiency(count: NDArray[np.intp]) -> NDArray[np.float64]:

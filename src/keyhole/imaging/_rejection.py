@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ __all__ = ["Columns", "RejectMethod", "Rejection", "find_outliers"]
 RejectMethod = Literal["none", "minmax", "sigclip", "varclip"]
 
 _MAX_PASSES: Final = 100
+_SCREEN_VALUES: Final = 1 << 16
 _SCREEN_MARGIN: Final = 1e-3
 """Relative safety of the single-precision test that decides which columns need the exact one."""
 
@@ -62,9 +63,9 @@ class Columns:
     def take(self, index: NDArray[np.intp], accepted: NDArray[np.bool_]) -> Columns:
         """The columns at `index` with a new choice of accepted values."""
         return Columns(
-            values=self.values[:, index] * accepted,
-            variance=None if self.variance is None else self.variance[:, index] * accepted,
-            bits=None if self.bits is None else self.bits[:, index] * accepted,
+            values=_at(self.values, index) * accepted,
+            variance=None if self.variance is None else _at(self.variance, index) * accepted,
+            bits=None if self.bits is None else _at(self.bits, index) * accepted,
             accepted=accepted,
             count=np.count_nonzero(accepted, axis=0),
         )
@@ -73,7 +74,12 @@ class Columns:
         """Accepted values of the columns at `index`, as an array of its own."""
         if self.accepted is None:
             return np.ones((len(self.values), len(index)), dtype=bool)
-        return self.accepted[:, index]
+        return self.accepted.take(index, axis=1)
+
+
+def _at(plane: NDArray[Any], index: NDArray[np.intp]) -> NDArray[Any]:
+    """The columns at ascending positions; no copy if that is all of them."""
+    return plane if len(index) == plane.shape[1] else plane.take(index, axis=1)
 
 
 def find_outliers(
@@ -102,14 +108,16 @@ def find_outliers(
         _beyond_own_sigma(columns, centre, rule) if by_variance else _beyond_scatter(rows, columns.count, centre, rule)
     )
     index = np.flatnonzero(suspect & (columns.count > 1))
-    values = columns.values[:, index].astype(np.float64)
+    values = _at(columns.values, index).astype(np.float64)
+    first = centre[index].astype(np.float64)
     accepted = columns.accepted_at(index)
     allowed = np.zeros(index.shape) if columns.allowed is None else columns.allowed[index].astype(np.float64)
+    known = {"first": first, "allowed": allowed}
     if by_variance and columns.variance is not None:
-        sigma = np.sqrt(np.maximum(columns.variance[:, index], 0), dtype=np.float64)
-        clipped = _clip(values, accepted, lambda _v, _a, active: sigma[:, active], rule, allowed)
+        sigma = np.sqrt(np.maximum(_at(columns.variance, index), 0), dtype=np.float64)
+        clipped = _clip(values, accepted, lambda _v, _a, active: _at(sigma, active), rule, **known)
     else:
-        clipped = _clip(values, accepted, lambda v, a, _active: _scatter(v, a), rule, allowed)
+        clipped = _clip(values, accepted, lambda v, a, _active: _scatter(v, a), rule, **known)
     return index, clipped
 
 
@@ -162,16 +170,20 @@ def _beyond_scatter(
 
 def _beyond_own_sigma(columns: Columns, centre: NDArray[np.float32], rule: Rejection) -> NDArray[np.bool_]:
     """Columns with a value beyond the limit in units of that value's own sigma."""
+    n, m = columns.values.shape
     suspect = np.zeros(centre.shape, dtype=bool)
-    variance = columns.variance
-    for i, row in enumerate(columns.values):
-        limit = np.sqrt(np.maximum(variance[i], 0)) if variance is not None else np.zeros_like(centre)
+    variance, accepted = columns.variance, columns.accepted
+    # Some planes at once: many short ones cost less that way, and long ones stay in the cache.
+    step = max(1, _SCREEN_VALUES // m)
+    for first in range(0, n, step):
+        some = slice(first, first + step)
+        limit = np.zeros((1, m), np.float32) if variance is None else np.sqrt(np.maximum(variance[some], 0))
         limit *= 1 - _SCREEN_MARGIN
-        step = row - centre
-        beyond = (step > rule.hsigma * limit) | (step < -rule.lsigma * limit)
-        if columns.accepted is not None:
-            beyond &= columns.accepted[i]
-        suspect |= beyond
+        offset = columns.values[some] - centre
+        beyond = (offset > rule.hsigma * limit) | (offset < -rule.lsigma * limit)
+        if accepted is not None:
+            beyond &= accepted[some]
+        suspect |= beyond.any(axis=0)
     return suspect
 
 
@@ -190,16 +202,21 @@ def _clip(
     accepted: NDArray[np.bool_],
     sigma_of: Callable[[NDArray[np.float64], NDArray[np.bool_], NDArray[np.intp]], NDArray[np.float64]],
     rule: Rejection,
+    *,
+    first: NDArray[np.float64],
     allowed: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
-    """Reject beyond the limits until nothing changes; only the columns that changed are looked at again."""
+    """Reject beyond the limits about `first`, the median, until nothing changes.
+
+    Only the columns that changed are looked at again.
+    """
     accepted = accepted.copy()
     active = np.arange(values.shape[1])
     for step in range(min(rule.max_iters or _MAX_PASSES, _MAX_PASSES)):
         if not active.size:
             break
-        v, a = values[:, active], accepted[:, active]
-        centre = masked_median(v, a) if rule.mclip or step == 0 else _mean(v, a)
+        v, a = _at(values, active), _at(accepted, active)
+        centre = first if step == 0 else masked_median(v, a) if rule.mclip else _mean(v, a)
         sigma = sigma_of(v, a, active)
         more = allowed[active]
         keep = a & (v >= centre - rule.lsigma * sigma - more) & (v <= centre + rule.hsigma * sigma + more)

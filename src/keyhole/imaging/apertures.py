@@ -15,6 +15,8 @@ __all__ = ["EmptyApertures", "adopted_factors", "empty_apertures"]
 
 _FEWEST: Final = 10
 """Independent apertures that tell a scatter."""
+_MOST: Final = 6_000
+"""Circles of one radius, about: more cost time and tell the scatter hardly better."""
 _COMPLETE: Final = 0.9
 """Part of an aperture that must be empty; the sum of the rest is scaled to the whole."""
 _CENTRAL: Final = 15.865
@@ -33,7 +35,7 @@ class EmptyApertures(NamedTuple):
         Over the root of the summed variance of the pixels, each by the square of its share; NaN where fewer
         than ten circles find room side by side.
     number : intp
-        Circles that find room side by side.
+        Independent circles: those that were looked at, or that find room side by side if these are fewer.
     """
 
     factor: NDArray[np.float64]
@@ -50,8 +52,9 @@ def empty_apertures(
 ) -> EmptyApertures:
     """Measure the noise of apertures in the parts of an image without objects.
 
-    The circles lie on a grid half their radius apart, each at another place of the pixel, and overlap; the
-    width of the distribution of their sums is that between its central 68 per cent, blind to single outliers.
+    The circles lie on a grid half their radius apart, or further where there are thousands of them, each at
+    another place of the pixel, and may overlap; the width of the distribution of their sums is that between its
+    central 68 per cent, blind to single outliers.
 
     Parameters
     ----------
@@ -78,14 +81,21 @@ def empty_apertures(
     clean = np.where(inside, data[box] - level, 0).astype(np.float32)
     noise = np.where(inside, variance[box], 0).astype(np.float32)
     taken = (~inside).astype(np.float32)
+    sums = np.zeros((inside.shape[0] + 1, inside.shape[1] + 1), np.int32)
+    np.cumsum(np.cumsum(~inside, axis=0, dtype=np.int32), axis=1, out=sums[1:, 1:])
+    least_step = max(1.0, math.sqrt(np.count_nonzero(inside) / _MOST))
     for k, radius in enumerate(radii):
-        x, y = _grid(inside, radius)
+        step = max(radius / 2, least_step)
+        x, y = _grid(inside, radius, step)
         if not x.size:
             continue
-        missing, _, _ = sep.sum_circle(taken, x, y, radius, subpix=0)
         area = math.pi * radius**2
-        whole = missing <= (1 - _COMPLETE) * area
-        numbers[k] = int(np.count_nonzero(whole) * max(radius / 2, 1.0) ** 2 / area)
+        # Most circles lie in squares without a gap: only for the others the gaps are added up.
+        whole = _in_square(sums, x, y, radius) == 0
+        some = np.flatnonzero(~whole)
+        missing, _, _ = sep.sum_circle(taken, x[some], y[some], radius, subpix=0)
+        whole[some] = missing <= (1 - _COMPLETE) * area
+        numbers[k] = int(np.count_nonzero(whole) * min(step**2 / area, 1.0))
         if numbers[k] < _FEWEST:
             continue
         total, error, _ = sep.sum_circle(clean, x[whole], y[whole], radius, var=noise, subpix=0)
@@ -94,9 +104,8 @@ def empty_apertures(
     return EmptyApertures(factors, numbers)
 
 
-def _grid(inside: NDArray[np.bool_], radius: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _grid(inside: NDArray[np.bool_], radius: float, step: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Centres of circles on empty pixels, not nearer to the border of the box than their radius."""
-    step = max(radius / 2, 1.0)
     ny, nx = inside.shape
     # A step that is no whole number takes the centres through all places of a pixel.
     step += 0.03 if step == round(step) else 0.0
@@ -106,6 +115,17 @@ def _grid(inside: NDArray[np.bool_], radius: float) -> tuple[NDArray[np.float64]
     )
     on = inside[np.rint(y).astype(np.intp), np.rint(x).astype(np.intp)] if x.size else np.zeros(0, bool)
     return x[on], y[on]
+
+
+def _in_square(
+    sums: NDArray[np.int32], x: NDArray[np.float64], y: NDArray[np.float64], radius: float
+) -> NDArray[np.int32]:
+    """Number of pixels counted in `sums`, added up along both axes, in the squares around circles."""
+    ny, nx = sums.shape[0] - 1, sums.shape[1] - 1
+    low_x, high_x = (np.rint(edge).astype(np.intp) for edge in (x - radius, x + radius + 1))
+    low_y, high_y = (np.rint(edge).astype(np.intp) for edge in (y - radius, y + radius + 1))
+    low_x, high_x, low_y, high_y = low_x.clip(0, nx), high_x.clip(0, nx), low_y.clip(0, ny), high_y.clip(0, ny)
+    return np.asarray(sums[high_y, high_x] - sums[low_y, high_x] - sums[high_y, low_x] + sums[low_y, low_x])
 
 
 def adopted_factors(predicted: ArrayLike, measured: EmptyApertures) -> NDArray[np.float64]:

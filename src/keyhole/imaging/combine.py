@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +24,13 @@ from keyhole.imaging._order_statistics import (
     sort_planes,
     sorted_median,
 )
+from keyhole.imaging._planes import Band, Planes, RowReader, bands, block_of, common_shape
 from keyhole.imaging._rejection import Columns, Rejection, RejectMethod, find_outliers
 
-__all__ = ["Combined", "Operation", "RejectMethod", "combine"]
+__all__ = ["Combined", "Operation", "RejectMethod", "RowReader", "combine"]
 
 Operation = Literal["mean", "wtmean", "median", "lmedian"]
-Planes = Sequence[NDArray[Any]] | NDArray[Any]
 
-_BLOCK_VALUES: Final = 1 << 19
-"""Values per plane kind in one block of rows: 2 MB, so that a block stays in the processor's cache."""
 
 _BADNESS_ORDER: Final = (bits.COSMIC_RAY, bits.OVERLAP, bits.BAD, bits.UNILLUMINATED, bits.NO_DATA)
 _NO_DATA_CLASS: Final = len(_BADNESS_ORDER)
@@ -79,7 +77,8 @@ def combine(
     Parameters
     ----------
     data : n planes (ny, nx), or (n, ny, nx)
-        Any unit and number type. A value that is not finite counts as no data.
+        Any unit and number type. A value that is not finite counts as no data. Planes may be a `RowReader`: they
+        are read in bands of rows, and the memory needed does not grow with their height.
     variance : the same shapes, unit squared, optional
         Without it the variance of the result comes from the scatter of the values (0 where one value is left
         alone).
@@ -117,48 +116,28 @@ def combine(
     ParameterError
         Unknown operation or method.
     """
-    planes, (ny, nx) = _same_shapes(data, variance, mask)
-    n = len(planes)
+    ny, nx = common_shape(data, variance, mask)
+    n = len(data)
     rule = Rejection(reject_method, lsigma, hsigma, nlow, nhigh, mclip, max_iters)
     _check_options(n, operation, rule, variance is not None)
     scale = None if weights is None else _checked_weights(weights, n, operation)
     result = _room((ny, nx))
-    step = max(1, _BLOCK_VALUES // (n * nx))
-    for first in range(0, ny, step):
-        rows = slice(first, min(first + step, ny))
-        columns, empty = _load(planes, variance, mask, rows)
-        if allowed is not None:
-            columns = replace(columns, allowed=allowed[rows].ravel())
-        block = _combine_columns(columns, operation, rule, scale)
-        for plane in (block.data, block.variance):
-            plane[empty] = 0
-        block.mask[empty] = bits.NO_DATA
-        block.unused[empty] = n
-        result.data[rows] = block.data.reshape(-1, nx)
-        result.variance[rows] = block.variance.reshape(-1, nx)
-        result.mask[rows] = block.mask.reshape(-1, nx)
-        result.unused[rows] = block.unused.reshape(-1, nx)
+    for start, band in bands((data, variance, mask), ny, nx):
+        for first, rows in band.blocks():
+            columns, empty = _load(band, rows)
+            at = slice(start + first, start + first + len(empty) // nx)
+            if allowed is not None:
+                columns = replace(columns, allowed=allowed[at].ravel())
+            block = _combine_columns(columns, operation, rule, scale)
+            for plane in (block.data, block.variance):
+                plane[empty] = 0
+            block.mask[empty] = bits.NO_DATA
+            block.unused[empty] = n
+            result.data[at] = block.data.reshape(-1, nx)
+            result.variance[at] = block.variance.reshape(-1, nx)
+            result.mask[at] = block.mask.reshape(-1, nx)
+            result.unused[at] = block.unused.reshape(-1, nx)
     return result
-
-
-def _same_shapes(
-    data: Planes, variance: Planes | None, mask: Planes | None
-) -> tuple[list[NDArray[Any]], tuple[int, int]]:
-    """The data planes and their common shape; raise where any plane differs."""
-    planes = [np.asarray(plane) for plane in data]
-    if not planes:
-        raise AlgorithmError("There is nothing to combine: the list of images is empty.")
-    shapes = [plane.shape for plane in planes]
-    if len(set(shapes)) > 1 or len(shapes[0]) != 2 or 0 in shapes[0]:
-        found = ", ".join(str(shape) for shape in dict.fromkeys(shapes))
-        raise AlgorithmError(f"Only images of one shape (ny, nx) can be combined, these have {found}.")
-    for what, others in (("variance", variance), ("mask", mask)):
-        if others is not None and [np.shape(plane) for plane in others] != shapes:
-            found = ", ".join(str(shape) for shape in dict.fromkeys(np.shape(plane) for plane in others))
-            raise AlgorithmError(
-                f"{len(others)} {what} planes of {found} do not fit {len(shapes)} images of {shapes[0]}."
-            )
-    return planes, (shapes[0][0], shapes[0][1])
 
 
 def _check_options(n: int, operation: Operation, rule: Rejection, has_variance: bool) -> None:
@@ -199,18 +178,12 @@ def _badness_table() -> NDArray[np.uint8]:
     return table
 
 
-def _block(planes: Planes, rows: slice, dtype: type[np.generic]) -> NDArray[Any]:
-    return np.stack([np.asarray(plane[rows], dtype=dtype).ravel() for plane in planes])
-
-
-def _load(
-    planes: list[NDArray[Any]], variance: Planes | None, mask: Planes | None, rows: slice
-) -> tuple[Columns, NDArray[np.bool_]]:
+def _load(band: Band, rows: slice) -> tuple[Columns, NDArray[np.bool_]]:
     """The columns of some rows with the best class accepted, and which of them have no data at all."""
-    values = _block(planes, rows, np.float32)
+    values = block_of(band.data, rows, np.float32)
     n, m = values.shape
-    noise = None if variance is None else _block(variance, rows, np.float32)
-    flags = None if mask is None else _block(mask, rows, bits.MASK_DTYPE)
+    noise = None if band.variance is None else block_of(band.variance, rows, np.float32)
+    flags = None if band.mask is None else block_of(band.mask, rows, bits.MASK_DTYPE)
     finite = np.isfinite(values)
     if noise is not None:
         finite &= np.isfinite(noise)

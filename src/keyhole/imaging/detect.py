@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
-from keyhole.imaging._measure import ApertureNoise, Scene, measure
+from keyhole.imaging._measure import measure
 from keyhole.imaging._neighbours import bounding_box
 from keyhole.imaging.bits import MASK_DTYPE, usable
 from keyhole.imaging.catalogue import Catalogue, PixelToSky, empty_catalogue
-from keyhole.imaging.peaks import faint_peaks, with_peaks
+from keyhole.imaging.scene import ApertureNoise, Scene, StarField
+from keyhole.imaging.starfield import completed
 
 __all__ = ["Detection", "detect_sources"]
 
@@ -37,6 +38,7 @@ _PEAK_RADIUS: Final = 0.75
 """Radius of the circle, in units of the seeing, whose noise grows like that of the filter for faint stars."""
 _GROW: Final = 4
 """Pixels by which sources are grown before the background is measured again: their wings."""
+_MODE_LOSS: Final = 4.6 * np.pi / 2
 _MIN_SKY: Final = 0.3
 """Share of the usable pixels that must remain sky for the background to be measured without the sources."""
 
@@ -81,6 +83,7 @@ def detect_sources(
     noise_correlation: float | ApertureNoise = 1.0,
     fwhm: float | None = None,
     peak_thresh: float = 4.5,
+    total_flux: bool = True,
     pixel_to_sky: PixelToSky | None = None,
 ) -> Detection:
     """Detect and measure the sources of a frame.
@@ -121,6 +124,8 @@ def detect_sources(
         peaks under a filter of that width (`keyhole.imaging.peaks`).
     peak_thresh : float
         Least signal to noise of such a peak.
+    total_flux : bool
+        With `fwhm`, add to FLUX_AUTO what a point source has beyond the aperture (`keyhole.imaging.photometry`).
     pixel_to_sky : callable, optional
         ``(x, y)`` 0-based arrays to ``(ra, dec)`` in degrees; world columns are undefined without.
 
@@ -147,9 +152,12 @@ def detect_sources(
     scene, objects, covered = _survey(data, variance, bits, good, settings)
     scene, objects = _cleaned(scene, objects, analysis_thresh, min(_MIN_AREA, max(detect_minarea // 2, 1)))
     factors = noise_correlation if callable(noise_correlation) else _constant(noise_correlation)
+    field: StarField | None = None
     if fwhm is not None:
         factor = float(factors(np.array([_PEAK_RADIUS * fwhm]))[0])
-        scene, objects = _completed(scene, objects, fwhm, peak_thresh, factor)
+        scene, objects, field = completed(
+            scene, objects, fwhm=fwhm, threshold=peak_thresh, correlation=factor, cell=2 * back_size + 1
+        )
     box = bounding_box(good)
     objmask[box] = scene.labels > 0
     catalogue, fwhm = measure(
@@ -160,6 +168,8 @@ def detect_sources(
         noise_factors=factors,
         min_area=min(_MIN_AREA, detect_minarea),
         pixel_to_sky=pixel_to_sky,
+        field=field,
+        total=total_flux,
     )
     empty = ~scene.hidden if covered.all() else ~covered
     return Detection(
@@ -211,10 +221,24 @@ def _survey(
         bits=np.ascontiguousarray(bits[box]),
         hidden=hidden,
         labels=labels,
+        empty=_told_by(covered, settings),
         origin=(box[1].start, box[0].start),
         frame_shape=(int(data.shape[0]), int(data.shape[1])),
     )
     return scene, objects, covered
+
+
+def _told_by(covered: Bool, settings: _Settings) -> Float32:
+    """How many pixels between the sources told the background of each pixel, in effect.
+
+    The mode of a cell, and the median of the cells, are as good as the mean of a seventh of their pixels: variances
+    of 2.5 median - 1.5 mean (4.6 times that of the mean) and of a median.
+    """
+    from scipy import ndimage  # slow import
+
+    width = min(settings.back_size * settings.back_filter, 2 * max(covered.shape) + 1)
+    share = ndimage.uniform_filter((~covered).astype(np.float32), width, mode="constant")
+    return np.asarray(np.maximum(share * width**2 / _MODE_LOSS, 1), dtype=np.float32)
 
 
 def _plane(values: NDArray[Any], hidden: Bool) -> Float32:
@@ -313,19 +337,6 @@ def _cleaned(scene: Scene, objects: NDArray[Any], analysis_thresh: float, min_ar
 
 def _constant(factor: float) -> ApertureNoise:
     return lambda radii: np.full(np.shape(radii), factor)
-
-
-def _completed(
-    scene: Scene, objects: NDArray[Any], fwhm: float, threshold: float, correlation: float
-) -> tuple[Scene, NDArray[Any]]:
-    """Add the stars that only a filter as wide as they are shows."""
-    found = faint_peaks(
-        scene.data, scene.variance, scene.hidden, fwhm=fwhm, threshold=threshold, correlation=correlation
-    )
-    objects, labels = with_peaks(objects, scene.labels, scene.data, found, fwhm=fwhm)
-    areas = np.bincount(labels.ravel(), minlength=len(objects) + 1)[1:]
-    areas[: len(scene.areas)] = np.minimum(areas[: len(scene.areas)], scene.areas)
-    return scene._replace(labels=labels, areas=areas), objects
 
 
 def _grown(region: Bool, pixels: int) -> Bool:

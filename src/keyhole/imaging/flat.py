@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
 from keyhole.imaging import bits
-from keyhole.imaging._neighbours import count_near
+from keyhole.imaging._neighbours import outnumbered_near
+from keyhole.imaging.medians import median
 from keyhole.imaging.quality import weak_pixels
 
 __all__ = ["NormalisedFlat", "Planes", "ThresholdedFlat", "lamp_difference", "normalise", "threshold_flat"]
@@ -91,7 +92,7 @@ def normalise(
     good &= np.isfinite(flat)
     if not good.any():
         raise AlgorithmError(f"The flat cannot be normalised: none of its {flat.size} pixels is usable.")
-    level = float(np.median(flat[good]) if scale == "median" else np.mean(flat[good], dtype=np.float64))
+    level = median(flat[good]) if scale == "median" else float(np.mean(flat[good], dtype=np.float64))
     if not level > 0:
         raise AlgorithmError(
             f"The flat cannot be normalised: the {scale} of its {np.count_nonzero(good)} good pixels is "
@@ -131,7 +132,7 @@ def threshold_flat(
     flags = mask.copy()
     outside = ~((flat >= lower) & (flat <= upper))
     usable = bits.usable(flags)
-    among_lit = 2 * count_near(usable & outside, _LIT_RADIUS) < count_near(usable, _LIT_RADIUS)
+    among_lit = outnumbered_near(usable & outside, usable & ~outside, _LIT_RADIUS)
     dead = weak_pixels(flat, usable & (~outside | among_lit), weak=weak, nsigma=nsigma, tolerance=tolerance)
     flags[dead] |= bits.MASK_DTYPE(bits.BAD)
     unlit = outside & ((flags & bits.MASK_DTYPE(bits.BAD)) == 0)

@@ -28,6 +28,7 @@ _ITERATIONS = 60
 _CONVERGED = 1e-4
 _FEW = 25
 _MAD_TO_SIGMA = 1.4826022
+_SCATTER_VALUES = 5_000
 
 
 class Level(NamedTuple):
@@ -72,9 +73,8 @@ class Surface:
     def over_box(self) -> NDArray[np.float64]:
         """The surface on every pixel of its box, shape of the box."""
         rows, columns = self.box
-        y = _normalised(np.arange(rows.start, rows.stop), rows)
-        x = _normalised(np.arange(columns.start, columns.stop), columns)
-        return np.asarray(np.polynomial.legendre.leggrid2d(y, x, self.coefficients), dtype=np.float64)
+        along_y, along_x = _bases(self.coefficients.shape[0] - 1, rows), _bases(self.coefficients.shape[1] - 1, columns)
+        return np.asarray(along_y @ self.coefficients @ along_x.T, dtype=np.float64)
 
 
 def lit_box(usable: NDArray[np.bool_], *, margin: int = 0) -> tuple[slice, slice]:
@@ -302,16 +302,17 @@ def fit_surface(
         )
         raise AlgorithmError(msg)
     values = data[box][rows, columns].astype(np.float64)
-    y = _normalised(rows + box[0].start, box[0])
-    x = _normalised(columns + box[1].start, box[1])
-    basis = np.asarray(np.polynomial.legendre.legvander2d(y, x, [degree_y, degree_x]), dtype=np.float64)
+    basis = (_bases(degree_y, box[0])[rows][:, :, None] * _bases(degree_x, box[1])[columns][:, None, :]).reshape(
+        -1, terms
+    )
     used = np.ones(rows.size, bool)
     for _ in range(iterations):
-        solution = _least_squares(basis[used], values[used])
+        solution = _least_squares(basis, values, used)
         residual = values - basis @ solution
         # Outliers on one side lift the whole surface: limits count from the median of the residuals.
-        middle = float(np.median(residual[used]))
-        sigma = _MAD_TO_SIGMA * float(np.median(np.abs(residual[used] - middle)))
+        some = _sample(residual[used])
+        middle = float(np.median(some))
+        sigma = _MAD_TO_SIGMA * float(np.median(np.abs(some - middle)))
         kept = (residual - middle >= -lower * sigma) & (residual - middle <= upper * sigma)
         if sigma == 0.0 or int(kept.sum()) < 3 * terms or np.array_equal(kept, used):
             break
@@ -319,11 +320,25 @@ def fit_surface(
     return Surface(solution.reshape(degree_y + 1, degree_x + 1), box, sigma, used)
 
 
-def _least_squares(basis: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _least_squares(
+    basis: NDArray[np.float64], values: NDArray[np.float64], used: NDArray[np.bool_]
+) -> NDArray[np.float64]:
     # Legendre products on the unit square are nearly orthogonal, so the normal equations lose few digits;
     # lstsq resolves what is left of degeneracy (one row of pixels, say) to the smallest solution.
-    solution = np.linalg.lstsq(basis.T @ basis, basis.T @ values, rcond=1e-10)[0]
+    weighted = basis.T * used
+    solution = np.linalg.lstsq(weighted @ basis, weighted @ values, rcond=1e-10)[0]
     return np.asarray(solution, dtype=np.float64)
+
+
+def _sample(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Regularly spaced values, enough for a scatter."""
+    return values[:: max(values.size // _SCATTER_VALUES, 1) | 1]
+
+
+def _bases(degree: int, span: slice) -> NDArray[np.float64]:
+    """Legendre polynomials on the pixels of a span, one column per degree."""
+    places = _normalised(np.arange(span.start, span.stop), span)
+    return np.asarray(np.polynomial.legendre.legvander(places, degree), dtype=np.float64)
 
 
 def _normalised(index: NDArray[np.int_], span: slice) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
 from keyhole.imaging.bits import UNILLUMINATED, UNUSABLE
+from keyhole.imaging.medians import median
 
 __all__ = ["Level", "clipped_median_sigma", "pedestal", "robust_sigma", "variance_model"]
 
@@ -20,7 +22,10 @@ _CLIPPED_SCATTER: Final = 0.9994643
 """Standard deviation of a unit normal distribution cut at plus and minus 4."""
 
 _FEWEST_DARK_PIXELS: Final = 100
+_PIECE: Final = 1 << 14
 _PEDESTAL_SAMPLE: Final = 30_000
+_SCANNED: Final = 60_000
+"""So many pixels are looked at; all of them where too few of these are dark and sound."""
 _SPOILED: Final = np.uint16(UNUSABLE & ~UNILLUMINATED)
 """Bits that forbid to use a pixel even where no light is wanted."""
 
@@ -56,10 +61,12 @@ def robust_sigma(values: NDArray[Any]) -> float:
         In the unit of `values`; normal deviates give their standard deviation.
     """
     values = np.asarray(values)
-    return _SIGMA_PER_MAD * float(np.median(np.abs(values - np.median(values))))
+    return _SIGMA_PER_MAD * median(np.abs(values - median(values)))
 
 
-def clipped_median_sigma(data: NDArray[Any], usable: NDArray[np.bool_] | None = None) -> Level:
+def clipped_median_sigma(
+    data: NDArray[Any], usable: NDArray[np.bool_] | None = None, *, at_most: int | None = None
+) -> Level:
     """Median and standard deviation of the pixels without stars, cosmic rays and hot pixels.
 
     Starts from the median absolute deviation and rejects beyond 4 sigma of the median until nothing changes;
@@ -70,6 +77,8 @@ def clipped_median_sigma(data: NDArray[Any], usable: NDArray[np.bool_] | None = 
     data : array of any shape
     usable : bool array of the same shape, optional
         False: leave out. Values that are not finite are always left out.
+    at_most : int, optional
+        So many values, evenly spread, are enough: of 200 000 the median is good to 0.003 sigma.
 
     Returns
     -------
@@ -85,19 +94,40 @@ def clipped_median_sigma(data: NDArray[Any], usable: NDArray[np.bool_] | None = 
     if usable is not None:
         good &= usable
     values = np.asarray(data)[good]
+    if at_most is not None:
+        values = values[:: (values.size // at_most) | 1]
     if not values.size:
         raise AlgorithmError(f"No level can be measured: none of {np.size(data)} pixels is usable.")
-    middle = float(np.median(values))
+    middle = median(values)
     # In coarse digits more than half of the pixels can have the same value: then the deviation is no measure.
     sigma = robust_sigma(values) or float(np.std(values, dtype=np.float64))
-    for _ in range(20):
-        kept = values[np.abs(values - middle) <= _CLIP * sigma]
-        middle = float(np.median(kept))
-        sigma = float(np.std(kept, dtype=np.float64)) / _CLIPPED_SCATTER
-        if kept.size == values.size:
+    for round_ in range(20):
+        near = np.abs(values - middle) <= _CLIP * sigma
+        all_kept = bool(near.all())
+        if all_kept and round_ > 0:
             break
-        values = kept
+        values = values if all_kept else values[near]
+        middle = median(values)
+        sigma = _deviation(values, middle) / _CLIPPED_SCATTER
+        if all_kept:
+            break
     return Level(middle, sigma, int(values.size))
+
+
+def _deviation(values: NDArray[Any], near: float) -> float:
+    """Standard deviation, given a number near the mean: ``np.std(values, dtype=float)`` to 12 digits.
+
+    Pieces that stay in the cache are converted, where numpy writes two double copies of everything.
+    """
+    total = squares = 0.0
+    for first in range(0, values.size, _PIECE):
+        offsets = values[first : first + _PIECE].astype(np.float64)
+        offsets -= near
+        total += float(offsets.sum())
+        # Not a dot product: the threads of its library wait for each other longer than one needs for the sum.
+        squares += float(np.square(offsets, out=offsets).sum())
+    mean = total / values.size
+    return math.sqrt(max(squares / values.size - mean * mean, 0.0))
 
 
 def pedestal(
@@ -125,19 +155,23 @@ def pedestal(
     AlgorithmError
         Fewer than 100 pixels to measure.
     """
-    good = np.ones(data.shape, dtype=bool) if dark_region is None else dark_region.copy()
-    if mask is not None:
-        good &= (mask & _SPOILED) == 0
-    good &= np.isfinite(data)
-    count = int(np.count_nonzero(good))
+    for step in ((data.size // _SCANNED) | 1, 1):
+        # A fair sample gives the level as well as all pixels do. The step is odd, as the array's own pattern repeats
+        # every 16 pixels.
+        values = data.ravel()[::step]
+        good = np.isfinite(values)
+        if dark_region is not None:
+            good &= dark_region.ravel()[::step]
+        if mask is not None:
+            good &= (mask.ravel()[::step] & _SPOILED) == 0
+        count = int(np.count_nonzero(good))
+        if count >= _PEDESTAL_SAMPLE:
+            break
     if count < _FEWEST_DARK_PIXELS:
         raise AlgorithmError(
             f"The offset cannot be measured on {count} unlit pixels; {_FEWEST_DARK_PIXELS} are needed."
         )
-    # A fair sample gives the level as well as all pixels do. The step is odd, as the array's own pattern repeats
-    # every 16 pixels.
-    step = (count // _PEDESTAL_SAMPLE) | 1
-    return clipped_median_sigma(data[good][::step]).median
+    return clipped_median_sigma(values[good][:: (count // _PEDESTAL_SAMPLE) | 1]).median
 
 
 def variance_model(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyhole.errors import ParameterError
+from keyhole.imaging._bins import bin_factor, binned, unbinned
 from keyhole.imaging._order_statistics import pick, sort_planes, sorted_median
 from keyhole.imaging.levels import lit_box, sky_level
 
@@ -31,11 +32,15 @@ _ROUGH_BOX: Final = 1.8
 _MOFFAT_BETA: Final = 2.5
 _MAX_WING_RADIUS: Final = 12.0
 """In widths of stars."""
+_NOISE_PIXELS: Final = 30_000
 _BAND_VALUES: Final = 4_000_000
+_SAMPLE: Final = 7
+_MANY: Final = 3000
+"""One pixel in seven tells the noise of a frame that has more than these."""
 
 
 class _Limits(NamedTuple):
-    """What counts as an object, and how far it reaches."""
+    """What counts as an object, and how far it reaches; lengths in pixels of the image that is searched."""
 
     threshold: float
     peak: float
@@ -53,6 +58,14 @@ class _Limits(NamedTuple):
         """The odd number of pixels next to so many widths of stars."""
         return 2 * round((widths * self.fwhm - 1) / 2) + 1
 
+    def in_bins(self, factor: int) -> _Limits:
+        """The same for an image in bins of so many pixels on a side."""
+        if factor == 1:
+            return self
+        # Bins that hold the edge of an object cover some more of it than its pixels do.
+        grow = self.grow / factor + 0.25
+        return self._replace(min_pixels=-(-self.min_pixels // factor**2), grow=grow, fwhm=self.fwhm / factor)
+
 
 def single_frame_objects(
     data: NDArray[np.float32],
@@ -66,6 +79,8 @@ def single_frame_objects(
     fwhm: float = 5.0,
 ) -> NDArray[np.bool_]:
     """Mask of the stars that show in one frame, over a background that varies on scales above 8 widths of stars.
+
+    Frames with stars of 3.75 pixels or more are searched in bins of 0.4 widths of stars.
 
     Parameters
     ----------
@@ -97,9 +112,11 @@ def single_frame_objects(
     if not good.any():
         return mask
     noise = pixel_noise(data[box], good) if sigma is None else sigma
-    limits = _Limits(threshold, threshold + 1.0, min_pixels, grow, wing_sigma * noise, fwhm)
+    factor = bin_factor(fwhm)
+    limits = _Limits(threshold, threshold + 1.0, min_pixels, grow, wing_sigma * noise, fwhm).in_bins(factor)
     weight = good.astype(np.float32) / np.float32(noise * noise if noise > 0 else 1)
-    mask[box] = _detect(np.where(good, data[box], np.float32(0)), weight, limits)
+    found = _detect(*binned(np.where(good, data[box], np.float32(0)), weight, factor), limits)
+    mask[box] = unbinned(found, factor, good.shape)
     return mask
 
 
@@ -147,17 +164,41 @@ def deep_object_masks(
         raise ParameterError(msg)
     placed = [_place(usable, move.tolist()) for usable, move in zip(usables, moves, strict=True)]
     masks = [np.zeros(frame.shape, dtype=bool) for frame in subtracted]
+    factor = bin_factor(fwhm)
     for members in _connected(placed):
         sigmas = [_frame_sigma(subtracted[i], usables[i], None if variances is None else variances[i]) for i in members]
         y0, x0, y1, x1 = _hull([placed[i].corners for i in members])
-        mean, weight = _clipped_sum([(subtracted[i], usables[i], placed[i]) for i in members], sigmas, (y0, x0, y1, x1))
+        leads = [(placed[i].corners[0] - y0, placed[i].corners[1] - x0) for i in members]
+        shape = (-(-(y1 - y0) // factor), -(-(x1 - x0) // factor))
+        parts = [
+            _on_bins(subtracted[i][placed[i].box], usables[i][placed[i].box], lead, sigma, factor)
+            for i, lead, sigma in zip(members, leads, sigmas, strict=True)
+        ]
         wing_limit = wing_sigma * float(np.median(sigmas))
-        limits = _Limits(threshold, threshold + 1.0, min_pixels, grow, wing_limit, fwhm)
-        found = _detect(mean, weight, limits)
-        for i in members:
-            top, left, bottom, right = placed[i].corners
-            masks[i][placed[i].box] = found[top - y0 : bottom - y0, left - x0 : right - x0]
+        limits = _Limits(threshold, threshold + 1.0, min_pixels, grow, wing_limit, fwhm).in_bins(factor)
+        found = _detect(*_clipped_sum(parts, shape), limits)
+        for i, lead in zip(members, leads, strict=True):
+            area = placed[i].box
+            masks[i][area] = unbinned(found, factor, masks[i][area].shape, lead)
     return masks
+
+
+class _Bins(NamedTuple):
+    """A frame in bins of the common grid: mean, inverse variance, and the bin with which it begins."""
+
+    mean: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    start: tuple[int, int]
+
+
+def _on_bins(
+    part: NDArray[np.float32], usable: NDArray[np.bool_], lead: tuple[int, int], sigma: float, factor: int
+) -> _Bins:
+    good = usable & np.isfinite(part)
+    weight = good.astype(np.float32) * np.float32(sigma**-2)
+    phase = lead[0] % factor, lead[1] % factor
+    start = lead[0] // factor, lead[1] // factor
+    return _Bins(*binned(np.where(good, part, np.float32(0)), weight, factor, phase), start)
 
 
 class _Placed(NamedTuple):
@@ -199,7 +240,10 @@ def _connected(placed: Sequence[_Placed]) -> list[list[int]]:
 
 
 def pixel_noise(data: NDArray[np.float32], usable: NDArray[np.bool_]) -> float:
-    """Noise of a pixel from differences of neighbours along x, which no background reaches."""
+    """Noise of a pixel from differences of neighbours along x, which no background reaches; from a part of the rows."""
+    step = max(data.size // _NOISE_PIXELS, 1) | 1
+    if usable[::step].any():
+        data, usable = data[::step], usable[::step]
     both = usable[:, 1:] & usable[:, :-1]
     differences = (data[:, 1:] - data[:, :-1])[both]
     differences = differences[np.isfinite(differences)]
@@ -213,58 +257,54 @@ def _mad_sigma(values: NDArray[np.float32]) -> float:
 def _frame_sigma(data: NDArray[np.float32], usable: NDArray[np.bool_], variance: NDArray[np.float32] | None) -> float:
     box = lit_box(usable)
     if variance is not None:
-        sigma = float(np.median(variance[box][usable[box]])) ** 0.5
+        known = variance[box][usable[box]]
+        sigma = float(np.median(known[::_SAMPLE] if known.size > _SAMPLE * _MANY else known)) ** 0.5
     else:
         sigma = pixel_noise(data[box], usable[box])
     return sigma if sigma > 0 else 1.0
 
 
-def _clipped_sum(
-    frames: Sequence[tuple[NDArray[np.float32], NDArray[np.bool_], _Placed]],
-    sigmas: Sequence[float],
-    hull: tuple[int, int, int, int],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _clipped_sum(frames: Sequence[_Bins], shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Weighted mean of the frames on the common grid after clipping; its inverse variance (0: no data)."""
-    y0, x0, y1, x1 = hull
-    shape = (y1 - y0, x1 - x0)
     total = np.zeros(shape, dtype=np.float32)
     weight = np.zeros(shape, dtype=np.float32)
     step = max(_BAND_VALUES // (len(frames) * shape[1]), 1)
     for start in range(0, shape[0], step):
-        stop = min(start + step, shape[0])
-        planes = np.full((len(frames), stop - start, shape[1]), np.inf, dtype=np.float32)
-        for plane, (data, usable, placed) in zip(planes, frames, strict=True):
-            top, left = placed.corners[0] - y0, placed.corners[1] - x0
-            first, last = max(start - top, 0), min(stop - top, placed.corners[2] - placed.corners[0])
+        rows = slice(start, min(start + step, shape[0]))
+        values = np.full((len(frames), rows.stop - start, shape[1]), np.inf, dtype=np.float32)
+        weights = np.zeros_like(values)
+        for value, inverse, part in zip(values, weights, frames, strict=True):
+            top, left = part.start
+            first, last = max(start - top, 0), min(rows.stop - top, part.mean.shape[0])
             if first >= last:
                 continue
-            part = data[placed.box][first:last]
-            good = usable[placed.box][first:last] & np.isfinite(part)
-            at = plane[first + top - start : last + top - start, left : left + part.shape[1]]
-            np.copyto(at, part, where=good)
-        _add_clipped(planes, sigmas, total[start:stop], weight[start:stop])
+            at = slice(first + top - start, last + top - start), slice(left, left + part.mean.shape[1])
+            np.copyto(value[at], part.mean[first:last], where=part.weight[first:last] > 0)
+            inverse[at] = part.weight[first:last]
+        _add_clipped(values, weights, total[rows], weight[rows])
     return np.divide(total, weight, out=total, where=weight > 0), weight
 
 
 def _add_clipped(
-    planes: NDArray[np.float32],
-    sigmas: Sequence[float],
+    values: NDArray[np.float32],
+    weights: NDArray[np.float32],
     total: NDArray[np.float32],
     weight: NDArray[np.float32],
 ) -> None:
-    """Add what lies near the median of each pixel to `total` and `weight` (changed in place)."""
-    count = np.isfinite(planes).sum(axis=0).ravel()
-    rows = sort_planes(planes.reshape(len(planes), -1).copy())
+    """Add what lies near the median of each bin to `total` and `weight` (changed in place)."""
+    count = np.count_nonzero(weights, axis=0).ravel()
+    rows = sort_planes(values.reshape(len(values), -1).copy())
     at_least_one = np.maximum(count, 1)
     # Of two values that differ the higher one holds the cosmic ray, so the lower one is the reference.
     centre = np.where(count > 2, sorted_median(rows, at_least_one), pick(rows, (at_least_one - 1) // 2))
     centre = np.where(count > 0, centre, 0).reshape(total.shape)
     # Seeing changes the core of a star by a good part of its height from frame to frame.
     margin = np.float32(0.3) * np.abs(centre)
-    for plane, sigma in zip(planes, sigmas, strict=True):
-        near = np.abs(plane - centre) <= np.float32(4 * sigma) + margin
-        inverse = np.float32(sigma**-2)
-        total += np.where(near, plane * inverse, np.float32(0))
+    noise = np.empty_like(centre)
+    for value, inverse in zip(values, weights, strict=True):
+        np.divide(1, np.sqrt(inverse, out=noise), out=noise, where=inverse > 0)
+        near = np.abs(value - centre) <= np.float32(4) * noise + margin
+        total += np.multiply(value, inverse, out=np.zeros_like(centre), where=near)
         weight += np.where(near, inverse, np.float32(0))
 
 
@@ -314,11 +354,10 @@ def _running_background(
         difference = image - background
         sigma = sky_level(difference[some], quiet[some]).sigma
         used = quiet & (np.abs(difference) <= np.float32(2.5 * sigma)) if sigma > 0 else quiet
-        above = np.where(used, difference, np.float32(0))
-        area = used.astype(np.float32)
+        both = np.array([np.where(used, difference, np.float32(0)), used])
         for _ in range(2):
-            above = ndimage.uniform_filter(above, box, mode="constant")
-            area = ndimage.uniform_filter(area, box, mode="constant")
+            both = ndimage.uniform_filter(both, (1, box, box), mode="constant")
+        above, area = both
         background += np.divide(above, area, out=np.zeros_like(above), where=area > 0.02)
     return background
 
@@ -348,7 +387,7 @@ def _wings(smooth: NDArray[np.float32], cores: NDArray[np.bool_], limits: _Limit
     from scipy import ndimage  # slow import
 
     mask = np.zeros(smooth.shape, dtype=bool)
-    peak = cores & (ndimage.maximum_filter(smooth, 5) == smooth)
+    peak = cores & (ndimage.maximum_filter(smooth, limits.box(1.0)) == smooth)
     alpha = limits.fwhm / (2 * (2 ** (1 / _MOFFAT_BETA) - 1) ** 0.5)
     # Smoothing lowers the peak as the square of the widths tells.
     lowered = 1 + (2.3548 * _SMOOTHING) ** 2

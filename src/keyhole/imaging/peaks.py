@@ -19,7 +19,7 @@ __all__ = ["Peaks", "faint_peaks", "with_peaks"]
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 
-_REACH: Final = 1.5
+_REACH: Final = 2.5
 """Radius of the filter in units of the seeing."""
 _APART: Final = 0.7
 """Peaks and sources nearer to each other than this, in units of the seeing, are one star."""
@@ -46,7 +46,14 @@ class Peaks(NamedTuple):
 
 
 def faint_peaks(
-    data: Float32, variance: Float32, hidden: Bool, *, fwhm: float, threshold: float, correlation: float = 1.0
+    data: Float32,
+    variance: Float32,
+    hidden: Bool,
+    *,
+    fwhm: float,
+    threshold: float,
+    correlation: float = 1.0,
+    doubtful: NDArray[np.floating[Any]] | None = None,
 ) -> Peaks:
     """Find peaks of the image under a Gaussian of volume zero.
 
@@ -62,13 +69,15 @@ def faint_peaks(
         Least signal to noise of the filtered image.
     correlation : float
         Noise of the filtered image over that which independent pixels would give.
+    doubtful : (ny, nx), optional
+        Light in each pixel that may be an error of what was taken away; it counts as noise, all in one sense.
 
     Returns
     -------
     Peaks
         Brightest first; cosmic rays and other single pixels are left out.
     """
-    from scipy import ndimage, signal  # slow imports: only combinations are searched like this
+    from scipy import ndimage  # slow import: only combinations are searched like this
 
     half = math.ceil(_REACH * fwhm)
     grid = np.arange(-half, half + 1)
@@ -78,19 +87,48 @@ def faint_peaks(
     kernel = np.where(disc, shape - shape[disc].mean(), 0.0)
     seen = ~hidden
     clean = np.where(seen, data, 0).astype(np.float64)
-    height = signal.oaconvolve(clean, kernel, mode="same")
-    noise = np.sqrt(
-        np.maximum(signal.oaconvolve(np.where(seen, variance, 0).astype(np.float64), kernel**2, mode="same"), 0.0)
-    )
-    weight = signal.oaconvolve(seen.astype(np.float64), shape, mode="same") / shape.sum()
+    filtered = _Filter(data.shape, half)
+    height = filtered(clean, kernel)
+    noise = np.sqrt(np.maximum(filtered(np.where(seen, variance, 0), kernel**2), 0.0))
+    weight = filtered(seen, shape) / shape.sum()
     allowed = seen & (weight > _LEAST_WEIGHT) & (noise > 0)
-    snr = np.divide(height, noise * correlation, out=np.zeros_like(height), where=allowed)
+    error = noise * correlation
+    if doubtful is not None:
+        error = np.hypot(error, filtered(np.where(seen, np.abs(doubtful), 0), shape))
+    snr = np.divide(height, error, out=np.zeros_like(height), where=allowed)
     highest = snr == ndimage.maximum_filter(snr, footprint=square <= (_APART * fwhm) ** 2)
     y, x = np.nonzero(highest & (snr > threshold))
     sigma = np.sqrt(np.where(seen, np.maximum(variance, 0), 0))
     y, x = _broad(clean, seen, (y, x), _SHARPEST * height / (kernel**2).sum() + _NOISE_OF_ONE * sigma)
     order = np.argsort(-snr[y, x])
     return Peaks(x[order], y[order], snr[y, x][order])
+
+
+class _Filter:
+    """Correlates images of one shape with small symmetric kernels; beyond the border there is nothing."""
+
+    def __init__(self, shape: tuple[int, ...], half: int) -> None:
+        self._shape, self._half = shape, half
+        self._padded = tuple(_fast_length(n + 2 * half) for n in shape)
+
+    def __call__(self, image: NDArray[Any], kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The filtered image."""
+        product = np.fft.rfft2(image, self._padded) * np.fft.rfft2(kernel, self._padded)
+        (ny, nx), half = self._shape, self._half
+        return np.asarray(np.fft.irfft2(product, self._padded)[half : half + ny, half : half + nx])
+
+
+def _fast_length(least: int) -> int:
+    """The smallest length of 2, 3 and 5 as factors, which a Fourier transform wants."""
+    length = least
+    while True:
+        rest = length
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return length
+        length += 1
 
 
 def _broad(
@@ -108,7 +146,13 @@ def _broad(
 
 
 def with_peaks(
-    objects: NDArray[Any], labels: NDArray[np.int32], data: Float32, peaks: Peaks, *, fwhm: float
+    objects: NDArray[Any],
+    labels: NDArray[np.int32],
+    data: Float32,
+    peaks: Peaks,
+    *,
+    fwhm: float,
+    taken: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """Add the peaks that belong to no source to the objects of sep.
 
@@ -123,6 +167,8 @@ def with_peaks(
     peaks : Peaks
     fwhm : float
         Pixels.
+    taken : (n,) bool, optional
+        Sources whose light was taken out of the data, so that no halo of theirs is left.
 
     Returns
     -------
@@ -135,6 +181,7 @@ def with_peaks(
     import sep
 
     new, owned = [], labels.copy()
+    haloed = np.ones(len(objects), bool) if taken is None else ~taken
     x0, y0, top = (objects[name].astype(np.float64) for name in ("x", "y", "peak"))
     ny, nx = labels.shape
     reach = max(1, round(_OWN * fwhm))
@@ -142,7 +189,7 @@ def with_peaks(
     for x, y in zip(peaks.x.tolist(), peaks.y.tolist(), strict=True):
         distance = np.hypot(x0 - x, y0 - y)
         high = float(data[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].max())
-        halo = (distance < _HALO * fwhm) & (high < _CONTRAST * top)
+        halo = haloed & (distance < _HALO * fwhm) & (high < _CONTRAST * top)
         if (distance < _APART * fwhm).any() or halo.any():
             continue
         rows, columns = (
@@ -158,5 +205,5 @@ def with_peaks(
         row["flag"] = sep.OBJ_MERGED if (owned[rows, columns][disc] > 0).any() else 0
         new.append(row)
         owned[rows, columns][disc] = len(objects) + len(new)
-        x0, y0, top = np.append(x0, x), np.append(y0, y), np.append(top, high)
+        x0, y0, top, haloed = np.append(x0, x), np.append(y0, y), np.append(top, high), np.append(haloed, True)
     return (np.concatenate([objects, *new]) if new else objects), owned

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
 from keyhole.imaging import bits
+from keyhole.imaging._enclosed import enclosed
 from keyhole.imaging._neighbours import (
     bounding_box,
     local_median,
@@ -18,6 +19,7 @@ from keyhole.imaging._neighbours import (
     neighbour_statistic,
     ring_offsets,
 )
+from keyhole.imaging.medians import median
 from keyhole.imaging.noise import clipped_median_sigma, robust_sigma
 
 __all__ = [
@@ -31,16 +33,16 @@ __all__ = [
     "weak_pixels",
 ]
 
-_LARGEST_HOLE: Final = 10000
-"""A larger region below the non-linear level is no hole of hidden saturation, in pixels."""
-
-_HOLE_SIDE: Final = 150
-"""Nor is one that reaches further than this, in pixels."""
-
 _GLOW_SIGMA: Final = 5.0
 """How far the local level of a dark may wander from its overall level, in units of its scatter."""
 
 _FEWEST_NEIGHBOURS: Final = 3
+
+_LEVEL_SAMPLE: Final = 200_000
+"""Pixels from which level and scatter of a dark are taken."""
+
+_SCATTER_SAMPLE: Final = 40_000
+"""Pixels from which the scatter about the neighbours is taken."""
 
 _WIDE: Final = 15
 """Farther than groups of weak pixels reach, in pixels."""
@@ -69,47 +71,11 @@ def flag_saturation(raw: NDArray[np.float32], *, saturation_level: float, nonlin
     high = raw >= min(nonlinear_level, saturation_level)
     if not high.any():
         return flags
-    flags[high] = bits.NONLINEAR
-    flags[raw >= saturation_level] = bits.SATURATED
-    flags[_holes(high)] = bits.SATURATED
+    places = np.nonzero(high)
+    saturated = raw[places] >= saturation_level
+    flags[places] = np.where(saturated, bits.MASK_DTYPE(bits.SATURATED), bits.MASK_DTYPE(bits.NONLINEAR))
+    flags[enclosed(high)] = bits.SATURATED
     return flags
-
-
-def _holes(high: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Small regions of False that True pixels and the edges of the image cut off from the rest."""
-    # The first pixel of a hole, row by row, has high pixels (or the edge) above and to its left: without such
-    # a pixel there is no hole, and scipy need not be loaded.
-    above = np.ones_like(high)
-    above[1:] = high[:-1]
-    left = np.ones_like(high)
-    left[:, 1:] = high[:, :-1]
-    starts = ~high & above & left
-    starts[0, 0] = False
-    if not starts.any():
-        return np.zeros_like(high)
-    from scipy import ndimage  # slow to load and rarely needed
-
-    holes = np.zeros_like(high)
-    starts[0, 0] = not high[0, 0]
-    # Half of a small image is its background, not a hole.
-    largest = min(_LARGEST_HOLE, high.size // 2)
-    for row, column in zip(*np.nonzero(starts), strict=True):
-        rows = slice(max(row - _HOLE_SIDE, 0), min(row + _HOLE_SIDE, high.shape[0]))
-        columns = slice(max(column - _HOLE_SIDE, 0), min(column + _HOLE_SIDE, high.shape[1]))
-        if holes[row, column]:
-            continue
-        labels, _ = ndimage.label(~high[rows, columns])
-        hole = labels == labels[row - rows.start, column - columns.start]
-        # What reaches the side of the window goes on beyond it; the edges of the image are walls.
-        leaks = (
-            (rows.start > 0 and hole[0].any())
-            or (rows.stop < high.shape[0] and hole[-1].any())
-            or (columns.start > 0 and hole[:, 0].any())
-            or (columns.stop < high.shape[1] and hole[:, -1].any())
-        )
-        if not leaks and np.count_nonzero(hole) <= largest:
-            holes[rows, columns] |= hole
-    return holes
 
 
 def nonlinearity_correct(
@@ -223,7 +189,7 @@ def hot_pixels(
     good = np.isfinite(dark)
     if mask is not None:
         good &= bits.usable(mask)
-    level = clipped_median_sigma(dark, good)
+    level = clipped_median_sigma(dark, good, at_most=_LEVEL_SAMPLE)
     reach = _GLOW_SIGMA * level.sigma
 
     def expected(around: NDArray[np.float32], count: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -232,17 +198,31 @@ def hot_pixels(
         return np.where(count < _FEWEST_NEIGHBOURS, np.float32(level.median), near_level)
 
     value = np.where(np.isfinite(dark), dark, np.float32(np.inf))
-    difference = value - expected(*local_median(dark, good, radius=2))
-    sigma = np.full_like(dark, robust_sigma(difference[good]))
+    sigma: NDArray[np.float32] | float = _scatter_about(dark, good, expected)
     if variance is not None:
-        np.maximum(sigma, np.sqrt(np.maximum(variance, 0)), out=sigma)
-    limit = np.maximum(nsigma * sigma, minimum)
-    found = np.asarray(np.abs(difference) > limit)
+        sigma = np.maximum(np.sqrt(np.maximum(variance, 0)), np.float32(sigma))
+    limit = np.broadcast_to(np.maximum(nsigma * sigma, minimum), dark.shape)
+    # What is expected lies within reach of the level everywhere: most pixels pass without a look at their neighbours.
+    places = np.nonzero(np.abs(value - np.float32(level.median)) > limit - np.float32(1.001 * reach))
+    found = np.zeros(dark.shape, dtype=bool)
+    around = expected(*median_at(dark, good, *places, radius=2))
+    found[places] = np.abs(value[places] - around) > limit[places]
     # A sound pixel amid hot ones looks cold; without them it does not.
     places = np.nonzero(found)
     middle = expected(*median_at(dark, good & ~found, *places, radius=2))
     found[places] = np.abs(value[places] - middle) > limit[places]
     return found
+
+
+def _scatter_about(
+    dark: NDArray[np.float32],
+    good: NDArray[np.bool_],
+    expected: Callable[[NDArray[np.float32], NDArray[np.intp]], NDArray[np.float32]],
+) -> float:
+    """Robust scatter of the good pixels about their neighbours, from a sample that gives it to half a per cent."""
+    places = np.flatnonzero(good)
+    rows, columns = np.divmod(places[:: (places.size // _SCATTER_SAMPLE) | 1], dark.shape[1])
+    return robust_sigma(dark[rows, columns] - expected(*median_at(dark, good, rows, columns, radius=2)))
 
 
 def weak_pixels(
@@ -359,7 +339,7 @@ def apply_dq(
     if not good.any():
         raise AlgorithmError(f"All {data.size} pixels have bits of {replace_flags}: nothing to replace them with.")
     if inner is None or outer is None:
-        level = np.median(data[good]) if replace_value == "median" else np.mean(data[good], dtype=np.float64)
+        level = median(data[good]) if replace_value == "median" else np.mean(data[good], dtype=np.float64)
         filled[flagged] = level
         return filled
     offsets = ring_offsets(inner, outer)

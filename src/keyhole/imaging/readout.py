@@ -105,20 +105,26 @@ class ReadoutOffsets(NamedTuple):
     quadrants: list[QuadrantPattern]
 
 
-def quadrants(shape: tuple[int, int], rows: slice | None = None) -> list[tuple[slice, slice]]:
+def quadrants(
+    shape: tuple[int, int], rows: slice | None = None, columns: slice | None = None
+) -> list[tuple[slice, slice]]:
     """The four parts of an array of shape (ny, nx) that are read by electronics of their own.
 
     Parameters
     ----------
     shape : (ny, nx)
-    rows : slice, optional
-        Give only what lies in these rows, counted from the first of them.
+    rows, columns : slice, optional
+        Give only what lies in these, counted from the first of them.
     """
-    ny, nx = shape
-    first, last = (0, ny) if rows is None else (rows.start, rows.stop)
-    middle = min(max(ny // 2, first), last)
+    upper = _halves(shape[0], rows)
+    return [(y, x) for y in upper for x in _halves(shape[1], columns)]
+
+
+def _halves(length: int, part: slice | None) -> list[slice]:
+    first, last = (0, length) if part is None else (part.start, part.stop)
+    middle = min(max(length // 2, first), last)
     halves = (slice(0, middle - first), slice(middle - first, last - first))
-    return [(y, x) for y in halves for x in (slice(0, nx // 2), slice(nx // 2, nx)) if y.stop > y.start]
+    return [half for half in halves if half.stop > half.start]
 
 
 def measure_readout(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyhole.errors import AlgorithmError
-from keyhole.imaging._bridging import REACH, TIED, bridge
+from keyhole.imaging._bridging import REACH, TIED, Bridges
 from keyhole.imaging._neighbours import bounding_box
 from keyhole.imaging.bits import BAD, MASK_DTYPE, NO_DATA, NONLINEAR, SATURATED, UNUSABLE, usable
 from keyhole.imaging.kernels import INTERPOLANTS, kernel_weights
@@ -77,6 +77,7 @@ def resample(
     dq_threshold: float = 0.001,
     max_lost: float = 0.3,
     planes: Mapping[str, Plane] | None = None,
+    reasons: bool = True,
 ) -> Resampled:
     """Interpolate a frame onto a grid of reference pixels.
 
@@ -110,6 +111,8 @@ def resample(
     planes : mapping of arrays (ny, nx), optional
         Further planes: floating-point planes are interpolated like the data but not scaled, others copied
         from the nearest pixel.
+    reasons : bool
+        False: the mask of the interpolated pixels tells NO_DATA from usable alone, which saves time.
 
     Returns
     -------
@@ -129,16 +132,20 @@ def resample(
     where = _positions(transform, shape, output_origin, frame.data.shape)
 
     out = Resampled(
-        data=_copy_nearest(frame.data, where) * np.float32(scale),
-        variance=None if frame.variance is None else _copy_nearest(frame.variance, where) * np.float32(scale**2),
+        data=_scaled(_copy_nearest(frame.data, where), scale),
+        variance=None if frame.variance is None else _scaled(_copy_nearest(frame.variance, where), scale**2),
         mask=_copy_nearest(frame.bits, where, outside=NO_DATA),
         planes={name: _copy_nearest(plane, where) for name, plane in frame.planes.items()},
         weight=np.zeros(shape, dtype=np.float32),
     )
     for box in _boxes_near_usable(where, frame.bits, kernel_weights(interpolant, 0.0).shape[-1] // 2):
         limits = {"dq_threshold": dq_threshold, "max_lost": max_lost}
-        _interpolate(out, box, frame, where.cut(box), interpolant, scale=scale, **limits)
+        _interpolate(out, box, frame, where.cut(box), interpolant, scale=scale, reasons=reasons, **limits)
     return out
+
+
+def _scaled(plane: Plane, factor: float) -> Plane:
+    return plane if factor == 1 else np.asarray(plane * np.float32(factor))
 
 
 class _Frame(NamedTuple):
@@ -217,11 +224,29 @@ def _positions(
 
 def _copy_nearest(plane: Plane, where: _Positions, outside: int = 0) -> Plane:
     """Value of the nearest frame pixel for every output pixel, ``outside`` where there is none."""
-    column = np.clip(np.floor(where.x + 0.5).astype(np.intp), 0, plane.shape[1] - 1)
-    row = np.clip(np.floor(where.y + 0.5).astype(np.intp), 0, plane.shape[0] - 1)
-    copied = plane[row[:, 0]][:, column[0]] if where.separable else plane[row, column]
+    native = plane.dtype.newbyteorder("=")
+    column = np.floor(where.x + 0.5).astype(np.intp)
+    row = np.floor(where.y + 0.5).astype(np.intp)
+    if where.separable:
+        copied = np.full(where.inside.shape, outside, dtype=native)
+        (rows, first_row), (columns, first_column) = (
+            _inside(row[:, 0], where.inside, 1),
+            _inside(column[0], where.inside, 0),
+        )
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        copied[rows, columns] = plane[first_row : first_row + height, first_column : first_column + width]
+        return copied
+    copied = plane[row.clip(0, plane.shape[0] - 1), column.clip(0, plane.shape[1] - 1)]
     copied[~where.inside] = outside
-    return copied.astype(plane.dtype.newbyteorder("="), copy=False)
+    return np.asarray(copied, dtype=native)
+
+
+def _inside(nearest: NDArray[np.intp], inside: NDArray[np.bool_], axis: int) -> tuple[slice, int]:
+    """Part of one axis of the output that lies in the frame, and the frame pixel nearest to its first one."""
+    there = np.flatnonzero(inside.any(axis=axis))
+    if not there.size:
+        return slice(0, 0), 0
+    return slice(int(there[0]), int(there[-1]) + 1), int(nearest[there[0]])
 
 
 def _boxes_near_usable(where: _Positions, bits: NDArray[np.uint16], reach: int) -> Iterator[Box]:
@@ -252,25 +277,25 @@ def _interpolate(
     scale: float,
     dq_threshold: float,
     max_lost: float,
+    reasons: bool,
 ) -> None:
     """Overwrite one box of the output, where the kernel has enough usable pixels. Changes ``out``."""
     sampler = _Sampler(where, interpolant)
     bits = sampler.window(frame.bits)
-    around = sampler.window(usable(frame.bits), margin=REACH)
+    bridges = Bridges(sampler.window(usable(frame.bits), margin=REACH))
     inner = (slice(REACH, -REACH), slice(REACH, -REACH))
-    good = around[inner]
-    weight = sampler.sum(good, "signed")
+    good, known = bridges.good[inner], bridges.known[inner]
     total = sampler.total
     lost = sampler.sum(~good, "absolute") / total
-    accepted = (lost <= max_lost) & (weight >= _MIN_WEIGHT) & where.inside
+    accepted = (lost <= max_lost) & (sampler.sum(good, "signed") >= _MIN_WEIGHT) & where.inside
+    norm = np.where(accepted, sampler.sum(known, "signed"), np.float32(1))
 
     def put(target: Plane, plane: Plane, power: Power, factor: float) -> None:
-        values, known = (part[inner] for part in bridge(sampler.window(plane, margin=REACH), around))
+        values = bridges.fill(sampler.window(plane, margin=REACH))[inner]
         if power == "squared":
             values[known & ~good] *= TIED
-        norm = sampler.sum(known, "signed")[accepted]
-        value = sampler.sum(values, power)[accepted] / (norm if power == "signed" else norm**2)
-        target[box][accepted] = value * np.float32(factor)
+        value = sampler.sum(values, power) / (norm if power == "signed" else norm**2)
+        np.copyto(target[box], _scaled(value, factor), where=accepted, casting="same_kind")
 
     put(out.data, frame.data, "signed", scale)
     if out.variance is not None and frame.variance is not None:
@@ -278,20 +303,31 @@ def _interpolate(
     for name, plane in frame.planes.items():
         if np.issubdtype(plane.dtype, np.floating):
             put(out.planes[name], plane, "signed", 1.0)
-    out.weight[box][accepted] = 1.0 - lost[accepted]
+    np.copyto(out.weight[box], 1 - lost, where=accepted)
 
-    reasons = np.zeros(accepted.shape, MASK_DTYPE)
+    flags = np.where(accepted, MASK_DTYPE(0), MASK_DTYPE(NO_DATA))
+    if reasons:
+        flags = _flags(sampler, bits, accepted, total)
+        overlap = _Sampler(where, "linear")
+        covered = overlap.window(frame.bits)
+        for bit in _bits_present(covered, NONLINEAR | SATURATED):
+            flags[overlap.sum((covered & bit) != 0, "signed") > dq_threshold] |= bit
+    # A pixel without any usable neighbour keeps the bits of the nearest one, here as beyond the box.
+    np.copyto(out.mask[box], flags, where=where.inside & (lost < 1 - _TOUCHED))
+
+
+def _flags(
+    sampler: _Sampler, bits: NDArray[np.uint16], accepted: NDArray[np.bool_], total: Float32
+) -> NDArray[np.uint16]:
+    """Bits of the pixels for whose sake others are not accepted."""
+    flags = np.zeros(accepted.shape, MASK_DTYPE)
+    if accepted.all():
+        return flags
     for bit in _bits_present(bits, UNUSABLE):
         touched = sampler.sum((bits & bit) != 0, "absolute") > _TOUCHED * total
-        reasons[touched & ~accepted] |= bit
-    reasons[~accepted & (reasons == 0)] = NO_DATA
-    overlap = _Sampler(where, "linear")
-    covered = overlap.window(frame.bits)
-    for bit in _bits_present(covered, NONLINEAR | SATURATED):
-        reasons[overlap.sum((covered & bit) != 0, "signed") > dq_threshold] |= bit
-    # A pixel without any usable neighbour keeps the bits of the nearest one, here as beyond the box.
-    decided = where.inside & (lost < 1 - _TOUCHED)
-    out.mask[box][decided] = reasons[decided]
+        flags[touched & ~accepted] |= bit
+    flags[~accepted & (flags == 0)] = NO_DATA
+    return flags
 
 
 def _bits_present(bits: NDArray[np.uint16], among: int) -> list[np.uint16]:
@@ -365,6 +401,10 @@ def _slide(values: Float32, weights: Float32, *, axis: int, length: int) -> Floa
     for k, weight in enumerate(weights):
         if weight != 0:
             part = values[:, k : k + length] if axis == 1 else values[k : k + length]
-            total = part * weight if total is None else total + part * weight
+            if total is None:
+                total = part * weight
+                share = np.empty_like(total)
+            else:
+                total += np.multiply(part, weight, out=share)
     assert total is not None  # the weights sum to one
     return total

@@ -7,7 +7,7 @@ largest systematic error of faint photometry: mask them (see `keyhole.imaging.tw
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError, ParameterError
-from keyhole.imaging._skypool import Column, CombineRule, SkyPool, combine_members, fill_uncovered, make_pool
+from keyhole.imaging._skyfill import fill_uncovered
+from keyhole.imaging._skypool import Column, CombineRule, SkyPool, clipped_means, combine_members, make_pool
 from keyhole.imaging.levels import fit_surface, sky_level
 from keyhole.imaging.objects import single_frame_objects
 
@@ -28,6 +29,7 @@ __all__ = [
     "match_sky",
     "smooth_background",
     "subtract",
+    "typical_value",
 ]
 
 MASKED_MEAN: Final = CombineRule()
@@ -35,6 +37,7 @@ MASKED_MEAN: Final = CombineRule()
 
 _MATCH_PASSES: Final = 20
 _MATCHED: Final = 0.002
+_SOME_PIXELS: Final = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,19 +120,42 @@ def make_skies(
         msg = f"no usable pixel in any of {len(frames)} frames: no sky can be made; check their masks"
         raise AlgorithmError(msg)
     pool = make_pool(frames, variances, usables, objects, scale=scale, zero=zero)
+    return skies_from_pool(pool, associations, rule, lambda i: _own(frames, usables, objects, i))
+
+
+def skies_from_pool(
+    pool: SkyPool, associations: Sequence[Sequence[int]], rule: CombineRule, alone: Callable[[int], Sky]
+) -> list[Sky]:
+    """Skies of the frames of a pool; ``alone`` makes that of a frame that has no others."""
+    columns = _combine_all(pool, associations, rule)
+    networks = _Networks(associations)
     known: dict[tuple[int, ...], Sky] = {}
     skies = []
     for i, members in enumerate(associations):
         if not len(members):
-            skies.append(_own_background(frames[i], usables[i], None if objects is None else objects[i]))
+            skies.append(alone(i))
             continue
         # The pixels of the wider network never include the frame itself, so only equal frames share a sky.
-        wider = _network(associations, i)
-        key = (*sorted(members), -1, *wider)
+        wider = networks.beyond(i)
+        own = tuple(sorted(members))
+        key = (*own, -1, *wider)
         if key not in known:
-            known[key] = _one_sky(pool, sorted(members), wider, rule)
+            known[key] = _one_sky(pool, columns[own], len(members), wider, rule)
         skies.append(known[key])
     return skies
+
+
+def _combine_all(
+    pool: SkyPool, associations: Sequence[Sequence[int]], rule: CombineRule
+) -> dict[tuple[int, ...], Column]:
+    """Combine each list of frames that occurs; those that are clipped with the known noise all together."""
+    lists = list(dict.fromkeys(tuple(sorted(members)) for members in associations if len(members)))
+    if (rule.operation, rule.reject_method) == ("mean", "varclip"):
+        return dict(zip(lists, clipped_means(pool, lists, rule), strict=True))
+    gentle = CombineRule(rule.operation, "varclip", rule.lsigma, rule.hsigma)
+    return {
+        members: combine_members(pool, members, gentle if _gives_way(rule, len(members)) else rule) for members in lists
+    }
 
 
 def check_numbers(frames: Sequence[Any], **others: Sequence[Any] | None) -> None:
@@ -141,22 +167,35 @@ def check_numbers(frames: Sequence[Any], **others: Sequence[Any] | None) -> None
             raise ParameterError(msg)
 
 
-def _network(associations: Sequence[Sequence[int]], frame: int) -> list[int]:
-    """Frames that serve as sky together with those of `frame`, but are not among them."""
-    own = set(associations[frame])
-    linked = {j for members in associations if own.intersection(members) for j in members}
-    return sorted(linked - own - {frame})
+class _Networks:
+    """Which frames serve as sky together with those of a frame."""
+
+    def __init__(self, associations: Sequence[Sequence[int]]) -> None:
+        self._sets = [frozenset(members) for members in associations]
+        self._users: dict[int, set[frozenset[int]]] = {}
+        for members in self._sets:
+            for j in members:
+                self._users.setdefault(j, set()).add(members)
+
+    def beyond(self, frame: int) -> list[int]:
+        """The others of the network of a frame, without its own and itself."""
+        own = self._sets[frame]
+        linked = frozenset().union(*(members for j in own for members in self._users[j]))
+        return sorted(linked - own - {frame})
 
 
-def _one_sky(pool: SkyPool, members: list[int], wider: list[int], rule: CombineRule) -> Sky:
+def _gives_way(rule: CombineRule, number: int) -> bool:
+    """Whether minmax would drop all of so many frames."""
+    return rule.reject_method == "minmax" and rule.nlow + rule.nhigh >= number
+
+
+def _one_sky(pool: SkyPool, combined: Column, number: int, wider: list[int], rule: CombineRule) -> Sky:
     notes = list(pool.notes)
-    if rule.reject_method == "minmax" and rule.nlow + rule.nhigh >= len(members):
+    if _gives_way(rule, number):
         notes.append(
             f"minmax with nlow={rule.nlow} and nhigh={rule.nhigh} needs more than "
-            f"{rule.nlow + rule.nhigh} skies, there are {len(members)}: clipped with the known noise instead"
+            f"{rule.nlow + rule.nhigh} skies, there are {number}: clipped with the known noise instead"
         )
-        rule = CombineRule(rule.operation, "varclip", rule.lsigma, rule.hsigma)
-    combined = combine_members(pool, members, rule)
     data, variance, count = combined.data.copy(), combined.variance.copy(), combined.count
     covered = count > 0
     missing = np.flatnonzero(~covered)
@@ -178,12 +217,14 @@ def _on_frame(pool: SkyPool, combined: Column, covered: NDArray[np.bool_], notes
     if not covered.any():
         data, variance = np.full_like(data, pool.level), pool.variances.mean(axis=0)
         notes = (*notes, "no pixel of the sky frames is usable: the sky is a constant")
-    level = float(np.median(data[covered])) if covered.any() else pool.level
-    typical = float(np.median(variance[covered])) if covered.any() else float(np.median(variance))
+    level = typical_value(data[covered]) if covered.any() else pool.level
+    typical = typical_value(variance[covered]) if covered.any() else typical_value(variance)
     image = np.full(pool.lit.shape, level, dtype=np.float32)
     noise = np.full(pool.lit.shape, typical, dtype=np.float32)
     known = np.zeros(pool.lit.shape, dtype=bool)
-    image[pool.lit], noise[pool.lit], known[pool.lit] = data, variance, covered
+    np.put(image, pool.at, data)
+    np.put(noise, pool.at, variance)
+    np.put(known, pool.at, covered)
     fill_uncovered(image, noise, known, pool.lit)
     whole = Sky(
         np.full(pool.shape, level, dtype=np.float32),
@@ -194,6 +235,20 @@ def _on_frame(pool: SkyPool, combined: Column, covered: NDArray[np.bool_], notes
     whole.data[pool.box], whole.variance[pool.box] = image, noise
     whole.count[pool.box][pool.lit] = combined.count
     return whole
+
+
+def typical_value(values: NDArray[np.float32]) -> float:
+    """Median of some thousand of the values, regularly spaced."""
+    return float(np.median(values[:: max(values.size // _SOME_PIXELS, 1) | 1]))
+
+
+def _own(
+    frames: Sequence[NDArray[np.float32]],
+    usables: Sequence[NDArray[np.bool_]],
+    objects: Sequence[NDArray[np.bool_]] | None,
+    i: int,
+) -> Sky:
+    return _own_background(frames[i], usables[i], None if objects is None else objects[i])
 
 
 def _own_background(frame: NDArray[np.float32], usable: NDArray[np.bool_], objects: NDArray[np.bool_] | None) -> Sky:
@@ -213,6 +268,7 @@ def match_sky(
     objects: NDArray[np.bool_] | None = None,
     scale_sky: bool = True,
     offset_sky: bool = False,
+    start: float | None = None,
 ) -> SkyMatch:
     """Factor (or offset) that makes the level of the frame minus its sky zero.
 
@@ -227,6 +283,8 @@ def match_sky(
         Find the factor ``f`` with ``level(data - f sky) = 0``, to a few thousandths of the noise of a pixel.
     offset_sky : bool
         If ``scale_sky`` is off: find the offset ``level(data - sky)``.
+    start : float, optional
+        A factor near the right one, which saves time.
 
     Returns
     -------
@@ -246,12 +304,12 @@ def match_sky(
     frame, model = data[quiet], sky[quiet]
     everything = np.ones(frame.shape, dtype=bool)
     nothing = None if objects is None else ~everything
-    sky_value = sky_level(model, everything).value
     if frame.size == 0:
         raise AlgorithmError("sky cannot be matched to a frame without a usable pixel; check its mask")
+    sky_value = typical_value(model)
     if not scale_sky or sky_value <= 0:
         return SkyMatch(1.0, sky_level(frame - model, everything, objects=nothing).value)
-    factor = sky_level(frame, everything, objects=nothing).value / sky_value
+    factor = typical_value(frame) / sky_value if start is None else start
     for _ in range(_MATCH_PASSES):
         rest = sky_level(frame - np.float32(factor) * model, everything, objects=nothing)
         factor += rest.value / sky_value

@@ -24,6 +24,7 @@ from keyhole.imaging.sky import (
     make_skies,
     match_sky,
     subtract,
+    typical_value,
 )
 from keyhole.imaging.skynoise import model_variances
 
@@ -32,6 +33,8 @@ __all__ = ["TwoPass", "on_full_frame", "remaining_slope", "two_pass_skies"]
 
 _BEYOND_DOUBT: Final = 2.5
 """Detection limit of a single frame in units of that of the sum."""
+_SOME_COLUMNS: Final = 3
+"""The first pass matches levels on one column in so many."""
 
 
 class TwoPass(NamedTuple):
@@ -40,35 +43,54 @@ class TwoPass(NamedTuple):
     Attributes
     ----------
     box : tuple of slices (rows, columns)
-        The lit box, on which the skies are given.
+        The lit box, on which everything is given.
     skies : list of Sky
-        Of the shape of the box; `on_full_frame` enlarges them.
+        `on_full_frame` enlarges them.
     factors : list of SkyMatch
-    slopes : list of float
-        Half of the range of the remaining slope that was subtracted on lit pixels, 0 if it was not
-        significant.
-    subtracted, subtracted_variances : lists of float32 arrays (ny, nx)
-    object_masks : list of bool arrays (ny, nx)
+    slopes : list of float32 arrays or None
+        The remaining slope, where it was significant.
+    variances : list of float32 arrays
+        Of the frames before the subtraction.
+    object_masks : list of bool arrays
         True on the objects that were left out of the skies.
     """
 
     box: tuple[slice, slice]
     skies: list[Sky]
     factors: list[SkyMatch]
-    slopes: list[float]
-    subtracted: list[NDArray[np.float32]]
-    subtracted_variances: list[NDArray[np.float32]]
+    slopes: list[NDArray[np.float32] | None]
+    variances: list[NDArray[np.float32]]
     object_masks: list[NDArray[np.bool_]]
+
+    def subtracted(
+        self, index: int, data: NDArray[np.float32], variance: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Frame minus its sky, and the variance of the difference.
+
+        Parameters
+        ----------
+        index : int
+        data, variance : float32 arrays (ny, nx)
+            The frame as it was given to `two_pass_skies`. Not changed.
+        """
+        box, sky, match, slope = self.box, self.skies[index], self.factors[index], self.slopes[index]
+        level, noise = _outside(sky)
+        difference = data - np.float32(match.scale * level + match.offset)
+        total = variance + np.float32(match.scale**2 * noise)
+        difference[box], total[box] = subtract(data[box], self.variances[index], sky, match)
+        if slope is not None:
+            difference[box] -= slope
+        return difference, total
 
     def sky_share(self, index: int) -> float:
         """Part of the variance of a frame, between the objects, that came with its sky."""
         sky = self.skies[index]
-        quiet = (sky.count > 0) & ~self.object_masks[index][self.box]
-        total = self.subtracted_variances[index][self.box][quiet]
-        if not total.size or not np.median(total) > 0:
+        quiet = (sky.count > 0) & ~self.object_masks[index]
+        if not quiet.any():
             return 0.0
-        share = self.factors[index].scale ** 2 * float(np.median(sky.variance[quiet])) / float(np.median(total))
-        return min(share, 1.0)
+        added = self.factors[index].scale ** 2 * sky.variance[quiet]
+        total = float(np.median(self.variances[index][quiet] + added))
+        return min(float(np.median(added)) / total, 1.0) if total > 0 else 0.0
 
 
 class _Planes(NamedTuple):
@@ -77,14 +99,6 @@ class _Planes(NamedTuple):
     data: list[NDArray[np.float32]]
     variance: list[NDArray[np.float32]]
     usable: list[NDArray[np.bool_]]
-
-
-class _Pass(NamedTuple):
-    """Skies of all frames, their factors and the slopes that remained."""
-
-    skies: list[Sky]
-    matches: list[SkyMatch]
-    slopes: list[NDArray[np.float32]]
 
 
 def two_pass_skies(
@@ -156,93 +170,48 @@ def two_pass_skies(
     box = lit_box(np.logical_or.reduce(usables))
     near = _Planes([d[box] for d in frames], [v[box] for v in variances], [u[box] for u in usables])
 
-    def one_pass(masks: list[NDArray[np.bool_]]) -> _Pass:
-        skies = make_skies(
-            near.data,
-            near.usable,
-            associations,
-            variances=near.variance,
-            objects=masks,
-            scale=scale,
-            zero=zero,
-            rule=rule,
-        )
-        matches = _match_all(near, skies, masks, scale_sky=scale_sky, offset_sky=offset_sky)
-        return _Pass(
-            skies, matches, _slopes(near, skies, matches, masks, degree=slope_degree, significance=slope_significance)
-        )
+    def skies_without(masks: list[NDArray[np.bool_]]) -> list[Sky]:
+        options: dict[str, Any] = {"scale": scale, "zero": zero, "rule": rule}
+        return make_skies(near.data, near.usable, associations, variances=near.variance, objects=masks, **options)
 
+    matching = {"scale_sky": scale_sky, "offset_sky": offset_sky}
     if mask_objects:
         limits: dict[str, Any] = {"threshold": threshold, "min_pixels": min_pixels, "grow": grow, "fwhm": fwhm}
-        first = one_pass([single_frame_objects(*pair, **limits) for pair in zip(near.data, near.usable, strict=True)])
-        masks = _all_objects(near, first, shifts, wing_sigma, limits)
+        shown = [single_frame_objects(*pair, **limits) for pair in zip(near.data, near.usable, strict=True)]
+        skies = skies_without(shown)
+        matches = _match_all(near, skies, shown, columns=_SOME_COLUMNS, **matching)
+        subtracted = [_difference(*frame) for frame in zip(near.data, skies, matches, strict=True)]
+        masks = _all_objects(near._replace(data=subtracted), shifts, wing_sigma, limits)
     else:
         masks = [np.zeros(usable.shape, dtype=bool) for usable in near.usable]
     if model_noise:
         near = near._replace(variance=model_variances(near.variance, near.usable, masks, shared=shared_noise))
-    last = one_pass(masks)
-    sizes = [
-        0.5 * float(np.ptp(slope[usable])) if usable.any() else 0.0
-        for slope, usable in zip(last.slopes, near.usable, strict=True)
-    ]
-    done = [
-        _finish((data, _with_box(variance, box, model), mask), sky, match, slope, box)
-        for data, variance, model, mask, sky, match, slope in zip(
-            frames, variances, near.variance, masks, *last, strict=True
-        )
-    ]
-    return TwoPass(
-        box,
-        last.skies,
-        last.matches,
-        sizes,
-        [difference for difference, _, _ in done],
-        [noise for _, noise, _ in done],
-        [objects for _, _, objects in done],
-    )
+    skies = skies_without(masks)
+    matches = _match_all(near, skies, masks, **matching)
+    slopes = _slopes(near, skies, matches, masks, degree=slope_degree, significance=slope_significance)
+    return TwoPass(box, skies, matches, slopes, near.variance, masks)
 
 
 def _all_objects(
-    near: _Planes, first: _Pass, shifts: ArrayLike, wing_sigma: float, limits: dict[str, Any]
+    subtracted: _Planes, shifts: ArrayLike, wing_sigma: float, limits: dict[str, Any]
 ) -> list[NDArray[np.bool_]]:
-    """Objects on the sum of the frames, and those that a frame shows by itself.
+    """Objects on the sum of subtracted frames, and those that a frame shows by itself.
 
     The latter are elsewhere where a frame does not lie at its commanded place.
     """
-    subtracted = [
-        subtract(data, variance, sky, match)[0] - slope
-        for data, variance, sky, match, slope in zip(near.data, near.variance, *first, strict=True)
-    ]
-    deep = deep_object_masks(subtracted, near.usable, shifts, near.variance, wing_sigma=wing_sigma, **limits)
+    frames, variances, usables = subtracted
+    deep = deep_object_masks(frames, usables, shifts, variances, wing_sigma=wing_sigma, **limits)
     # Peaks of the noise that are masked in a single frame would bias its skies: only what is beyond doubt counts.
     sure = limits | {"threshold": _BEYOND_DOUBT * limits["threshold"]}
-    own = [single_frame_objects(data, usable, **sure) for data, usable in zip(subtracted, near.usable, strict=True)]
+    own = [single_frame_objects(data, usable, **sure) for data, usable in zip(frames, usables, strict=True)]
     return [together | alone for together, alone in zip(deep, own, strict=True)]
 
 
-def _with_box(plane: NDArray[np.float32], box: tuple[slice, slice], part: NDArray[np.float32]) -> NDArray[np.float32]:
-    whole = plane.copy()
-    whole[box] = part
-    return whole
-
-
-def _finish(
-    planes: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]],
-    sky: Sky,
-    match: SkyMatch,
-    slope: NDArray[np.float32],
-    box: tuple[slice, slice],
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """Full frames of the difference, its variance and the objects, without enlarging the sky."""
-    data, variance, mask = planes
-    level, noise = _outside(sky)
-    difference = data - np.float32(match.scale * level + match.offset)
-    total = variance + np.float32(match.scale**2 * noise)
-    difference[box], total[box] = subtract(data[box], variance[box], sky, match)
-    difference[box] -= slope
-    objects = np.zeros(data.shape, dtype=bool)
-    objects[box] = mask
-    return difference, total, objects
+def _difference(data: NDArray[np.float32], sky: Sky, match: SkyMatch) -> NDArray[np.float32]:
+    rest = np.float32(-match.scale) * sky.data
+    rest += data
+    rest -= np.float32(match.offset)
+    return rest
 
 
 def _match_all(
@@ -252,13 +221,18 @@ def _match_all(
     *,
     scale_sky: bool,
     offset_sky: bool,
+    columns: int = 1,
 ) -> list[SkyMatch]:
-    return [
-        match_sky(data, sky.data, usable, objects=mask, scale_sky=scale_sky, offset_sky=offset_sky)
-        if usable.any()
-        else SkyMatch(1.0, 0.0)
-        for data, usable, sky, mask in zip(near.data, near.usable, skies, masks, strict=True)
-    ]
+    """Match each sky to its frame, on one column in so many."""
+    matches = []
+    for data, usable, sky, mask in zip(near.data, near.usable, skies, masks, strict=True):
+        part = np.s_[:, ::columns] if usable[:, ::columns].any() else np.s_[:, :]
+        if usable.any():
+            options = {"scale_sky": scale_sky, "offset_sky": offset_sky}
+            matches.append(match_sky(data[part], sky.data[part], usable[part], objects=mask[part], **options))
+        else:
+            matches.append(SkyMatch(1.0, 0.0))
+    return matches
 
 
 def _slopes(
@@ -269,16 +243,13 @@ def _slopes(
     *,
     degree: int | None,
     significance: float,
-) -> list[NDArray[np.float32]]:
-    flat = np.zeros(near.data[0].shape, dtype=np.float32)
+) -> list[NDArray[np.float32] | None]:
     if degree is None:
-        return [flat] * len(skies)
-    found = []
-    for data, variance, usable, sky, match, mask in zip(*near, skies, matches, masks, strict=True):
-        rest = subtract(data, variance, sky, match)[0]
-        slope = remaining_slope(rest, usable & ~mask, degree=degree, significance=significance)
-        found.append(flat if slope is None else slope)
-    return found
+        return [None] * len(skies)
+    return [
+        remaining_slope(_difference(data, sky, match), usable & ~mask, degree=degree, significance=significance)
+        for data, usable, sky, match, mask in zip(near.data, near.usable, skies, matches, masks, strict=True)
+    ]
 
 
 def remaining_slope(
@@ -309,12 +280,12 @@ def remaining_slope(
         surface = fit_surface(subtracted, quiet, degree_x=degree, degree_y=degree, iterations=4)
     except AlgorithmError:
         return None
-    values = surface.over_box()
+    values = surface.over_box().astype(np.float32)
     inside = values[quiet[surface.box]]
     expected = surface.sigma * ((surface.coefficients.size - 1) / surface.used.size) ** 0.5
     if float(np.std(inside)) <= significance * expected:
         return None
-    middle = float(np.mean(inside))
+    middle = np.mean(inside)
     slope = np.zeros(subtracted.shape, dtype=np.float32)
     slope[surface.box] = np.clip(values, inside.min(), inside.max()) - middle
     return slope
@@ -324,7 +295,7 @@ def _outside(sky: Sky) -> tuple[np.float32, np.float32]:
     """Constant sky and variance beyond the box of a sky."""
     lit = sky.count > 0
     some = lit if lit.any() else np.ones(sky.data.shape, dtype=bool)
-    return np.float32(np.median(sky.data[some])), np.float32(np.median(sky.variance[some]))
+    return np.float32(typical_value(sky.data[some])), np.float32(typical_value(sky.variance[some]))
 
 
 def on_full_frame(sky: Sky, box: tuple[slice, slice], shape: tuple[int, int]) -> Sky:

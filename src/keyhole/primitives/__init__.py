@@ -2,52 +2,6 @@
 
 from __future__ import annotations
 
-# Importing the modules registers their steps.
-from keyhole.primitives import (
-    adjust,
-    align,
-    bookkeeping,
-    bpm,
-    calibrate,
-    checkwcs,
-    cosmicrays,
-    detector,
-    flat,
-    illumination,
-    latency,
-    outside,
-    prepare,
-    quality,
-    readout,
-    sky,
-    sources,
-    stack,
-    store,
-)
 from keyhole.primitives.base import REGISTRY, Context, Params, Primitive
 
-__all__ = [
-    "REGISTRY",
-    "Context",
-    "Params",
-    "Primitive",
-    "adjust",
-    "align",
-    "bookkeeping",
-    "bpm",
-    "calibrate",
-    "checkwcs",
-    "cosmicrays",
-    "detector",
-    "flat",
-    "illumination",
-    "latency",
-    "outside",
-    "prepare",
-    "quality",
-    "readout",
-    "sky",
-    "sources",
-    "stack",
-    "store",
-]
+__all__ = ["REGISTRY", "Context", "Params", "Primitive"]

@@ -82,7 +82,7 @@ class _Frames(NamedTuple):
     reference: int
 
 
-@primitive("adjustWCSToReference", AdjustParams, scope="list", stamp="CORRWCS")
+@primitive("adjustWCSToReference", AdjustParams, scope="list", stamp="CORRWCS", windowed=True)
 def adjust_wcs(frames: list[Frame], params: AdjustParams, context: Context) -> list[Frame]:
     """Bring the WCS of all frames together by their sources, at the place on which the headers agree."""
     errors = Errors(params.pointing_error, params.absolute_error)

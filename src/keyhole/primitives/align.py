@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from keyhole.errors import InputError
-from keyhole.frames import Frame
+from keyhole.frames import Frame, Window
+from keyhole.frames.window import move_catalogue
 from keyhole.imaging.covariance import correlation_factor
 from keyhole.imaging.geometry import Grid, TangentPlane, common_grid
 from keyhole.imaging.resample import Resampled, resample
@@ -19,6 +21,8 @@ from keyhole.primitives.figures import tell_transparency
 from keyhole.primitives.noise import record_interpolation
 from keyhole.primitives.source_list import source_list
 from keyhole.primitives.wcs import pixel_map, plane_of, set_plane
+
+_Map = tuple[NDArray[np.float64] | None, NDArray[np.float64]]
 
 __all__ = [
     "ResampleParams",
@@ -72,7 +76,7 @@ class ScaleParams(Params):
     radius: Arcsec = Field(0.5, ge=0.1, description="Radius (arcsec) for pairing sources")
 
 
-@primitive("resampleToCommonFrame", ResampleParams, scope="list", stamp="ALIGN")
+@primitive("resampleToCommonFrame", ResampleParams, scope="list", stamp="ALIGN", windowed=True)
 def resample_to_common_frame(frames: list[Frame], params: ResampleParams, context: Context) -> list[Frame]:
     """Put all frames on the pixel grid of the first, extended to hold every pixel of every frame."""
     if len(frames) < 2:
@@ -86,10 +90,8 @@ def resample_to_common_frame(frames: list[Frame], params: ResampleParams, contex
     reference = plane_of(frames[index])
     maps = [pixel_map(reference, plane_of(frame), frame.data.shape) for frame in frames]
     shifts = np.array([offset for _, offset in maps])
-    if params.trim_data or params.reference is not None:
-        grid = Grid(frames[index].data.shape, (0, 0))
-    else:
-        grid = common_grid([frame.data.shape for frame in frames], shifts - shifts[index])
+    grid, window = _grids(frames, index, maps, trim=params.trim_data or params.reference is not None)
+    first = (0, 0) if (held := frames[0].window) is None else held.origin
     factor = correlation_factor(shifts, params.interpolant)
     for number, (frame, (matrix, offset)) in enumerate(zip(frames, maps, strict=True), start=1):
         out = resample(
@@ -106,37 +108,70 @@ def resample_to_common_frame(frames: list[Frame], params: ResampleParams, contex
             max_lost=params.max_lost,
             planes={key: plane for key, plane in frame.planes.items() if key in ("OBJMASK", "COVERAGE")},
         )
-        _place(frame, out, grid, reference, offset)
+        _place(frame, out, grid, window, reference=reference, offset=offset)
         record_interpolation(frame, params.interpolant, factor, turned=matrix is not None)
+        context.settle(frame, len(frames))
         context.progress(number, len(frames))
-    ny, nx = grid.shape
-    context.note(f"grid of {nx} x {ny} pixels, the first frame at x+{-grid.origin[0]}, y+{-grid.origin[1]}")
+    ny, nx = window.shape
+    x, y = window.origin[1] - grid.origin[0], window.origin[0] - grid.origin[1]
+    context.note(f"grid of {nx} x {ny} pixels, the first frame at x+{x - first[1]}, y+{y - first[0]}")
     return frames
 
 
-def _place(frame: Frame, out: Resampled, grid: Grid, reference: TangentPlane, offset: NDArray[np.float64]) -> None:
-    ny, nx = frame.data.shape
+def _grids(frames: list[Frame], index: int, maps: Sequence[_Map], *, trim: bool) -> tuple[Grid, Window]:
+    """The grid that is computed, in pixels that the reference holds, and where it lies in the new image.
+
+    The new image holds all images, also where nothing is computed as no light fell there.
+    """
+    windows = [frame.window or Window((frame.data.shape[0], frame.data.shape[1]), (0, 0)) for frame in frames]
+    places = [np.array(window.origin[::-1], np.float64) for window in windows]
+    shifts = np.array([offset for _, offset in maps])
+    moves = np.array(
+        [
+            offset + place - (places[index] if matrix is None else matrix @ places[index])
+            for (matrix, offset), place in zip(maps, places, strict=True)
+        ]
+    )
+    if trim:
+        image = Grid(windows[index].shape, (0, 0))
+    else:
+        image = common_grid([window.shape for window in windows], moves - moves[index])
+    held = common_grid([(frame.data.shape[0], frame.data.shape[1]) for frame in frames], shifts - shifts[index])
+    x0, y0 = places[index].astype(int).tolist()
+    left, low = max(held.origin[0], image.origin[0] - x0), max(held.origin[1], image.origin[1] - y0)
+    right = min(held.origin[0] + held.shape[1], image.origin[0] - x0 + image.shape[1])
+    top = min(held.origin[1] + held.shape[0], image.origin[1] - y0 + image.shape[0])
+    grid = Grid((top - low, right - left), (left, low))
+    return grid, Window(image.shape, (low + y0 - image.origin[1], left + x0 - image.origin[0]))
+
+
+def _place(
+    frame: Frame, out: Resampled, grid: Grid, window: Window, *, reference: TangentPlane, offset: NDArray[np.float64]
+) -> None:
+    """Give a frame its new pixels and the cards that tell where they lie. Changes `frame`."""
+    ny, nx = frame.data.shape if frame.window is None else frame.window.shape
+    before_y, before_x = (0, 0) if frame.window is None else frame.window.origin
     frame.data, frame.variance, frame.mask = out.data, out.variance, out.mask
     frame.planes.update(out.planes)
+    frame.window = None if grid.shape == window.shape else window
     crpix = (reference.crpix[0] - grid.origin[0], reference.crpix[1] - grid.origin[1])
     set_plane(frame, TangentPlane(crval=reference.crval, crpix=crpix, cd=reference.cd))
     left, low = -float(offset[0]) - grid.origin[0], -float(offset[1]) - grid.origin[1]
+    move_catalogue(frame, low, left)
+    # Where the first pixel of the image that was comes to lie in the image that is.
+    left, low = left + window.origin[1] - before_x, low + window.origin[0] - before_y
     corners = ((left, low), (left + nx - 1, low), (left + nx - 1, low + ny - 1), (left, low + ny - 1))
     header = frame.header
     header["AREATYPE"] = ("P4", "Polygon with 4 vertices")
     for i, (x, y) in enumerate(corners, start=1):
         header[f"AREA{i}_1"] = (round(x + 1, 3), f"Vertex {i} of the input frame, x (1-based)")
         header[f"AREA{i}_2"] = (round(y + 1, 3), f"Vertex {i} of the input frame, y (1-based)")
-    header["DATASEC"] = f"[1:{grid.shape[1]},1:{grid.shape[0]}]"
+    header["DATASEC"] = f"[1:{window.shape[1]},1:{window.shape[0]}]"
     for key in ("FRMNAME", "FRAMEID", "LOWROW", "LOWCOL", "HIROW", "HICOL"):
         header.remove(key, ignore_missing=True)
-    table = frame.tables.get("OBJCAT")
-    if table is not None:
-        table.columns["X_IMAGE"] = table.columns["X_IMAGE"] + left
-        table.columns["Y_IMAGE"] = table.columns["Y_IMAGE"] + low
 
 
-@primitive("scaleCountsToReference", ScaleParams, scope="list", stamp="SCALEOBJ")
+@primitive("scaleCountsToReference", ScaleParams, scope="list", stamp="SCALEOBJ", windowed=True)
 def scale_counts(frames: list[Frame], params: ScaleParams, context: Context) -> list[Frame]:
     """Bring the counts of all frames to one exposure time, and through clouds to the median transparency."""
     if len(frames) < 2:

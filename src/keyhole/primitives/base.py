@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Final, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from keyhole.frames import Frame
 from keyhole.instruments import Instrument
+from keyhole.primitives.registry import HOMES, Registry
 
 __all__ = [
     "REGISTRY",
@@ -121,6 +122,10 @@ class Context(Protocol):
         """Tell how far a long step has come."""
         ...
 
+    def settle(self, frame: Frame, n_frames: int) -> None:
+        """Tell that the step is done with one of so many frames: it may be kept on disk from here on."""
+        ...
+
     def timestamp(self) -> str:
         """UTC now as ISO text with microseconds."""
         ...
@@ -155,6 +160,8 @@ class Primitive:
         Whether the frames are written to disk after the step.
     bookkeeping : bool
         Whether the step only chooses, orders or shows frames: it leaves no trace in them.
+    windowed : bool
+        Whether the step works on frames that hold a part of their image; others are given whole ones.
     """
 
     name: str
@@ -165,6 +172,7 @@ class Primitive:
     calibrations: tuple[str, ...] = ()
     writes: bool = False
     bookkeeping: bool = False
+    windowed: bool = False
 
     @property
     def summary(self) -> str:
@@ -172,7 +180,7 @@ class Primitive:
         return (self.function.__doc__ or "").strip().splitlines()[0]
 
 
-REGISTRY: dict[str, Primitive] = {}
+REGISTRY: Final = Registry(HOMES)
 
 
 def primitive(
@@ -184,13 +192,14 @@ def primitive(
     calibrations: tuple[str, ...] = (),
     writes: bool = False,
     bookkeeping: bool = False,
+    windowed: bool = False,
 ) -> Callable[[Callable[[list[Frame], P, Context], list[Frame]]], Callable[[list[Frame], P, Context], list[Frame]]]:
     """Register a function as the step `name`."""
 
     def register(
         function: Callable[[list[Frame], P, Context], list[Frame]],
     ) -> Callable[[list[Frame], P, Context], list[Frame]]:
-        REGISTRY[name] = Primitive(name, function, params, scope, stamp, calibrations, writes, bookkeeping)
+        REGISTRY.enter(Primitive(name, function, params, scope, stamp, calibrations, writes, bookkeeping, windowed))
         return function
 
     return register

@@ -122,7 +122,7 @@ class PurposeParams(Params):
     purpose: str | None = Field(None, description="Words before the list")
 
 
-@primitive("selectFromInputs", TagParams, scope="list", bookkeeping=True)
+@primitive("selectFromInputs", TagParams, scope="list", bookkeeping=True, windowed=True)
 def select_from_inputs(frames: list[Frame], params: TagParams, context: Context) -> list[Frame]:
     """Keep the frames that carry all of the tags."""
     chosen = [frame for frame in frames if frame.tags.issuperset(params.tags)]
@@ -130,7 +130,7 @@ def select_from_inputs(frames: list[Frame], params: TagParams, context: Context)
     return chosen
 
 
-@primitive("removeFromInputs", TagParams, scope="list", bookkeeping=True)
+@primitive("removeFromInputs", TagParams, scope="list", bookkeeping=True, windowed=True)
 def remove_from_inputs(frames: list[Frame], params: TagParams, context: Context) -> list[Frame]:
     """Leave out the frames that carry all of the tags; without tags nothing is left out."""
     chosen = [frame for frame in frames if not params.tags or not frame.tags.issuperset(params.tags)]
@@ -138,7 +138,7 @@ def remove_from_inputs(frames: list[Frame], params: TagParams, context: Context)
     return chosen
 
 
-@primitive("rejectInputs", RejectParams, scope="list", bookkeeping=True)
+@primitive("rejectInputs", RejectParams, scope="list", bookkeeping=True, windowed=True)
 def reject_inputs(frames: list[Frame], params: RejectParams, context: Context) -> list[Frame]:
     """Leave out frames at the beginning and the end of the list."""
     chosen = frames[params.at_start : len(frames) - params.at_end]
@@ -146,7 +146,7 @@ def reject_inputs(frames: list[Frame], params: RejectParams, context: Context) -
     return chosen
 
 
-@primitive("sortInputs", SortParams, scope="list", bookkeeping=True)
+@primitive("sortInputs", SortParams, scope="list", bookkeeping=True, windowed=True)
 def sort_inputs(frames: list[Frame], params: SortParams, context: Context) -> list[Frame]:
     """Sort the frames by what a descriptor says; those of which it says nothing come last."""
     values = {id(frame): frame.describe(params.descriptor) for frame in frames}
@@ -159,13 +159,13 @@ def sort_inputs(frames: list[Frame], params: SortParams, context: Context) -> li
     return [*known, *silent]
 
 
-@primitive("appendStream", AppendParams, scope="list", bookkeeping=True)
+@primitive("appendStream", AppendParams, scope="list", bookkeeping=True, windowed=True)
 def append_stream(frames: list[Frame], params: AppendParams, context: Context) -> list[Frame]:
     """Add the frames of another stream to this one."""
     return [*frames, *(frame.copy() for frame in _stream(params.from_stream, "from_stream", context))]
 
 
-@primitive("mergeInputs", Params, scope="list", bookkeeping=True)
+@primitive("mergeInputs", Params, scope="list", bookkeeping=True, windowed=True)
 def merge_inputs(frames: list[Frame], params: Params, context: Context) -> list[Frame]:
     """Merge the frames into one with several extensions: possible for a single frame only."""
     if len(frames) > 1:
@@ -176,13 +176,13 @@ def merge_inputs(frames: list[Frame], params: Params, context: Context) -> list[
     return frames
 
 
-@primitive("clearStream", Params, scope="list", bookkeeping=True)
+@primitive("clearStream", Params, scope="list", bookkeeping=True, windowed=True)
 def clear_stream(frames: list[Frame], params: Params, context: Context) -> list[Frame]:
     """Empty a stream."""
     return []
 
 
-@primitive("clearAllStreams", Params, scope="list", bookkeeping=True)
+@primitive("clearAllStreams", Params, scope="list", bookkeeping=True, windowed=True)
 def clear_all_streams(frames: list[Frame], params: Params, context: Context) -> list[Frame]:
     """Empty all streams but main."""
     for name in [name for name in context.streams if name != "main"]:
@@ -217,14 +217,14 @@ def _with_attribute(frame: Frame, source: Frame, name: str) -> Frame:
     return out
 
 
-@primitive("sliceIntoStreams", SliceParams, scope="list", bookkeeping=True)
+@primitive("sliceIntoStreams", SliceParams, scope="list", bookkeeping=True, windowed=True)
 def slice_into_streams(frames: list[Frame], params: SliceParams, context: Context) -> list[Frame]:
     """Put each extension into a stream of its own: ext1, for the one that frames have here."""
     context.streams[f"{params.root_stream_name}1"] = [frame.copy() for frame in frames]
     return frames
 
 
-@primitive("showInputs", PurposeParams, scope="list", bookkeeping=True)
+@primitive("showInputs", PurposeParams, scope="list", bookkeeping=True, windowed=True)
 def show_inputs(frames: list[Frame], params: PurposeParams, context: Context) -> list[Frame]:
     """Show the names of the frames."""
     title = f"{params.purpose}: " if params.purpose else ""
@@ -232,7 +232,7 @@ def show_inputs(frames: list[Frame], params: PurposeParams, context: Context) ->
     return frames
 
 
-@primitive("flushPixels", Params, scope="list", bookkeeping=True)
+@primitive("flushPixels", Params, scope="list", bookkeeping=True, windowed=True)
 def flush_pixels(frames: list[Frame], params: Params, context: Context) -> list[Frame]:
     """Do nothing: memory is looked after without it."""
     return frames

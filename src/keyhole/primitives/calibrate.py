@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from keyhole.errors import CalibrationError
-from keyhole.frames import Frame, add_provenance
+from keyhole.frames import Frame, add_provenance, as_window
 from keyhole.primitives.bad_pixels import name_master
 from keyhole.primitives.base import Context, Params, primitive
 from keyhole.primitives.noise import record_dark_noise, record_flat_noise
@@ -40,7 +40,7 @@ class FlatParams(Params):
     flat: str | None = Field(None, description="Master flat to use instead of the one from the databases")
 
 
-@primitive("darkCorrect", DarkParams, scope="frame", stamp="DARKCORR", calibrations=("processed_dark",))
+@primitive("darkCorrect", DarkParams, scope="frame", stamp="DARKCORR", calibrations=("processed_dark",), windowed=True)
 def dark_correct(frames: list[Frame], params: DarkParams, context: Context) -> list[Frame]:
     """Subtract the master dark; variances add and flags join."""
     for frame in frames:
@@ -58,7 +58,7 @@ def dark_correct(frames: list[Frame], params: DarkParams, context: Context) -> l
     return frames
 
 
-@primitive("flatCorrect", FlatParams, scope="frame", stamp="FLATCORR", calibrations=("processed_flat",))
+@primitive("flatCorrect", FlatParams, scope="frame", stamp="FLATCORR", calibrations=("processed_flat",), windowed=True)
 def flat_correct(frames: list[Frame], params: FlatParams, context: Context) -> list[Frame]:
     """Divide by the master flat; relative variances add and flags join."""
     for frame in frames:
@@ -89,16 +89,15 @@ def flat_correct(frames: list[Frame], params: FlatParams, context: Context) -> l
 def _master(frame: Frame, do_cal: DoCal, named: str | None, kind: str, context: Context) -> Frame | None:
     if do_cal == "skip":
         return None
-    if named:
-        return context.read_calibration(named, kind)
-    found = context.calibration(frame, kind)
+    found = context.read_calibration(named, kind) if named else context.calibration(frame, kind)
     if found is None:
         words = kind.replace("_", " ")
         required = context.mode == "sq" and not context.best_effort
         if do_cal == "force" or (do_cal == "procmode" and required):
             raise CalibrationError(f"{frame.name}: no {words} is at hand; name one with --user_cal {kind}:FILE")
         context.caveat(f"no {words}; the frames are used without that correction", [frame])
-    return found
+        return None
+    return as_window(found, frame.window, frame.data.shape)
 
 
 def _check_fit(master: Frame, frame: Frame, words: str) -> None:

@@ -39,7 +39,7 @@ class CosmicRayParams(Params):
     noisy_pixels: bool = Field(True, description="Flag pixels that vary far more than their noise in all frames (1)")
 
 
-@primitive("flagCosmicRays", CosmicRayParams, scope="list", stamp="FLAGCR")
+@primitive("flagCosmicRays", CosmicRayParams, scope="list", stamp="FLAGCR", windowed=True)
 def flag_cosmic_rays(frames: list[Frame], params: CosmicRayParams, context: Context) -> list[Frame]:
     """Flag cosmic rays (8) and noisy pixels (1): compared with the other frames, and sharper than any star."""
     if params.method == "none":
@@ -69,6 +69,7 @@ def flag_cosmic_rays(frames: list[Frame], params: CosmicRayParams, context: Cont
         mask = np.zeros(frame.data.shape, bits.MASK_DTYPE) if frame.mask is None else frame.mask.copy()
         mask[hits.box] |= hits.bits
         frame.mask = mask
+        context.settle(frame, len(frames))
         numbers.append(int(np.count_nonzero(hits.bits & bits.COSMIC_RAY)))
         noisy = max(noisy, int(np.count_nonzero(hits.bits & bits.BAD)))
         frame.header["NCRPIX"] = (numbers[-1], "Pixels flagged as hit by cosmic rays")

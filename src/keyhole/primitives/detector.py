@@ -28,6 +28,9 @@ __all__ = [
 ]
 
 _FEWEST_UNLIT = 1000
+# Every so many rows are looked at before all of them.
+_SPARSE = 64
+_ALL_BUT_UNLIT = bits.MASK_DTYPE(0xFFFF & ~bits.UNILLUMINATED)
 # Light that is missing by non-linearity and worth a word, and pixels in which it is: more than hot ones.
 _WORTH_A_WORD = 0.01
 _FEWEST_BRIGHT = 30
@@ -39,7 +42,7 @@ class ADUToElectronsParams(Params):
     suffix: str | None = Field("_ADUToElectrons", description="Ending of the output name")
 
 
-@primitive("ADUToElectrons", ADUToElectronsParams, scope="frame", stamp="ADUTOELE")
+@primitive("ADUToElectrons", ADUToElectronsParams, scope="frame", stamp="ADUTOELE", windowed=True)
 def adu_to_electrons(frames: list[Frame], params: ADUToElectronsParams, context: Context) -> list[Frame]:
     """Multiply by the gain; levels in the header follow."""
     for frame in frames:
@@ -65,7 +68,7 @@ class AddVARParams(Params):
     poisson_noise: bool = Field(False, description="Add the photon-noise term")
 
 
-@primitive("addVAR", AddVARParams, scope="frame", stamp="ADDVAR")
+@primitive("addVAR", AddVARParams, scope="frame", stamp="ADDVAR", windowed=True)
 def add_var(frames: list[Frame], params: AddVARParams, context: Context) -> list[Frame]:
     """Make the variance plane from read noise and photon noise, the electronic offset left out."""
     for frame in frames:
@@ -92,7 +95,7 @@ def _offset(frame: Frame, context: Context) -> float:
     """Electronic offset of a frame; 0 where no pixel is known to be dark, which counts everything as light."""
     unlit = None
     if frame.mask is not None:
-        if not bits.usable(frame.mask & bits.MASK_DTYPE(0xFFFF & ~bits.UNILLUMINATED)).any():
+        if not any(bits.usable(part & _ALL_BUT_UNLIT).any() for part in (frame.mask[::_SPARSE], frame.mask)):
             return 0.0
         unlit = (frame.mask & bits.UNILLUMINATED) != 0
     if unlit is not None and np.count_nonzero(unlit) >= _FEWEST_UNLIT:
@@ -109,7 +112,7 @@ class NonlinearityParams(Params):
     do_cal: Literal["procmode", "force", "skip"] = Field("procmode", description="skip = do not do it")
 
 
-@primitive("nonlinearityCorrect", NonlinearityParams, scope="frame", stamp="LINCORR")
+@primitive("nonlinearityCorrect", NonlinearityParams, scope="frame", stamp="LINCORR", windowed=True)
 def correct_nonlinearity(frames: list[Frame], params: NonlinearityParams, context: Context) -> list[Frame]:
     """Make the response linear where the array's polynomial is known."""
     for frame in frames:

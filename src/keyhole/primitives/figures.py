@@ -1,6 +1,7 @@
 """Telling the figures of frames, masters and stacks, by which people judge a reduction.
 
-Names, units and meanings stand in docs/night.md. What costs time is measured only if it is wanted.
+Names, units and meanings stand in docs/night.md. What costs time is measured only if it is wanted; the algorithms for
+it are imported where they are used, as most runs want none.
 """
 
 from __future__ import annotations
@@ -8,21 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.frames import Frame, Table
 from keyhole.imaging import bits
-from keyhole.imaging.catalogue import seeing as seeing_of
-from keyhole.imaging.catalogue import seeing_error
-from keyhole.imaging.detect import detect_sources
-from keyhole.imaging.figures import background_left, background_tiles, limiting_flux, noise_growth
-from keyhole.imaging.transparency import Transparency
 from keyhole.primitives.base import Context
-from keyhole.primitives.noise import ApertureNoise
 from keyhole.primitives.previews import stated
+
+if TYPE_CHECKING:
+    from keyhole.imaging.transparency import Transparency
 
 __all__ = [
     "tell_conditions",
@@ -85,30 +83,42 @@ def tell_level(frame: Frame, offset: float, context: Context) -> None:
         context.measure("level", float(np.median(values)) - offset, unit="electron", frame=frame)
 
 
-def tell_sky(frame: Frame, objects: NDArray[np.bool_], slope: float, context: Context) -> None:
+def tell_sky(
+    frame: Frame,
+    box: tuple[slice, slice],
+    objects: NDArray[np.bool_],
+    slope: NDArray[np.float32] | None,
+    context: Context,
+) -> None:
     """What the sky was, and what its subtraction left between the stars.
 
     Parameters
     ----------
-    objects : (ny, nx) bool
+    box : tuple of slices (rows, columns)
+        The part of the frame that is lit.
+    objects : bool array of the shape of the box
         True on stars.
-    slope : float
-        Half range of the slope that was taken out as well, electron.
+    slope : float32 array of the shape of the box, or None
+        What was taken out besides the sky, electron.
     """
     if not context.details:
         return
-    good = np.ones(frame.data.shape, bool) if frame.mask is None else bits.usable(frame.mask)
-    left = background_left(frame.data, good & ~objects)
+    from keyhole.imaging.figures import background_left
+
+    data, mask = frame.data[box], None if frame.mask is None else frame.mask[box]
+    good = np.ones(data.shape, bool) if mask is None else bits.usable(mask)
+    left = background_left(data, good & ~objects)
     unit = "electron"
     context.measure("sky_level", frame.header.get("SKYLEVEL"), error=left.error, unit=unit, frame=frame)
     context.measure("sky_residual", left.level, error=left.error, unit=unit, frame=frame)
     error = left.noise / math.sqrt(2 * left.n) if left.n else None
     context.measure("noise", left.noise, error=error, unit=unit, frame=frame)
-    context.measure("sky_slope", slope, unit=unit, frame=frame)
+    size = 0.5 * float(np.ptp(slope[good])) if slope is not None and good.any() else 0.0
+    context.measure("sky_slope", size, unit=unit, frame=frame)
     context.measure("sky_frames", frame.header.get("NSKY"), frame=frame)
-    if frame.mask is not None:
+    if mask is not None:
         for name, bit in (("nonlinear_pixels", bits.NONLINEAR), ("saturated_pixels", bits.SATURATED)):
-            context.measure(name, np.count_nonzero(good & ((frame.mask & bit) != 0)), unit="pix", frame=frame)
+            context.measure(name, np.count_nonzero(good & ((mask & bit) != 0)), unit="pix", frame=frame)
 
 
 def tell_registration(
@@ -169,6 +179,8 @@ def tell_growth(out: Frame, frames: list[Frame], weights: Sequence[float] | None
     """Noise of the mean of the first N aligned frames."""
     if not context.details or len(frames) < 2 or any(frame.mask is None for frame in frames):
         return
+    from keyhole.imaging.figures import noise_growth
+
     quiet = np.ones(out.data.shape, bool) if out.mask is None else bits.usable(out.mask)
     for frame in frames:
         if "OBJMASK" in frame.planes:
@@ -188,6 +200,8 @@ def tell_growth(out: Frame, frames: list[Frame], weights: Sequence[float] | None
 
 def tell_sources(frame: Frame, seeing: float | None, context: Teller, *, combined: bool) -> None:
     """Number and width of the sources; of a combination also its depth and how flat its background is."""
+    from keyhole.imaging.catalogue import seeing_error
+
     where = None if combined else frame
     table = frame.tables.get("OBJCAT")
     context.measure("sources", 0 if table is None else len(table), frame=where)
@@ -201,6 +215,9 @@ def tell_sources(frame: Frame, seeing: float | None, context: Teller, *, combine
 
 def tell_image(frame: Frame, context: Teller) -> None:
     """Figures of a stack that was made earlier or elsewhere; what its headers lack is measured."""
+    from keyhole.imaging.catalogue import seeing as seeing_of
+    from keyhole.imaging.detect import detect_sources
+
     scale = stated(frame, "pixel_scale")
     found = detect_sources(frame.data, frame.variance, frame.mask, pixel_scale=float(scale or 1.0))
     shown = frame.copy()
@@ -215,6 +232,9 @@ def tell_image(frame: Frame, context: Teller) -> None:
 
 
 def _tell_depth(frame: Frame, seeing: float | None, scale: float, context: Teller) -> None:
+    from keyhole.imaging.figures import limiting_flux
+    from keyhole.primitives.noise import ApertureNoise
+
     noise, exposure = frame.header.get("SKYNOISE"), stated(frame, "exposure_time")
     context.measure("pixel_noise", noise, unit="electron")
     for name, card, unit in (
@@ -241,6 +261,8 @@ def _tell_depth(frame: Frame, seeing: float | None, scale: float, context: Telle
 
 
 def _tell_flatness(frame: Frame, scale: float, context: Teller) -> None:
+    from keyhole.imaging.figures import background_left, background_tiles
+
     quiet = np.ones(frame.data.shape, bool) if frame.mask is None else bits.usable(frame.mask)
     if "OBJMASK" in frame.planes:
         quiet &= frame.planes["OBJMASK"] == 0
@@ -252,9 +274,10 @@ def _tell_flatness(frame: Frame, scale: float, context: Teller) -> None:
     context.measure("tile_size", size * scale, unit="arcsec")
     context.measure("tile_rms", tiles.rms, unit="electron")
     context.measure("tile_rms_expected", tiles.expected, unit="electron")
+    y0, x0 = (0, 0) if frame.window is None else frame.window.origin
     for name, values, unit in (
-        ("tile_x", tiles.x, "pix"),
-        ("tile_y", tiles.y, "pix"),
+        ("tile_x", tiles.x + x0, "pix"),
+        ("tile_y", tiles.y + y0, "pix"),
         ("tile_level", tiles.level, "electron"),
         ("tile_error", tiles.error, "electron"),
     ):
@@ -268,6 +291,8 @@ def tell_master(frame: Frame, context: Teller, **counts: Any) -> None:
     context.measure("frames_combined", frame.primary.get("NCOMBINE"))
     if not context.details:
         return
+    from keyhole.imaging.figures import background_left
+
     part = np.s_[::_STEP, ::_STEP]
     good = np.ones(frame.data[part].shape, bool) if frame.mask is None else bits.usable(frame.mask[part])
     left = background_left(frame.data[part], good)

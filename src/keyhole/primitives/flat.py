@@ -10,6 +10,7 @@ from pydantic import Field
 from keyhole.frames import Frame
 from keyhole.imaging import bits
 from keyhole.imaging.flat import normalise, threshold_flat
+from keyhole.imaging.medians import median
 from keyhole.primitives.bad_pixels import flats_in_words, name_learnt, write_history
 from keyhole.primitives.base import Context, Params, Response, primitive
 from keyhole.primitives.figures import tell_master
@@ -83,7 +84,7 @@ def _level_good_pixels(frame: Frame) -> None:
     good = np.asarray(frame.mask == 0)
     if not good.any():
         return
-    level = np.float32(np.median(frame.data[good]))
+    level = np.float32(median(frame.data[good]))
     unlit = (frame.mask & (bits.UNILLUMINATED | bits.BAD)) != 0
     frame.data = np.where(unlit, frame.data, frame.data / level)
     if frame.variance is not None:

@@ -8,7 +8,7 @@ from pydantic import Field
 from keyhole.frames import Frame
 from keyhole.imaging import bits
 from keyhole.imaging.illumination import fit_illumination
-from keyhole.primitives.base import Context, Params, primitive
+from keyhole.primitives.base import Context, Params, Positive, primitive
 from keyhole.primitives.light import has_light
 
 __all__ = ["IlluminationParams", "illumination_correct"]
@@ -22,9 +22,10 @@ class IlluminationParams(Params):
     degree_y: int = Field(2, ge=0, le=6, description="Degree of the illumination in y")
     min_significance: float = Field(5.0, ge=0, description="Significance from which on it is corrected")
     min_frames: int = Field(3, ge=1, description="Fewer frames leave the flat as it is")
+    max_frames: Positive = Field(60, description="Of more frames it is learnt from so many, evenly over the sequence")
 
 
-@primitive("illuminationCorrect", IlluminationParams, scope="list", stamp="ILLUMCOR")
+@primitive("illuminationCorrect", IlluminationParams, scope="list", stamp="ILLUMCOR", windowed=True)
 def illumination_correct(frames: list[Frame], params: IlluminationParams, context: Context) -> list[Frame]:
     """Divide by the large-scale illumination of the sky, where the lamp flat differs from it."""
     if not any("FLATCORR" in frame.primary and frame.mask is not None for frame in frames):
@@ -35,6 +36,9 @@ def illumination_correct(frames: list[Frame], params: IlluminationParams, contex
             f"illumination unchecked with {len(lit)} frame{'s' * (len(lit) != 1)}; fluxes may be some per cent off"
         )
         return frames
+    lit = [
+        lit[k] for k in np.unique(np.linspace(0, len(lit) - 1, min(len(lit), params.max_frames)).round().astype(int))
+    ]
     usables = [bits.usable(f.mask) if f.mask is not None else np.ones(f.data.shape, bool) for f in lit]
     fit = fit_illumination([f.data for f in lit], usables, degree_x=params.degree_x, degree_y=params.degree_y)
     percent = 100 * fit.amplitude
@@ -45,6 +49,7 @@ def illumination_correct(frames: list[Frame], params: IlluminationParams, contex
         frame.data = frame.data / fit.model
         if frame.variance is not None:
             frame.variance = frame.variance / fit.model**2
+        context.settle(frame, len(frames))
         frame.header["ILLUMAMP"] = (round(fit.amplitude, 5), "Half range of the illumination divided by")
     context.note(f"illumination of the sky differs from the lamp's by +-{percent:.1f} %; corrected")
     return frames

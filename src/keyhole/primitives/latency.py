@@ -42,7 +42,7 @@ class _Time(NamedTuple):
     end: datetime
 
 
-@primitive("addLatencyToDQ", LatencyParams, scope="list", stamp="ADDLAT")
+@primitive("addLatencyToDQ", LatencyParams, scope="list", stamp="ADDLAT", windowed=True)
 def add_latency(frames: list[Frame], params: LatencyParams, context: Context) -> list[Frame]:
     """Flag (8) the pixels that were bright in a frame of the sequence that ended shortly before."""
     times = [_time(frame) for frame in frames]
@@ -61,6 +61,7 @@ def add_latency(frames: list[Frame], params: LatencyParams, context: Context) ->
             mask = frame.mask.copy()
             mask.reshape(-1)[glow] |= bits.MASK_DTYPE(bits.COSMIC_RAY)
             frame.mask = mask
+            context.settle(frame, len(frames))
             flagged, touched = flagged + glow.size, touched + 1
     if flagged:
         context.note(f"{flagged} pixels in {touched} frames were bright less than {params.time:g} s before; flagged")

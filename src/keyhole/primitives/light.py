@@ -6,6 +6,7 @@ import numpy as np
 
 from keyhole.frames import Frame
 from keyhole.imaging import bits
+from keyhole.imaging.medians import median
 
 __all__ = ["LIGHT_KEY", "has_light", "record_light"]
 
@@ -29,7 +30,7 @@ def record_light(frame: Frame, offset: float) -> None:
     if frame.mask is None or not (frame.mask & bits.UNILLUMINATED).any():
         return
     lit = bits.usable(frame.mask)
-    level = float(np.median(frame.data[lit])) - offset if lit.any() else 0.0
+    level = median(frame.data[lit]) - offset if lit.any() else 0.0
     frame.header[LIGHT_KEY] = (round(level, 2), "Median of the lit pixels over the offset")
 
 

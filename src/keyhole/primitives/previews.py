@@ -9,8 +9,6 @@ import numpy as np
 
 from keyhole.errors import AlgorithmError, DataError
 from keyhole.frames import Frame
-from keyhole.imaging import bits
-from keyhole.imaging.preview import make_preview
 
 __all__ = ["draw", "plain", "stated"]
 
@@ -26,6 +24,10 @@ def draw(frame: Frame) -> tuple[bytes, dict[str, Any]] | None:
 
     The facts are described in docs/night.md.
     """
+    # Needed only where a report is wanted.
+    from keyhole.imaging import bits
+    from keyhole.imaging.preview import make_preview
+
     usable = np.ones(frame.data.shape, bool) if frame.mask is None else bits.usable(frame.mask)
     usable &= np.isfinite(frame.data)
     master = bool(frame.tags & {"DARK", "FLAT", "BPM"})
@@ -36,14 +38,15 @@ def draw(frame: Frame) -> tuple[bytes, dict[str, Any]] | None:
             drawn = make_preview(frame.data, usable)
     except AlgorithmError:
         return None
+    (height, width), (y0, x0) = (frame.data.shape, (0, 0)) if frame.window is None else frame.window
     facts = {
         "width": drawn.width,
         "height": drawn.height,
-        "x0": drawn.x0,
-        "y0": drawn.y0,
+        "x0": x0 + drawn.x0,
+        "y0": y0 + drawn.y0,
         "binning": drawn.binning,
-        "image_width": frame.data.shape[1],
-        "image_height": frame.data.shape[0],
+        "image_width": width,
+        "image_height": height,
         "sky": plain(drawn.sky),
         "noise": plain(drawn.sigma),
         "black": plain(drawn.low),

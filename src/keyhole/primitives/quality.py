@@ -135,7 +135,7 @@ class ApplyDQParams(Params):
     max_iters: Positive = Field(1, description="Repeats of the ring filter, so that larger holes fill in")
 
 
-@primitive("applyDQPlane", ApplyDQParams, scope="frame", stamp="APLDQPLN")
+@primitive("applyDQPlane", ApplyDQParams, scope="frame", stamp="APLDQPLN", windowed=True)
 def apply_dq_plane(frames: list[Frame], params: ApplyDQParams, context: Context) -> list[Frame]:
     """Overwrite flagged pixels by the median of the good ones; their flags stay."""
     for frame in frames:

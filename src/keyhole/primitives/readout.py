@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from keyhole.errors import ParameterError
-from keyhole.frames import Frame
+from keyhole.frames import Frame, Window
 from keyhole.imaging import bits
 from keyhole.imaging.levels import lit_box
 from keyhole.imaging.readout import PatternRules, QuadrantPattern, measure_readout, quadrants
@@ -52,7 +52,7 @@ class CleanReadoutParams(Params):
     debug_canny_sigma: float = Field(3.0, ge=1, description="Accepted for compatibility; no edges are sought")
 
 
-@primitive("cleanReadout", CleanReadoutParams, scope="frame", stamp="CLNREAD")
+@primitive("cleanReadout", CleanReadoutParams, scope="frame", stamp="CLNREAD", windowed=True)
 def clean_readout(frames: list[Frame], params: CleanReadoutParams, context: Context) -> list[Frame]:
     """Subtract pattern and row offsets of the read-out where they are significant.
 
@@ -64,7 +64,7 @@ def clean_readout(frames: list[Frame], params: CleanReadoutParams, context: Cont
         return frames
     for frame in frames:
         rows, dark = _unlit(frame)
-        parts = quadrants((frame.data.shape[0], frame.data.shape[1]), rows)
+        parts = _parts(frame, rows)
         found = measure_readout(frame.data[rows], dark, parts=parts, rules=rules)
         frame.data = frame.data.copy()
         frame.data[rows] -= found.offsets
@@ -89,6 +89,14 @@ def _rules(params: CleanReadoutParams) -> PatternRules:
         rows=np.inf if params.row_strength_thres is None else params.row_strength_thres,
         level=params.level_bias_offset,
     )
+
+
+def _parts(frame: Frame, rows: slice) -> list[tuple[slice, slice]]:
+    """The quadrants in some rows of a frame, which may be a part of its image."""
+    ny, nx = frame.data.shape
+    window = frame.window or Window((ny, nx), (0, 0))
+    y0, x0 = window.origin
+    return quadrants(window.shape, slice(rows.start + y0, rows.stop + y0), slice(x0, x0 + nx))
 
 
 def _unlit(frame: Frame) -> tuple[slice, NDArray[np.bool_]]:

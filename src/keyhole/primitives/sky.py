@@ -107,7 +107,7 @@ class SkyCorrectParams(StackParams):
     )
 
 
-@primitive("separateSky", SeparateSkyParams, scope="list", stamp="SEPSKY")
+@primitive("separateSky", SeparateSkyParams, scope="list", stamp="SEPSKY", windowed=True)
 def separate_sky(frames: list[Frame], params: SeparateSkyParams, context: Context) -> list[Frame]:
     """Divide the frames into those on target and those on the sky; one field is both."""
     frames = _with_light(frames, context)
@@ -176,7 +176,7 @@ def _unguided(frame: Frame) -> bool:
     return frame.describe("wavefront_sensor") is None
 
 
-@primitive("associateSky", AssociateSkyParams, scope="list", stamp="ASSOCSKY")
+@primitive("associateSky", AssociateSkyParams, scope="list", stamp="ASSOCSKY", windowed=True)
 def associate_sky(frames: list[Frame], params: AssociateSkyParams, context: Context) -> list[Frame]:
     """Choose for each frame the skies: same configuration, another pointing, near in time."""
     skies = context.streams.get("sky", [])
@@ -239,7 +239,7 @@ def _configuration(frame: Frame) -> tuple[Any, ...]:
     return (frame.data.shape, None if exposure is None else round(exposure, 2), *values)
 
 
-@primitive("skyCorrect", SkyCorrectParams, scope="list", stamp="SUBSKY")
+@primitive("skyCorrect", SkyCorrectParams, scope="list", stamp="SUBSKY", windowed=True)
 def sky_correct(frames: list[Frame], params: SkyCorrectParams, context: Context) -> list[Frame]:
     """Subtract from each frame the sky made of its associated frames, objects masked."""
     skies = context.streams.get("sky", [])
@@ -283,7 +283,8 @@ def sky_correct(frames: list[Frame], params: SkyCorrectParams, context: Context)
     )
     for i, frame in enumerate(frames):
         _take(frame, i, result, params, context)
-        tell_sky(frame, result.object_masks[i], result.slopes[i], context)
+        if not params.reset_sky:
+            tell_sky(frame, result.box, result.object_masks[i], result.slopes[i], context)
         members = [everything[j].root for j in associations[i]]
         keep_sky_shares(frame, members, result.sky_share(i))
     context.streams.pop("sky", None)
@@ -320,9 +321,8 @@ def _take(frame: Frame, index: int, result: TwoPass, params: SkyCorrectParams, c
         saved.tables.pop(_SKY_TABLE, None)
         saved.name = f"{frame.root}_sky.fits"
         context.write(saved, final=False)
-    frame.data = result.subtracted[index]
-    if frame.variance is not None:
-        frame.variance = result.subtracted_variances[index]
+    frame.data, variance = result.subtracted(index, frame.data, _variance(frame))
+    frame.variance = None if frame.variance is None else variance
     if params.reset_sky:
         frame.data = frame.data + np.float32(level)
     frame.header["SKYLEVEL"] = (round(level, 3), "Level of the sky that was subtracted (electron)")

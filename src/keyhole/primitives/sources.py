@@ -40,10 +40,15 @@ class DetectParams(Params):
         description="On a combination, also find the stars that stand out by this signal to noise under a filter as "
         "wide as the seeing; None = not, as published",
     )
+    total_flux: bool = Field(
+        True,
+        description="On a combination, add to FLUX_AUTO the light that a point source has beyond the Kron aperture; "
+        "False = not, as published",
+    )
     back_filtersize: Positive = Field(3, description="Width of the median filter over the mesh (cells)")
 
 
-@primitive("detectSources", DetectParams, scope="frame", stamp="DETECSRC")
+@primitive("detectSources", DetectParams, scope="frame", stamp="DETECSRC", windowed=True)
 def detect(frames: list[Frame], params: DetectParams, context: Context) -> list[Frame]:
     """Find the sources and measure them: OBJCAT and OBJMASK."""
     for frame in frames:
@@ -94,5 +99,6 @@ def _detect(frame: Frame, params: DetectParams, noise: ApertureNoise) -> Detecti
         noise_correlation=noise.at,
         fwhm=seeing / scale if combined else None,
         peak_thresh=params.peak_thresh or 0.0,
+        total_flux=params.total_flux,
         pixel_to_sky=plane_of(frame).pixel_to_sky,
     )

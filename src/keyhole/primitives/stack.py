@@ -17,6 +17,7 @@ from keyhole.imaging.dark import dark_variance, measured_floor
 from keyhole.imaging.flat import Planes, lamp_difference
 from keyhole.imaging.holes import fill_holes
 from keyhole.imaging.levels import pair_scales, sky_level
+from keyhole.imaging.medians import median
 from keyhole.imaging.quality import hot_pixels
 from keyhole.imaging.readout import PatternRules, measure_readout, quadrants
 from keyhole.imaging.starlight import starlight
@@ -121,10 +122,11 @@ def _master_dark(frames: list[Frame], params: StackDarksParams, context: Context
     out = combined_header(frames, combined, params)
     planes = [frame.data for frame in frames]
     masks = [frame.mask for frame in frames if frame.mask is not None]
-    models = [float(np.median(frame.variance)) for frame in frames if frame.variance is not None]
-    model = float(np.median(models)) if models else 0.0
     flags = masks if len(masks) == len(frames) else None
-    floor = measured_floor(planes, flags, combined.data, fallback=model)
+    floor = measured_floor(planes, flags, combined.data, fallback=0.0)
+    if not floor.measured:
+        models = [median(frame.variance) for frame in frames if frame.variance is not None]
+        floor = floor._replace(variance=float(np.median(models)) if models else 0.0)
     if floor.variance > 0:
         out.variance = dark_variance(
             combined.data, floor=floor.variance, used=len(frames) - combined.unused, mask=combined.mask
@@ -194,7 +196,7 @@ def _subtract_unlit_level(flat: Frame, context: Context) -> None:
     dark = usable if lit is None else usable & ~lit
     inside = usable & ~dark
     known = inside.any() and dark.any()
-    if not known or np.median(flat.data[dark]) > _DARK_SHARE * np.median(flat.data[inside]):
+    if not known or median(flat.data[dark]) > _DARK_SHARE * median(flat.data[inside]):
         context.caveat("no lamp-off flats: electronic offset, dark current and thermal light stay in the flat")
         return
     shape = (flat.data.shape[0], flat.data.shape[1])
@@ -207,7 +209,7 @@ def _planes(combined: Combined) -> Planes:
     return Planes(combined.data, combined.variance, combined.mask)
 
 
-@primitive("stackFrames", StackFramesParams, scope="list", stamp="STACKFRM")
+@primitive("stackFrames", StackFramesParams, scope="list", stamp="STACKFRM", windowed=True)
 def stack_frames(frames: list[Frame], params: StackFramesParams, context: Context) -> list[Frame]:
     """Combine frames on one grid; every pixel of every frame has its place."""
     if len(frames) == 1:

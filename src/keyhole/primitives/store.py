@@ -85,7 +85,7 @@ def store_bpm(frames: list[Frame], params: StoreBPMParams, context: Context) -> 
     return frames
 
 
-@primitive("storeProcessedScience", StoreScienceParams, scope="frame", stamp="PROCSCI", writes=True)
+@primitive("storeProcessedScience", StoreScienceParams, scope="frame", stamp="PROCSCI", writes=True, windowed=True)
 def store_processed_science(frames: list[Frame], params: StoreScienceParams, context: Context) -> list[Frame]:
     """Mark the frame as finished science image and write it."""
     for frame in frames:
@@ -93,7 +93,7 @@ def store_processed_science(frames: list[Frame], params: StoreScienceParams, con
     return frames
 
 
-@primitive("writeOutputs", WriteOutputsParams, scope="list", writes=True)
+@primitive("writeOutputs", WriteOutputsParams, scope="list", writes=True, windowed=True)
 def write_outputs(frames: list[Frame], params: WriteOutputsParams, context: Context) -> list[Frame]:
     """Write the frames as they are now."""
     if params.outfilename is not None and len(frames) > 1:

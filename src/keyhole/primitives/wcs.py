@@ -80,7 +80,7 @@ def plane(*, crval: tuple[float, float], crpix: tuple[float, float], cd: NDArray
 
 
 def plane_of(frame: Frame) -> TangentPlane:
-    """Return the tangent-plane WCS of a frame.
+    """Return the tangent-plane WCS of a frame, for the pixels that it holds.
 
     Raises
     ------
@@ -88,10 +88,11 @@ def plane_of(frame: Frame) -> TangentPlane:
         The extension holds no complete WCS.
     """
     header = frame.header
+    y0, x0 = _origin(frame)
     try:
         return plane(
             crval=(float(header["CRVAL1"]), float(header["CRVAL2"])),
-            crpix=(float(header["CRPIX1"]), float(header["CRPIX2"])),
+            crpix=(float(header["CRPIX1"]) - x0, float(header["CRPIX2"]) - y0),
             cd=np.array([[header["CD1_1"], header["CD1_2"]], [header["CD2_1"], header["CD2_2"]]], dtype=float),
         )
     except KeyError as err:
@@ -99,17 +100,23 @@ def plane_of(frame: Frame) -> TangentPlane:
 
 
 def set_plane(frame: Frame, wcs: TangentPlane) -> None:
-    """Write a tangent-plane WCS into the extension header. Changes `frame`."""
+    """Write a tangent-plane WCS for the pixels of a frame into its extension header. Changes `frame`."""
     header = frame.header
+    y0, x0 = _origin(frame)
     header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
     for i in (0, 1):
         header[f"CRVAL{i + 1}"] = float(wcs.crval[i])
-        header[f"CRPIX{i + 1}"] = float(wcs.crpix[i])
+        header[f"CRPIX{i + 1}"] = float(wcs.crpix[i]) + (x0, y0)[i]
         for j in (0, 1):
             header[f"CD{i + 1}_{j + 1}"] = float(wcs.cd[i][j])
     for key, value in (("WCSAXES", 2), ("WCSDIM", 2), ("CUNIT1", "deg"), ("CUNIT2", "deg")):
         header[key] = value
     header["RADESYS"] = str(header.get("RADESYS", "FK5"))
+
+
+def _origin(frame: Frame) -> tuple[int, int]:
+    """Row and column of the first pixel of a frame in its image."""
+    return (0, 0) if frame.window is None else frame.window.origin
 
 
 def pixel_map(
@@ -231,10 +238,11 @@ def pointing_pixel(
 
 
 def keyhole_centre(frame: Frame, context: Context) -> tuple[float, float]:
-    """Usual place of the keyhole on the detector, 0-based pixels; the middle of the frame where it is not known."""
+    """Usual place of the keyhole, 0-based pixels of the frame; the middle of the frame where it is not known."""
     expected = expected_keyhole(frame, context)
     if expected is not None:
-        return expected.centroid
+        y0, x0 = _origin(frame)
+        return expected.centroid[0] - x0, expected.centroid[1] - y0
     ny, nx = frame.data.shape
     return (nx - 1) / 2, (ny - 1) / 2
 

@@ -11,12 +11,15 @@ def reduce(p: Any) -> None:
     """Reduce dithered science frames to one stacked image in electrons."""
     p.prepare()
     p.addDQ()
+    # The unlit pixels around the light are needed to clean the read-out.
+    p.limitToLight(rows=64, columns=None)
     p.addLatencyToDQ()
     p.ADUToElectrons()
     p.addVAR(read_noise=True, poisson_noise=True)
     p.nonlinearityCorrect()
     p.darkCorrect()
     p.cleanReadout()
+    p.limitToLight()
     p.flatCorrect()
     p.illuminationCorrect()
     p.applyDQPlane()

@@ -193,11 +193,11 @@ def _master_state(group: Mapping[str, Any]) -> tuple[str, str]:
 
 def _progress(group: Mapping[str, Any]) -> str:
     """How far a group came that has no product."""
-    steps = [step["name"] for step in group.get("steps") or []]
-    if group["state"] not in ("failed", "skipped") or not (steps or group.get("failed_step")):
+    steps = [step["name"] for step in group.get("steps") or [] if step["name"] != group.get("failed_step")]
+    if group["state"] not in ("failed", "skipped") or not group.get("failed_step"):
         return ""
-    done = f"{plural(len(steps), 'step')} done" + (f" ({', '.join(steps)})" if steps else "")
-    return done + (f"; it ended in {group['failed_step']}" if group.get("failed_step") else "")
+    before = f"{plural(len(steps), 'step')} went well before ({', '.join(steps)})" if steps else "no step went before"
+    return f"It ended in {group['failed_step']}; {before}"
 
 
 def _viewer(group: Mapping[str, Any], pictures: Pictures) -> dict[str, Any] | None:

@@ -183,6 +183,7 @@ def aperture_fluxes(
     fwhm: float,
     model: NDArray[np.float32],
     noise_factors: tuple[float, float] = (1.0, 1.0),
+    curved: bool = False,
 ) -> Apertures:
     """Sum the light in circles, with exact overlap, above the median of a ring.
 
@@ -198,6 +199,8 @@ def aperture_fluxes(
         Light of all stars as far as it is known; it is taken out of the rings.
     noise_factors : tuple of float
         Noise of the circle, and of the ring, over that of their pixels together.
+    curved : bool
+        Continue slope and curvature of the background from the ring into the circle, at the cost of noise.
 
     Returns
     -------
@@ -214,7 +217,8 @@ def aperture_fluxes(
     total, error, _ = sep.sum_circle(clean, x, y, radius, var=noise, subpix=0)
     missing, _, flag = sep.sum_circle(lost, x, y, radius, subpix=0)
     area = np.pi * radius**2
-    level, level_error = _ring_levels(data - model, variance, usable, places, known=known, fwhm=fwhm)
+    bend = radius if curved else None
+    level, level_error = _ring_levels(data - model, variance, usable, places, known=known, fwhm=fwhm, bend=bend)
     complete = known & (missing == 0) & ((flag & sep.APER_TRUNC) == 0) & np.isfinite(level)
     in_circle, in_ring = noise_factors
     cut = np.sqrt(max(1.0 - _CUT_PIXELS / radius, 0.0))
@@ -283,7 +287,9 @@ def _ring_levels(
     *,
     known: _BOOLS,
     fwhm: float,
+    bend: float | None,
 ) -> tuple[_FLOATS, _FLOATS]:
+    """Give the background in circles (of radius `bend` if it is curved) and its error."""
     inner, outer = (factor * fwhm for factor in _ANNULUS)
     levels, errors = np.full(len(places), np.nan), np.zeros(len(places))
     ny, nx = residual.shape
@@ -295,11 +301,31 @@ def _ring_levels(
         distance = np.hypot(grid_x - x, grid_y - y)
         ring = (distance >= inner) & (distance <= outer) & usable[rows, columns]
         if ring.sum() >= _LEAST_ANNULUS:
-            values = residual[rows, columns][ring]
-            levels[number] = np.median(values)
-            # Error of a median: that of a mean times sqrt(pi / 2).
-            errors[number] = np.sqrt(np.pi / 2 * variance[rows, columns][ring].mean() / ring.sum())
+            values = residual[rows, columns][ring].astype(np.float64)
+            noise = float(variance[rows, columns][ring].mean())
+            if bend is None:
+                levels[number] = np.median(values)
+                # Error of a median: that of a mean times sqrt(pi / 2).
+                errors[number] = np.sqrt(np.pi / 2 * noise / ring.sum())
+            else:
+                dy, dx = (np.broadcast_to(axis, ring.shape)[ring] for axis in (grid_y - y, grid_x - x))
+                levels[number], errors[number] = _bent_level(dx, dy, values, noise, bend)
     return levels, errors
+
+
+def _bent_level(dx: _FLOATS, dy: _FLOATS, values: _FLOATS, noise: float, radius: float) -> tuple[float, float]:
+    """Mean over a circle of the paraboloid through a ring, without outliers, and its error."""
+    terms = np.column_stack([np.ones_like(dx), dx, dy, dx**2 + dy**2, dx**2 - dy**2, dx * dy])
+    # The mean of x**2 + y**2 over a circle is half of its radius squared; the odd terms vanish.
+    wanted = np.array([1.0, 0.0, 0.0, radius**2 / 2, 0.0, 0.0])
+    kept = np.ones(len(values), bool)
+    for _ in range(3):
+        solution = np.linalg.lstsq(terms[kept], values[kept], rcond=None)[0]
+        kept = np.abs(values - terms @ solution) < 4.0 * np.sqrt(noise)
+        if kept.sum() < _LEAST_ANNULUS:
+            return float("nan"), 0.0
+    covariance = np.linalg.pinv(terms[kept].T @ terms[kept])
+    return float(wanted @ solution), float(np.sqrt(noise * (wanted @ covariance @ wanted)))
 
 
 def _around(centre: float, reach: float, size: int) -> slice:

@@ -35,9 +35,9 @@ class Product(NamedTuple):
         Quality bits, 0 where the file has none.
     usable : ndarray of bool
         Finite pixels without a bit that makes them worthless.
-    catalogue : ndarray of float64, shape (n, 4), or None
-        Pixel (x, y), first pixel is 0, FLUX_AUTO and FLUXERR_AUTO of the sources in the file's OBJCAT; NaN where
-        it has no such column.
+    catalogue : ndarray of float64, shape (n, 5), or None
+        Pixel (x, y), first pixel is 0, FLUX_AUTO, FLUXERR_AUTO and FLAGS of the sources in the file's OBJCAT; NaN
+        where it has no such column.  Empty if the file has an OBJMASK alone.
     wcs : object or None
         Celestial WCS (astropy), or None if the file has none.
     unit : str
@@ -192,11 +192,12 @@ def _catalogue(units: fits.HDUList) -> NDArray[np.float64] | None:
                 nothing = np.full(len(unit.data), np.nan)
                 columns = [
                     np.asarray(unit.data[names[key]], np.float64) if key in names else nothing
-                    for key in ("X_IMAGE", "Y_IMAGE", "FLUX_AUTO", "FLUXERR_AUTO")
+                    for key in ("X_IMAGE", "Y_IMAGE", "FLUX_AUTO", "FLUXERR_AUTO", "FLAGS")
                 ]
                 # Catalogues count pixels from 1.
-                return np.column_stack(columns) - [1.0, 1.0, 0.0, 0.0]
-    return None
+                return np.column_stack(columns) - [1.0, 1.0, 0.0, 0.0, 0.0]
+    # Sources were looked for, and there was none.
+    return np.zeros((0, 5)) if any(unit.name == "OBJMASK" for unit in units) else None
 
 
 def _wcs(primary: fits.Header, header: fits.Header) -> Any:

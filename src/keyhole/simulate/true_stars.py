@@ -40,6 +40,8 @@ class TrueStars(NamedTuple):
         Arcsec per pixel.
     usual_fwhm : float
         Mean seeing of the night, pixels.
+    nebulous : bool
+        Whether the stars stand in a nebula.
     seed : int
         Seed of the night.
     """
@@ -57,6 +59,7 @@ class TrueStars(NamedTuple):
     linear: _BOOLS
     pixel_scale: float
     usual_fwhm: float
+    nebulous: bool
     seed: int
 
     @property
@@ -112,6 +115,7 @@ def true_stars(table: TruthTable, path: Path) -> TrueStars:
         linear=~(saturated | (_column(table, "nonlinear", count, 0.0) > 0)),
         pixel_scale=scale,
         usual_fwhm=_number(table, "fwhm", path) / scale,
+        nebulous=float(table.meta.get("nebula", 0.0)) > 0,
         seed=int(table.meta.get("seed", 0)),
     )
 

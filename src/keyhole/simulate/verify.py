@@ -203,7 +203,7 @@ def _catalogue_numbers(light: Photometry, listed: Catalogued | None) -> dict[str
             "catalogue_aperture": math.nan,
         }
     snr = np.divide(1.0, listed.error, out=np.zeros_like(listed.error), where=listed.error > 0)
-    clean = light.small.clean & np.isfinite(listed.ratio)
+    clean = light.small.clean & np.isfinite(listed.ratio) & ~listed.flagged
     pulls = ((listed.ratio - 1) * snr)[clean & _within(snr, _PULL_RANGE)]
     return {
         "catalogue_stars": len(pulls),
@@ -253,6 +253,7 @@ def _star_table(
         "clean": wide.clean,
         "small_clean": small.clean,
         "found": found.found,
+        "catalogue_flagged": np.zeros(len(stars.numbers), bool) if listed is None else listed.flagged,
     }
     return tuple(
         {

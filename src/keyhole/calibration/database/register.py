@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from keyhole.calibration.database.schema import CALIBRATION, entry_of, row_of
+from keyhole.calibration.database.rows import row_of
+from keyhole.calibration.database.schema import CALIBRATION, entry_of
 from keyhole.calibration.entries import Entry, is_gone
 
 __all__ = ["insert_many", "register", "replace_content"]

@@ -1,38 +1,31 @@
-"""Tables of the calibration database, and how an entry is written into a row and read back."""
+"""Tables of the calibration database."""
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import sqlalchemy as sa
 
+from keyhole.calibration.database.rows import CALIBRATION_TABLE, FACT_COLUMNS, SCHEMA_TABLE, entry_from
 from keyhole.calibration.entries import Entry
-from keyhole.calibration.facts import Facts
 
 __all__ = [
     "ADDED_COLUMNS",
     "CALIBRATION",
-    "FACT_COLUMNS",
     "METADATA",
     "REMOVED_INDEXES",
     "SCHEMA",
-    "SCHEMA_VERSION",
     "entry_of",
-    "fact_values",
-    "row_of",
     "version_of",
 ]
 
-SCHEMA_VERSION = 2
 # What a version of the tables brought and took away; `versions.update` does the same to older tables.
 ADDED_COLUMNS: dict[int, tuple[str, ...]] = {2: ("night", "processing_mode")}
 REMOVED_INDEXES: dict[int, tuple[str, ...]] = {2: ("keyhole_calibration_by_time",)}
 
 METADATA = sa.MetaData()
-SCHEMA = sa.Table("keyhole_schema", METADATA, sa.Column("version", sa.Integer, nullable=False))
+SCHEMA = sa.Table(SCHEMA_TABLE, METADATA, sa.Column("version", sa.Integer, nullable=False))
 # One column for each quantity of a frame, of the type given here or text.
-FACT_COLUMNS = tuple(field.name for field in fields(Facts) if field.name not in {"name", "tags"})
 _COLUMN_TYPES: dict[str, type[sa.types.TypeEngine[Any]]] = {
     "ut_datetime": sa.DateTime,
     "exposure_time": sa.Double,
@@ -57,7 +50,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
 _BEHIND_THE_TIME = ("id", "qa_state", "exposure_time", "coadds", "night", "processing_mode", "observation_id")
 
 CALIBRATION = sa.Table(
-    "keyhole_calibration",
+    CALIBRATION_TABLE,
     METADATA,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("name", sa.Text, nullable=False),
@@ -98,37 +91,6 @@ def version_of(connection: sa.Connection) -> int | None:
     return connection.execute(sa.select(SCHEMA.c.version)).scalar()
 
 
-def fact_values(facts: Facts) -> dict[str, Any]:
-    """The columns that hold what a file says about itself."""
-    row = {name: getattr(facts, name) for name in FACT_COLUMNS}
-    return row | {"tags": " ".join(sorted(facts.tags)), "ut_microseconds": facts.ut_microseconds}
-
-
-def row_of(entry: Entry) -> dict[str, Any]:
-    """All columns of an entry but its number, which the database gives."""
-    return fact_values(entry.facts) | {
-        "name": entry.name,
-        "path": entry.path,
-        "md5": entry.md5,
-        "size": entry.size,
-        "added": entry.added,
-    }
-
-
 def entry_of(row: sa.Row[Any]) -> Entry:
     """The entry that a row holds; a quantity whose column is not there is not known."""
-    values = row._mapping
-    facts = Facts(
-        name=values["name"],
-        tags=frozenset(values["tags"].split()),
-        **{name: values.get(name) for name in FACT_COLUMNS},
-    )
-    return Entry(
-        id=values["id"],
-        name=values["name"],
-        path=values["path"],
-        md5=values["md5"],
-        size=values["size"],
-        added=values["added"],
-        facts=facts,
-    )
+    return entry_from(row._asdict())

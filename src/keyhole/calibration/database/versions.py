@@ -9,13 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from keyhole.calibration.database.connect import OtherFormatError, begin, foreign, is_server, not_made
+from keyhole.calibration.database.rows import SCHEMA_VERSION
 from keyhole.calibration.database.schema import (
     ADDED_COLUMNS,
     CALIBRATION,
     METADATA,
     REMOVED_INDEXES,
     SCHEMA,
-    SCHEMA_VERSION,
     entry_of,
     version_of,
 )

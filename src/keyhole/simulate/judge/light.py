@@ -87,11 +87,14 @@ class Catalogued(NamedTuple):
         FLUX_AUTO and FLUXERR_AUTO over the true light, both divided by `aperture`.
     aperture : float
         Median share of the light of bright stars that the catalogue's apertures hold.
+    flagged : ndarray of bool, shape (n,)
+        Whether the catalogue says that something is doubtful about the star: neighbours, an edge, saturation.
     """
 
     ratio: _FLOATS
     error: _FLOATS
     aperture: float
+    flagged: _BOOLS
 
 
 def photometry(scene: Scene) -> Photometry:
@@ -131,7 +134,8 @@ def catalogued(scene: Scene, light: Photometry) -> Catalogued | None:
     flux, error = (np.where(matched, table[nearest, k] / stars.electrons, np.nan) for k in (2, 3))
     bright = matched & light.judged
     aperture = float(np.median(flux[bright])) if bright.any() else math.nan
-    return Catalogued(flux / aperture, error / aperture, aperture)
+    flagged = matched & (np.nan_to_num(table[nearest, 4]) > 0)
+    return Catalogued(flux / aperture, error / aperture, aperture, flagged)
 
 
 def _circle(scene: Scene, radius: float, alone: _BOOLS) -> Circle:
@@ -151,6 +155,8 @@ def _circle(scene: Scene, radius: float, alone: _BOOLS) -> Circle:
         fwhm=stars.mean_fwhm,
         model=nothing,
         noise_factors=(product.noise_factor(radius), product.noise_factor(_WIDE)),
+        # Not the fault of the reduction, and not to be counted as light of the stars.
+        curved=stars.nebulous,
     )
     there = np.where(scene.places > -radius, scene.places, -radius)
     total = circle_sum(scene.model, there, radius)

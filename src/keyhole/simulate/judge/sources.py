@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.simulate.judge.scene import Scene, on_good, values_at
-from keyhole.simulate.measure import nearest
 from keyhole.simulate.stars import MOFFAT_BETA, moffat_alpha
 
 __all__ = ["Detections", "Saturation", "detections", "saturation"]
@@ -31,7 +30,7 @@ class Detections(NamedTuple):
     by : str
         The finder.
     false : int
-        Sources that are no stars.
+        Sources that are no stars, and second sources of one star.
     snr : ndarray of float64, shape (n,)
         Light of each star over its noise under optimal weights.
     found : ndarray of bool, shape (n,)
@@ -65,7 +64,7 @@ def detections(scene: Scene) -> Detections:
     area = np.pi * moffat_alpha(stars.mean_fwhm) ** 2 * (2 * MOFFAT_BETA - 1) / (MOFFAT_BETA - 1) ** 2
     noise = np.sqrt(values_at(scene.variance, scene.places) * area) * product.noise_factor(stars.mean_fwhm)
     snr = np.divide(stars.electrons, noise, out=np.zeros(len(noise)), where=scene.inside & (noise > 0))
-    near = nearest(scene.places, found) < max(stars.mean_fwhm, 2.0)
+    near, false = _pairs(scene.places, stars.electrons, found, reach=max(stars.mean_fwhm, 2.0))
     detectable = snr > _FOUND
     limit = (snr > _LIMIT[0]) & (snr < _LIMIT[1])
     return Detections(
@@ -74,7 +73,7 @@ def detections(scene: Scene) -> Detections:
         share_at_limit=_share(near, limit),
         stars_at_limit=int(limit.sum()),
         by="own detection" if catalogue is None else "OBJCAT",
-        false=int((nearest(found, scene.places) > 2 * stars.mean_fwhm).sum()),
+        false=int(false.sum()),
         snr=snr,
         found=near,
     )
@@ -92,6 +91,19 @@ def saturation(scene: Scene) -> Saturation:
         light = product.data[near & product.usable].sum(dtype=np.float64)
         kept += bool(light > 0.3 * scene.model[near].sum(dtype=np.float64))
     return Saturation(int(on_image.sum()), flagged, kept)
+
+
+def _pairs(
+    places: NDArray[np.float64], light: NDArray[np.float64], found: NDArray[np.float64], *, reach: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Give the nearest free source to each star, bright ones first; which stars have one, which sources are free."""
+    has, free = np.zeros(len(places), bool), np.ones(len(found), bool)
+    for number in np.argsort(-light):
+        gaps = np.where(free, np.hypot(*(found - places[number]).T), np.inf)
+        if gaps.size and gaps.min() < reach:
+            free[gaps.argmin()] = False
+            has[number] = True
+    return has, free
 
 
 def _share(found: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:

@@ -1,0 +1,158 @@
+"""Planes of many frames kept on disk, so that memory does not grow with their number.
+
+A parked frame has the same planes as before, read-only and mapped from a file that has no name any more: whatever
+happens to the program, nothing is left on the disk. The system reads what is looked at; what was read is given back
+as soon as it is more than the budget.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.errors import SetupError
+from keyhole.frames.frame import Frame
+
+__all__ = ["Parking", "bytes_of"]
+
+_LOOK_EVERY = 0.02  # seconds
+_PAGE = mmap.PAGESIZE
+# Memory of this process that is mapped from files, in pages; only Linux tells it.
+_STATM = Path("/proc/self/statm")
+
+
+class Parking:
+    """A place on disk for the planes of frames; nothing is done while they fit into the budget.
+
+    Use as a context manager: at the end the watch over the memory stops.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files are made; there must be room for the planes.
+    budget : int
+        Bytes of planes that may stay in memory.
+    """
+
+    def __init__(self, folder: Path, budget: int) -> None:
+        self.budget = budget
+        self._folder = folder
+        self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._keeper: threading.Thread | None = None
+
+    def __enter__(self) -> Parking:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        if self._keeper is not None:
+            self._keeper.join()
+
+    def wanted(self, frame: Frame, n_frames: int) -> bool:
+        """Whether so many frames like this one are more than the budget."""
+        return bytes_of(frame) * n_frames > self.budget
+
+    def park(self, frame: Frame) -> None:
+        """Move the planes of a frame to disk. Changes `frame`.
+
+        Raises
+        ------
+        SetupError
+            There is no room, or the folder cannot be written.
+        """
+        planes = [plane for plane in _planes(frame) if plane.size and not _is_mapped(plane)]
+        if not planes:
+            return
+        held = self._write(planes)
+        parked = {id(plane): part for plane, part in zip(planes, held, strict=True)}
+        frame.data = parked.get(id(frame.data), frame.data)
+        frame.variance = None if frame.variance is None else parked.get(id(frame.variance), frame.variance)
+        frame.mask = None if frame.mask is None else parked.get(id(frame.mask), frame.mask)
+        frame.planes = {name: parked.get(id(plane), plane) for name, plane in frame.planes.items()}
+        self._watch()
+
+    def _write(self, planes: list[NDArray[Any]]) -> list[NDArray[Any]]:
+        try:
+            with tempfile.TemporaryFile(dir=self._folder, prefix=".keyhole-", suffix=".part") as file:
+                starts = []
+                for plane in planes:
+                    starts.append(_aligned(file))
+                    file.write(np.ascontiguousarray(plane).data.cast("B"))
+                file.flush()
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise _no_room(self._folder, error) from error
+        with self._lock:
+            self._maps.add(mapped)
+        return [
+            np.frombuffer(mapped, plane.dtype, plane.size, start).reshape(plane.shape)
+            for plane, start in zip(planes, starts, strict=True)
+        ]
+
+    def _watch(self) -> None:
+        if self._keeper is None and _STATM.exists() and hasattr(mmap, "MADV_DONTNEED"):
+            self._keeper = threading.Thread(target=self._keep, name="keyhole-memory", daemon=True)
+            self._keeper.start()
+
+    def _keep(self) -> None:
+        """Give back pages that were read, whenever they are more than the budget."""
+        while not self._done.wait(_LOOK_EVERY):
+            if int(_STATM.read_bytes().split()[2]) * _PAGE <= self.budget:
+                continue
+            with self._lock:
+                maps = list(self._maps)
+            for mapped in maps:
+                # A frame that is gone by now has closed its map.
+                with contextlib.suppress(ValueError):
+                    mapped.madvise(mmap.MADV_DONTNEED)
+            del maps
+
+
+def bytes_of(frame: Frame) -> int:
+    """Memory that the planes of a frame take."""
+    return sum(plane.nbytes for plane in _planes(frame))
+
+
+def _planes(frame: Frame) -> Iterable[NDArray[Any]]:
+    for plane in (frame.data, frame.variance, frame.mask, *frame.planes.values()):
+        if plane is not None:
+            yield plane
+
+
+def _is_mapped(plane: NDArray[Any]) -> bool:
+    base: Any = plane
+    while isinstance(base, np.ndarray) and base.base is not None:
+        base = base.base
+    return isinstance(base, (mmap.mmap, memoryview))
+
+
+def _aligned(file: IO[bytes]) -> int:
+    """Move to a place where any type may begin."""
+    start = -(-file.tell() // 64) * 64
+    file.seek(start)
+    return start
+
+
+def _no_room(folder: Path, error: OSError) -> SetupError:
+    where = folder.resolve()
+    if error.errno == errno.ENOSPC:
+        return SetupError(
+            f"the disk of {where} is full: frames that do not fit into memory are kept there; free some space, or "
+            "allow more memory with --memory"
+        )
+    return SetupError(f"{where}: frames that do not fit into memory cannot be kept there ({error.strerror or error})")

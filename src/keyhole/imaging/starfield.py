@@ -1,0 +1,219 @@
+"""Faint stars beside bright ones: the light of the bright ones is taken away first."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.imaging.bits import NONLINEAR, SATURATED
+from keyhole.imaging.peaks import Peaks, faint_peaks, with_peaks
+from keyhole.imaging.psf import PointSpread, empirical_psf, moffat_psf
+from keyhole.imaging.scene import Scene, StarField
+from keyhole.imaging.starfit import StarFit, ring_medians
+
+__all__ = ["completed"]
+
+Float64 = NDArray[np.float64]
+
+_CLIP: Final = 3.0
+"""Sigma up to which pixels, and light taken from them, may stand out where the background is measured."""
+_SAME: Final = 0.5
+"""Sources nearer to each other than this, in units of the seeing, are parts of one."""
+_MOST_STARS: Final = 15
+"""Brightest stars that tell the image of a star."""
+_LEAST_SNR: Final = 20.0
+_ALONE: Final = 1.5
+"""Distance from a brighter source that such a star must have, in units of the seeing."""
+_WIDTH: Final = (0.6, 1.5)
+"""Width of such a star in units of the seeing."""
+_TRUSTED: Final = 0.01
+"""Part of the light taken away that may be wrong at the least."""
+_MOST_DOUBT: Final = 0.2
+"""And at the most."""
+_NO_STAR: Final = 0.5
+"""The same of a light that is not that of a star, or cut."""
+_CONFIRMED: Final = 0.8
+"""Signal to noise, in units of the threshold, that a new star must have in a fit together with all others."""
+_CHANCE: Final = 4.0
+"""Relative error of a variance from a median of deviations, times the root of their number: about two and a half."""
+_CORE: Final = 0.8
+"""Radius, in units of the seeing, within which no second star is sought."""
+_FEWEST: Final = 100
+"""Pixels that tell a background."""
+
+
+def completed(
+    scene: Scene, objects: NDArray[Any], *, fwhm: float, threshold: float, correlation: float, cell: int
+) -> tuple[Scene, NDArray[Any], StarField]:
+    """Add the stars that only a filter as wide as they are shows, after the light of the others is taken away.
+
+    Parameters
+    ----------
+    scene : Scene
+    objects : structured array (n,)
+        Of sep; rows of `scene.labels`.
+    fwhm : float
+        Seeing, pixels.
+    threshold : float
+        Least signal to noise of the stars that are added.
+    correlation : float
+        Noise under the filter over that of independent pixels.
+    cell : int
+        Width of the square that tells the background of a pixel.
+
+    Returns
+    -------
+    scene : Scene
+        With the labels of the stars that were added.
+    objects : structured array (n + m,)
+    field : StarField
+        Of all these sources.
+    """
+    scene, objects = _merged(scene, objects, fwhm)
+    places, heights = _places(objects), objects["peak"].astype(np.float64)
+    psf = _psf(scene, objects, places, heights, fwhm)
+    fit = StarFit(scene.data, scene.variance, scene.hidden | ((scene.bits & SATURATED) != 0), psf)
+    fit.add(places, heights)
+    fit.run(2)
+    scene = _levelled(scene, fit, cell)
+    found = faint_peaks(
+        _without_cores(fit, fwhm),
+        scene.variance,
+        scene.hidden,
+        fwhm=fwhm,
+        threshold=threshold,
+        correlation=correlation,
+        doubtful=_doubtful(scene, fit),
+    )
+    taken = np.array([image is not None and image.good for image in fit.images], bool)
+    first, number, residual = scene.labels, len(objects), fit.residual
+    known = objects
+    objects, labels = with_peaks(known, first, residual, found, fwhm=fwhm, taken=taken)
+    fit.add(_places(objects[number:]), objects["peak"][number:].astype(np.float64))
+    fit.run(1)
+    least = _CONFIRMED * threshold * correlation
+    weak = number + np.flatnonzero([image is None or image.snr < least for image in fit.images[number:]])
+    if weak.size:
+        fit.remove(weak)
+        kept = {(x, y) for x, y in np.delete(_places(objects), weak, axis=0)[number:].astype(int).tolist()}
+        sure = np.array([(x, y) in kept for x, y in zip(found.x.tolist(), found.y.tolist(), strict=True)], bool)
+        found = Peaks(found.x[sure], found.y[sure], found.snr[sure])
+        objects, labels = with_peaks(known, first, residual, found, fwhm=fwhm, taken=taken)
+    areas = np.bincount(labels.ravel(), minlength=len(objects) + 1)[1:]
+    areas[:number] = np.minimum(areas[:number], scene.areas)
+    return scene._replace(labels=labels, areas=areas), objects, StarField(psf, fit.images, fit.residual)
+
+
+def _merged(scene: Scene, objects: NDArray[Any], fwhm: float) -> tuple[Scene, NDArray[Any]]:
+    """Give the pieces into which an edge or a hole breaks a star back to it."""
+    if len(objects) < 2:
+        return scene, objects
+    places = _places(objects)
+    gaps = np.hypot(*(places[:, np.newaxis] - places).transpose(2, 0, 1))
+    brighter = objects["flux"] > objects["flux"][:, np.newaxis]
+    near = np.where(brighter, gaps, np.inf)
+    owner, piece = near.argmin(axis=1), near.min(axis=1) < _SAME * fwhm
+    if not piece.any():
+        return scene, objects
+    while piece[owner[piece]].any():
+        owner = np.where(piece & piece[owner], owner[owner], owner)
+    number = np.zeros(len(objects) + 1, np.int32)
+    number[1:][~piece] = np.arange(1, np.count_nonzero(~piece) + 1)
+    number[1:][piece] = number[1:][owner[piece]]
+    areas = np.bincount(number[1:] - 1, weights=scene.areas, minlength=np.count_nonzero(~piece)).astype(np.intp)
+    return scene._replace(labels=number[scene.labels], areas=areas), objects[~piece]
+
+
+def _psf(scene: Scene, objects: NDArray[Any], places: Float64, heights: Float64, fwhm: float) -> PointSpread:
+    """Image of a star from the best ones; in the second round it is known what they look like."""
+    psf = moffat_psf(fwhm)
+    chosen = _exemplary(objects, heights, scene, fwhm)
+    owner = np.where(scene.hidden, -1, scene.labels)
+    for _ in range(2 if chosen.size else 0):
+        fit = StarFit(scene.data, scene.variance, scene.hidden, psf)
+        fit.add(places[chosen], heights[chosen])
+        fit.run(1, profiles=False)
+        psf = empirical_psf(
+            fit.residual,
+            scene.variance,
+            owner,
+            names=chosen + 1,
+            places=places[chosen],
+            images=fit.images,
+            start=psf,
+        )
+    return psf
+
+
+def _levelled(scene: Scene, fit: StarFit, cell: int) -> Scene:
+    """Take away the background that the stars hid: the clipped mean of what they leave in a square around a pixel."""
+    from scipy import ndimage  # slow import
+
+    residual = fit.residual
+    noise = np.sqrt(scene.variance)
+    empty = ~scene.hidden & (np.abs(residual) < _CLIP * noise) & (scene.data - residual < _CLIP * noise)
+    for image, label in zip(fit.images, range(1, len(fit.images) + 1), strict=True):
+        if image is None or not image.good:
+            empty &= scene.labels != label
+    share = ndimage.uniform_filter(empty.astype(np.float32), cell, mode="constant")
+    level = ndimage.uniform_filter(np.where(empty, residual, np.float32(0)), cell, mode="constant")
+    enough = share * cell**2 > _FEWEST
+    level = np.where(enough & ~scene.hidden, level / np.maximum(share, np.float32(1e-6)), np.float32(0))
+    fit.lower(level)
+    number = np.asarray(np.where(enough, share * cell**2, scene.empty), np.float32)
+    return scene._replace(data=scene.data - level, background=scene.background + level, empty=number)
+
+
+def _without_cores(fit: StarFit, fwhm: float) -> NDArray[np.float32]:
+    """What stars leave, but for their cores: a hole there would look like a bright ring to a filter of volume zero."""
+    residual = fit.residual
+    for image in fit.images:
+        if image is not None and image.bright:
+            part = residual[image.rows, image.columns]
+            part[image.radius <= _CORE * fwhm] = 0.0
+    return residual
+
+
+def _doubtful(scene: Scene, fit: StarFit) -> NDArray[np.float32]:
+    """Light that may be left of the stars that were taken away: as much as their surroundings tell of each."""
+    doubt, residual = np.zeros_like(scene.data), np.abs(fit.residual)
+    for image in fit.images:
+        if image is None:
+            continue
+        box = image.rows, image.columns
+        part = (_TRUSTED if image.good else _NO_STAR) * np.abs(image.light)
+        if image.bright and image.good:
+            ring = np.rint(image.radius).astype(np.intp)
+            seen = ~scene.hidden[box]
+            middle, number = ring_medians(ring, residual[box], seen)
+            some = np.maximum(number, 1)
+            noise = np.bincount(ring[seen], weights=scene.variance[box][seen], minlength=len(number)) / some
+            # What the noise of so many pixels could be by chance is none.
+            excess = (1.4826 * middle) ** 2 - noise * (1 + _CHANCE / np.sqrt(some))
+            part = np.maximum(part, np.minimum(np.sqrt(np.maximum(excess, 0.0))[ring], _MOST_DOUBT * image.light))
+        doubt[box] += part
+    return doubt
+
+
+def _exemplary(objects: NDArray[Any], heights: Float64, scene: Scene, fwhm: float) -> NDArray[np.intp]:
+    """The sources that tell the image of a star: bright, whole, alone, and as wide as the seeing."""
+    import sep
+
+    places = _places(objects)
+    gaps = np.hypot(*(places[:, np.newaxis] - places).transpose(2, 0, 1))
+    alone = np.where(heights > heights[:, np.newaxis], gaps, np.inf).min(axis=1, initial=np.inf) > _ALONE * fwhm
+    width = 2.3548 * np.sqrt(objects["a"] * objects["b"]) / fwhm
+    noise = np.sqrt(np.median(scene.variance[~scene.hidden]))
+    snr = objects["flux"] / (noise * fwhm)
+    doubtful = (scene.bits & (NONLINEAR | SATURATED)) != 0
+    linear = np.bincount(scene.labels[doubtful], minlength=len(objects) + 1)[1:] == 0
+    whole = linear & ((objects["flag"] & sep.OBJ_TRUNC) == 0)
+    fit = (heights > 0) & alone & whole & (snr > _LEAST_SNR) & (width > _WIDTH[0]) & (width < _WIDTH[1])
+    chosen = np.flatnonzero(fit)
+    return chosen[np.argsort(-heights[chosen])][:_MOST_STARS]
+
+
+def _places(objects: NDArray[Any]) -> Float64:
+    return np.column_stack([objects["x"], objects["y"]]).astype(np.float64)

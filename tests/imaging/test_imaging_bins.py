@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from keyhole.imaging._bins import bin_factor, binned, unbinned
+
+
+@pytest.mark.parametrize(("factor", "lead"), [(1, (0, 0)), (2, (0, 0)), (3, (2, 1)), (5, (0, 4))])
+def test_bins_equal_a_loop_over_pixels(factor, lead):
+    rng = np.random.default_rng(factor)
+    image = rng.normal(100, 10, (11, 17)).astype(np.float32)
+    weight = rng.integers(0, 3, image.shape).astype(np.float32)
+    mean, total = binned(image, weight, factor, lead)
+    sums, weights = np.zeros(mean.shape), np.zeros(mean.shape)
+    for (y, x), value in np.ndenumerate(image):
+        place = (y + lead[0]) // factor, (x + lead[1]) // factor
+        sums[place] += value * weight[y, x]
+        weights[place] += weight[y, x]
+    np.testing.assert_array_equal(total, weights)
+    np.testing.assert_allclose(mean * weights, sums, rtol=1e-5)
+
+
+def test_a_mask_in_bins_covers_the_pixels_of_these():
+    mask = np.zeros((4, 6), np.bool_)
+    mask[1, 2] = True
+    whole = unbinned(mask, 3, (10, 15), (1, 0))
+    assert set(zip(*np.nonzero(whole), strict=True)) == {(y, x) for y in (2, 3, 4) for x in (6, 7, 8)}
+
+
+def test_stars_keep_enough_bins_across_their_width():
+    assert [bin_factor(width) for width in (1.0, 3.0, 5.0, 15.0)] == [1, 1, 2, 6]

@@ -1,0 +1,37 @@
+"""The fast median against that of numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from keyhole.imaging import medians
+from keyhole.imaging.medians import median
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 30_000, 100_001, 200_000])
+@pytest.mark.parametrize("kind", ["noise", "digits", "skewed", "sorted", "constant"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_median_is_that_of_numpy_to_the_last_bit(size: int, kind: str, dtype: type) -> None:
+    rng = np.random.default_rng(size)
+    values = {
+        "noise": rng.normal(1000, 30, size),
+        "digits": rng.normal(0, 2, size).round(),
+        "skewed": rng.exponential(5, size) ** 3,
+        "sorted": np.sort(rng.normal(size=size)),
+        "constant": np.full(size, 7.1),
+    }[kind].astype(dtype)
+    before = values.copy()
+    assert median(values) == np.median(values)
+    np.testing.assert_array_equal(values, before)
+
+
+def test_a_sample_that_misleads_does_no_harm() -> None:
+    values = np.random.default_rng(3).normal(size=160_000)
+    values[:: (values.size // medians._SAMPLE) | 1] += 100
+    assert median(values) == np.median(values)
+
+
+def test_integers_and_planes_have_medians_too() -> None:
+    values = np.random.default_rng(4).integers(0, 9, size=(300, 400))
+    assert median(values) == np.median(values)
