@@ -27,7 +27,7 @@ from keyhole.report.files import PAGE, write_night
 from keyhole.simulate import NightOptions, simulate_night
 
 _DRAWING, _FIGURES, _BYTES = 1.0, 0.3, 3_000_000
-_REPEATS = 3
+_REPEATS = 5
 
 
 def main() -> int:
