@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from threadpoolctl import threadpool_info, threadpool_limits
 from toy_runs import raw_file, raw_files
 
 from keyhole.engine.context import read_input
@@ -405,3 +406,16 @@ def test_products_do_not_depend_on_the_memory_that_is_allowed(reduced, darks, tm
         planes.append([read_frame(path).data for path in result.outputs])
     for less, more in zip(*planes, strict=True):
         np.testing.assert_array_equal(less, more)
+
+
+def test_matrix_products_have_one_thread_so_that_their_last_bits_are_the_same_everywhere(reduced, darks):
+    seen = []
+
+    def recipe(p):
+        p.toyMultiply()
+        assert p.streams["main"]
+        seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+
+    with threadpool_limits(2, user_api="blas"):
+        reduced(darks[:1], recipe)
+    assert set(seen) == {1}

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from threadpoolctl import threadpool_limits
+
 from keyhole.calibration import Grade, kind_of
 from keyhole.engine.associations import associate, check_named, store_products
 from keyhole.engine.context import RunContext, caveats_of, read_input
@@ -61,6 +63,12 @@ def run(
     KeyholeError
         See `keyhole.errors`; what a user can cause is found before pixels are read wherever possible.
     """
+    # The last bits of matrix products depend on the number of threads, and must not on where a run happens.
+    with threadpool_limits(1, user_api="blas"):
+        return _run(request, emit, clock)
+
+
+def _run(request: Request, emit: EventSink, clock: Callable[[], datetime]) -> Result:
     begin = time.perf_counter()
     runner: Runner | None = None
     try:

@@ -165,6 +165,9 @@ class Cluster:
         Dask is not installed, or no scheduler answers.
     """
 
+    # The scheduler keeps the queue; workers may come and go.
+    slots = 1_000_000
+
     def __init__(self, address: str, *, timeout: float = _CONNECT_SECONDS) -> None:
         try:
             import distributed
@@ -174,7 +177,6 @@ class Cluster:
             # The package declares no types of its own.
             connect: Any = distributed.Client
             self._client = connect(address, timeout=timeout, set_as_default=False)
-            self.slots = max(1, sum(self._client.nthreads().values()))
         except (OSError, ValueError, TimeoutError) as error:
             raise SetupError(f"no Dask scheduler answers at {address} ({error}); start one, or leave it out") from error
 
