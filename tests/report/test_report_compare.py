@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from raw_frames import SCALE, electrons
 
 from keyhole.engine.product import account_of_product
 from keyhole.errors import InputError
+from keyhole.frames import write_frame
 from keyhole.report.compare import compared
+from keyhole.report.runs import write_product_report
 
 SHAPE = (90, 240)
 
@@ -85,3 +88,43 @@ def test_image_without_a_wcs_or_of_another_field_is_refused():
     away.header["CRVAL2"] = -33.0
     with pytest.raises(InputError, match=r"away.fits shows another part of the sky"):
         compare(field(), away)
+
+
+def foreign(path, *, cards, shift=0.0):
+    """An image as another program writes it: the primary HDU alone, no masks, NaN outside, scale and rotation."""
+    frame = field(seed=5)
+    data = frame.data.copy()
+    data[:4] = np.nan
+    header = fits.Header()
+    for key in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2"):
+        header[key] = frame.header[key]
+    cd = np.array([[frame.header[f"CD{i}_{j}"] for j in (1, 2)] for i in (1, 2)])
+    for i in (1, 2):
+        header[f"CDELT{i}"] = SCALE / 3600
+        for j in (1, 2):
+            header[f"PC{i}_{j}"] = cd[i - 1, j - 1] / (SCALE / 3600)
+    header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
+    header.update(cards)
+    fits.PrimaryHDU(data, header).writeto(path)
+    return path
+
+
+def test_image_of_another_program_is_compared_and_its_headers_are_only_text(tmp_path):
+    cards = {"OBJECT": "<script>alert(1)</script>", "INSTRUME": "&<b>", "EXPTIME": "long"}
+    path = foreign(tmp_path / "theirs.fits", cards=cards)
+    write_frame(field(), tmp_path / "ours.fits")
+    page = write_product_report(tmp_path / "page.html", [tmp_path / "ours.fits", path]).read_text()
+    assert "<script>alert" not in page and "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert page.count("data:image/png") == 5
+    assert "theirs.fits lies 0.0" in page
+
+
+def test_product_whose_cards_are_missing_still_has_a_page(tmp_path):
+    frame = field()
+    for header in (frame.primary, frame.header):
+        for key in [key for key in header if key not in ("SIMPLE", "EXTNAME")]:
+            del header[key]
+    write_frame(frame, tmp_path / "bare.fits")
+    page = write_product_report(tmp_path / "page.html", [tmp_path / "bare.fits"]).read_text()
+    assert page.count("data:image/png") == 1
+    assert "Is the sky flat?" in page

@@ -68,6 +68,7 @@ def frame_table(group: Figures) -> dict[str, Any] | None:
     given = [column for column in _FRAME_COLUMNS if any(_told(row, column[0]) is not None for row in rows)]
     if any(name == "sky_level" for name, *_ in given):
         given = [column for column in given if column[0] != "level"]
+    made = group["makes"] != "image" and group["state"] in ("done", "kept")
     odd = {id(frame): why for frame, why in doubtful_frames(dict(group))}
     columns = [{"name": name, "head": head, "words": words, "unit": _unit(rows, name)} for name, head, words in given]
     return {
@@ -77,7 +78,7 @@ def frame_table(group: Figures) -> dict[str, Any] | None:
                 "file": clipped(frame["file"]),
                 "name": clipped(str(frame["file"]).split(".fits")[0], 40),
                 "used": frame["used"],
-                "words": _use(frame, odd.get(id(frame))),
+                "words": _use(frame, odd.get(id(frame)), master=made),
                 "doubt": id(frame) in odd,
                 "cells": [_cell(row, name) for name, *_ in given],
             }
@@ -86,10 +87,11 @@ def frame_table(group: Figures) -> dict[str, Any] | None:
     }
 
 
-def _use(frame: Figures, why: str | None) -> str:
+def _use(frame: Figures, why: str | None, *, master: bool) -> str:
+    """What became of a frame; a master is made of all that it was given."""
     if frame["used"] is False:
         return clipped(why or "left out", 160)
-    if frame["used"]:
+    if frame["used"] or master:
         return clipped(f"used; {why}", 160) if why else "used"
     return "–"
 
