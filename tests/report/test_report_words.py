@@ -144,3 +144,11 @@ def test_serious_caveat_decides_what_comes_next():
 
 def test_good_image_says_what_to_measure_on():
     assert "GRB120116A-J_stack.fits" in answer("next")[0].detail
+
+
+def test_nobody_is_told_to_trust_what_is_not_known_or_what_a_caveat_doubts():
+    figures = {name: value for name, value in image_group()["figures"].items() if not name.startswith("tile")}
+    assert answer("sky", figures=figures)[1] == ("care", "Usable, as far as is known")
+    caveats = [{"text": "something that nobody has seen", "count": 1, "step": None}]
+    assert answer("sky", caveats=caveats)[1] == ("care", "Usable with care")
+    assert answer("sky")[1] == ("good", "Can be trusted")

@@ -80,11 +80,13 @@ def state_of(group: Figures, answers: list[Answer]) -> tuple[str, str]:
     if group["state"] in ("waiting", "running"):
         return "none", "Still to come" if group["state"] == "waiting" else "Being reduced"
     states = {answer.state for answer in answers[:5]}
-    serious = any(one.rank == "serious" for one in warnings_of(group))
-    if "bad" in states or serious:
+    ranks = {one.rank for one in warnings_of(group)}
+    if "bad" in states or "serious" in ranks:
         return "bad", "Do not use before a look"
-    if "care" in states:
+    if "care" in states or "care" in ranks:
         return "care", "Usable with care"
+    if "none" in states:
+        return "care", "Usable, as far as is known"
     return "good", "Can be trusted"
 
 
