@@ -156,6 +156,7 @@ class RunContext:
         """Keep a frame on disk from here on, if so many of its kind do not fit into memory."""
         if self._parking is not None and self._parking.wanted(frame, n_frames):
             self._parking.park(frame)
+            self._parking.breathe()
 
     def measure(
         self, name: str, value: Any, *, error: float | None = None, unit: str = "", frame: Frame | None = None

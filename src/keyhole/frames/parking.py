@@ -110,17 +110,19 @@ class Parking:
             self._keeper.start()
 
     def _keep(self) -> None:
-        """Give back pages that were read, whenever they are more than the budget."""
         while not self._done.wait(_LOOK_EVERY):
-            if int(_STATM.read_bytes().split()[2]) * _PAGE <= self.budget:
-                continue
-            with self._lock:
-                maps = list(self._maps)
-            for mapped in maps:
-                # A frame that is gone by now has closed its map.
-                with contextlib.suppress(ValueError):
-                    mapped.madvise(mmap.MADV_DONTNEED)
-            del maps
+            self.breathe()
+
+    def breathe(self) -> None:
+        """Give back pages that were read, if they are more than the budget."""
+        if self._keeper is None or int(_STATM.read_bytes().split()[2]) * _PAGE <= self.budget:
+            return
+        with self._lock:
+            maps = list(self._maps)
+        for mapped in maps:
+            # A frame that is gone by now has closed its map.
+            with contextlib.suppress(ValueError):
+                mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def bytes_of(frame: Frame) -> int:

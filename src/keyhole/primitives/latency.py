@@ -46,7 +46,10 @@ class _Time(NamedTuple):
 def add_latency(frames: list[Frame], params: LatencyParams, context: Context) -> list[Frame]:
     """Flag (8) the pixels that were bright in a frame of the sequence that ended shortly before."""
     times = [_time(frame) for frame in frames]
-    bright = [_bright(frame, params) for frame in frames]
+    bright = []
+    for frame in frames:
+        bright.append(_bright(frame, params))
+        context.settle(frame, len(frames))
     flagged, touched = 0, 0
     for frame, time in zip(frames, times, strict=True):
         if frame.mask is None or time is None:
@@ -57,6 +60,7 @@ def add_latency(frames: list[Frame], params: LatencyParams, context: Context) ->
             if other is not None and 0 <= (time.start - other.end).total_seconds() < params.time
         ]
         glow = afterglow(frame.data, frame.mask, earlier, outshone=params.outshone)
+        context.settle(frame, len(frames))
         if glow.size:
             mask = frame.mask.copy()
             mask.reshape(-1)[glow] |= bits.MASK_DTYPE(bits.COSMIC_RAY)
