@@ -164,8 +164,9 @@ def test_master_is_described_by_median_spread_and_noise():
     told = context()
     dark = raw_dark(np.random.default_rng(1).normal(74, 5, (90, 90)).astype(np.float32))
     dark.variance = np.full((90, 90), 9.0, np.float32)
-    tell_master(dark, told, hot_pixels=3)
-    assert told.measured[None, "hot_pixels"][0] == 3
+    tell_master(dark, told, hot_pixels=3, frame_noise=10.5)
+    assert told.measured[None, "hot_pixels"] == (3, None, "")
+    assert told.measured[None, "frame_noise"] == (10.5, None, "electron")
     assert told.measured[None, "median"][0] == pytest.approx(74, abs=1)
     assert told.measured[None, "spread"][0] == pytest.approx(5, rel=0.1)
     assert told.measured[None, "pixel_noise"][0] == pytest.approx(3)

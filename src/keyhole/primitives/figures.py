@@ -38,6 +38,7 @@ __all__ = [
 _TILE_ARCSEC = 5.0
 _CELL_ARCSEC = 0.6
 _STEP = 3  # pixels: a fair sample tells the median
+_UNITS = {"lamp_level": "electron", "frame_noise": "electron"}
 _WORDS = ("object", "filter_name", "camera", "read_mode", "airmass", "coadds")
 
 Float64 = NDArray[np.float64]
@@ -287,7 +288,7 @@ def _tell_flatness(frame: Frame, scale: float, context: Teller) -> None:
 def tell_master(frame: Frame, context: Teller, **counts: Any) -> None:
     """Level, spread and noise of the usable pixels of a master, and what its step counted."""
     for name, value in counts.items():
-        context.measure(name, value)
+        context.measure(name, value, unit=_UNITS.get(name, ""))
     context.measure("frames_combined", frame.primary.get("NCOMBINE"))
     if not context.details:
         return

@@ -52,7 +52,8 @@ def draw(frame: Frame) -> tuple[bytes, dict[str, Any]] | None:
         "black": plain(drawn.low),
         "white": plain(drawn.high),
         "stretch": "linear" if master else "asinh",
-        "unit": str(frame.header.get("BUNIT", "")) or None,
+        # A normalised flat keeps the card of the light it was made of.
+        "unit": None if "NORMLIZE" in frame.primary else str(frame.header.get("BUNIT", "")) or None,
         "pixel_scale": plain(stated(frame, "pixel_scale")),
         "object": str(frame.primary.get("OBJECT", "")),
         "filter": _text(stated(frame, "filter_name", pretty=True)),
