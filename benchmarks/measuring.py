@@ -58,13 +58,15 @@ def run(words: Sequence[str | Path], folder: Path, environ: Mapping[str, str]) -
     CommandError
         It ends with another code than 0.
     """
+    # As installed: without this, code that was edited would be compiled anew in each run.
+    usual = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with tempfile.TemporaryFile("w+") as told:
         begin = time.perf_counter()
         process = subprocess.Popen(
             [str(word) for word in words],
             cwd=folder,
-            env={**os.environ, **environ, "PATH": path},
+            env={**usual, **environ, "PATH": path},
             stdout=subprocess.DEVNULL,
             stderr=told,
         )

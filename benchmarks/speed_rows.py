@@ -68,60 +68,66 @@ class Row(NamedTuple):
 
 def rows(bench: Bench) -> list[Row]:
     """All rows, in the order of the table; nothing is made or run before a row is measured."""
+    return [*_reductions(bench), *_other_commands(bench), *_long_runs(bench)]
 
-    def in_folder(name: str, night: Callable[[], Path], *words: str | Path) -> Callable[[], Sample]:
-        def measure() -> Sample:
-            folder = bench.folder(name)
-            if not (folder / "target.lis").exists():
-                bench.lists(night(), folder)
-            return run(words, folder, bench.environ)
 
-        return measure
-
-    def science(frames: int) -> Callable[[], Sample]:
-        def measure() -> Sample:
-            dark, _ = bench.masters()
-            words = ("reduce", "@target.lis", "--user_cal", f"processed_dark:{dark}")
-            return in_folder(f"science-{frames}", lambda: bench.night(frames), *words)()
-
-        return measure
-
-    night = bench.night
-    three = ("python", "-c", _USUAL + _THREE)
-    lit = ("python", "-c", _NO_KEYHOLE + _THREE)
+def _reductions(bench: Bench) -> list[Row]:
+    three = _in_folder(bench, "three", bench.night, "python", "-c", _USUAL + _THREE)
     return [
-        Row("darks", "`reduce @darks60.lis`, 10 frames", in_folder("darks", night, "reduce", "@darks.lis"), 2.5, 1.2),
-        Row("flats", "`reduce @flats.lis`, 16 frames", in_folder("flats", night, "reduce", "@flats.lis"), 3, 1.4),
-        Row("science", "`reduce @target.lis`, 20 frames", science(20), 4.5, 2, megabytes=300, frames=20),
-        Row(
-            "three", "the three in one Python process, beyond U", in_folder("three", night, *three), 5, 2.2, beyond=True
-        ),
-        Row("dataselect", "`dataselect`, 46 files", _selection(bench, night), 0.7),
+        Row("darks", "`reduce @darks60.lis`, 10 frames", _command(bench, "darks"), 2.5, 1.2),
+        Row("flats", "`reduce @flats.lis`, 16 frames", _command(bench, "flats"), 3, 1.4),
+        Row("science", "`reduce @target.lis`, 20 frames", _science(bench, 20), 4.5, 2, megabytes=300, frames=20),
+        Row("three", "the three in one Python process, beyond U", three, 5, 2.2, beyond=True),
+    ]
+
+
+def _other_commands(bench: Bench) -> list[Row]:
+    return [
+        Row("dataselect", "`dataselect`, 46 files", _selection(bench, bench.night), 0.7),
         Row("dataselect-5000", "`dataselect`, 5000 files", _selection(bench, bench.many_files), 4, 1.6),
         Row("caldb-list", "`caldb list`", _on_masters(bench, "caldb", "list"), 1),
         Row("caldb-add", "`caldb add`", _on_masters(bench, "caldb", "add", "DARK"), 1),
         Row("showpars", "`showpars` of one step", _on_masters(bench, "showpars", "DARK", "stackDarks"), 1),
         Row("help", "`reduce --help`", _on_masters(bench, "reduce", "--help"), 0.4),
         Row("tutorial", "whole tutorial session, each command once", lambda: _tutorial(bench), 16),
-        Row(
-            "lit",
-            "the night with every pixel lit, three in one process",
-            in_folder("lit", bench.lit_night, *lit),
-            11,
-            6,
-        ),
-        Row("science-200", "`reduce @target.lis`, 200 frames", science(200), megabytes=350, long=True, frames=200),
-        Row("science-1000", "`reduce @target.lis`, 1000 frames", science(1000), megabytes=400, long=True, frames=1000),
-        Row(
-            "stack-500",
-            "stack of 500 frames of 1024 x 1024 with VAR and DQ",
-            lambda: _stack(bench),
-            45,
-            31,
-            300,
-            long=True,
-        ),
     ]
+
+
+def _long_runs(bench: Bench) -> list[Row]:
+    lit = _in_folder(bench, "lit", bench.lit_night, "python", "-c", _NO_KEYHOLE + _THREE)
+    stack = "stack of 500 frames of 1024 x 1024 with VAR and DQ"
+    many = "`reduce @target.lis`, {} frames"
+    return [
+        Row("lit", "the night with every pixel lit, three in one process", lit, 11, 6, long=True),
+        Row("science-200", many.format(200), _science(bench, 200), megabytes=350, long=True, frames=200),
+        Row("science-1000", many.format(1000), _science(bench, 1000), megabytes=400, long=True, frames=1000),
+        Row("stack-500", stack, lambda: _stack(bench), 45, 31, megabytes=300, long=True),
+    ]
+
+
+def _in_folder(bench: Bench, name: str, night: Callable[[], Path], *words: str | Path) -> Callable[[], Sample]:
+    """A command in a folder with the three lists of the tutorial."""
+
+    def measure() -> Sample:
+        folder = bench.folder(name)
+        if not (folder / "target.lis").exists():
+            bench.lists(night(), folder)
+        return run(words, folder, bench.environ)
+
+    return measure
+
+
+def _command(bench: Bench, kind: str) -> Callable[[], Sample]:
+    return _in_folder(bench, kind, bench.night, "reduce", f"@{kind}.lis")
+
+
+def _science(bench: Bench, frames: int) -> Callable[[], Sample]:
+    def measure() -> Sample:
+        dark, _ = bench.masters()
+        words = ("reduce", "@target.lis", "--user_cal", f"processed_dark:{dark}")
+        return _in_folder(bench, f"science-{frames}", lambda: bench.night(frames), *words)()
+
+    return measure
 
 
 def _selection(bench: Bench, night: Callable[[], Path]) -> Callable[[], Sample]:

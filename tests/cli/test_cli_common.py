@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from keyhole.cli.common import guarded
@@ -32,3 +34,14 @@ def test_interrupt_is_130(capsys):
 def test_defect_is_raised(error):
     with pytest.raises(type(error)):
         guarded(raising(error))
+
+
+def test_the_garbage_collector_is_as_it_was_afterwards():
+    usual = gc.get_threshold()
+    seen = []
+    assert guarded(lambda: seen.append(gc.get_threshold()) or 0) == 0
+    assert gc.get_threshold() == usual != seen[0]
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError):
+        guarded(raising(ZeroDivisionError()))
+    assert gc.get_threshold() == usual

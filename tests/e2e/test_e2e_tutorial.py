@@ -204,3 +204,22 @@ def test_without_configuration_masters_are_kept_in_the_current_folder(tmp_path: 
     assert (alone.folder / "cal_manager.db").is_file()
     assert "cal_manager.db" in done.stdout
     assert DARK in alone.run("caldb list").stdout
+
+
+def test_masters_and_parameters_are_made_and_shown_without_packages_they_do_not_need(
+    shared_playground: Playground,
+) -> None:
+    slow = ("scipy", "sqlalchemy", "astropy.table", "astrodata", "sep", "asdf")
+    code = (
+        "import sys\nfrom keyhole.cli import {0}\n{0}.main({1!r})\n"
+        "print('LOADED', *[name for name in {2!r} if name in sys.modules])"
+    )
+    for module, words, known in (
+        ("reduce", ["@darks60.lis"], slow),
+        ("reduce", ["@flats.lis"], slow),
+        ("showpars", ["../playdata/N20120117S0014.fits", "associateSky"], ("astropy", *slow)),
+    ):
+        script = shared_playground.folder / "loads.py"
+        script.write_text(code.format(module, words, known))
+        out = shared_playground.run("python loads.py").stdout
+        assert out.splitlines()[-1] == "LOADED", out

@@ -258,3 +258,16 @@ def test_two_threads_write_one_name_under_two_temporary_names(tmp_path: Path, mo
     thread.start()
     thread.join()
     assert len(set(seen)) == 2
+
+
+def test_answers_of_a_frame_follow_its_headers() -> None:
+    frame = small_frame()
+    frame.primary["OBSTYPE"] = "DARK"
+    assert "DARK" in frame.tags
+    frame.primary["OBSTYPE"] = "OBJECT"
+    assert "DARK" not in frame.tags
+    frame.header["GAIN"] = 2.5
+    frame.primary["PREPARE"] = "2026-01-01T00:00:00"
+    assert frame.describe("gain") == 2.5
+    frame.header["GAIN"] = 1.0
+    assert frame.describe("gain") == 1.0

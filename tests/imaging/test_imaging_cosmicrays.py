@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sky_scene import moffat
 
+from keyhole.imaging import cosmicrays
 from keyhole.imaging._blot import blot, median_reference
 from keyhole.imaging.bits import BAD, COSMIC_RAY, SATURATED, UNILLUMINATED
 from keyhole.imaging.cosmicrays import Exposure, HitRule, find_hits
@@ -61,6 +62,21 @@ def test_hits_are_flagged_in_the_exposure_that_has_them_and_nowhere_else(n: int)
     hit(exposures, 1, places, 12 * SIGMA)
     hit(exposures, 0, [(40, 90)], -12 * SIGMA)  # left by a hit in its sky
     assert flagged(exposures) == [{(40, 90)}, places, *[set()] * (n - 2)]
+
+
+def test_exposures_of_a_long_sequence_are_compared_with_their_neighbours(monkeypatch) -> None:
+    exposures = night(11)
+    places = {(20, 50), (50, 80), (36, 20)}
+    for number in (1, 4, 9):
+        hit(exposures, number, places, 12 * SIGMA)
+    whole = flagged(exposures)
+    monkeypatch.setattr(cosmicrays, "_MOST", 6)
+    parts = flagged(exposures)
+    assert [pixels & places for pixels in parts] == [pixels & places for pixels in whole]
+    assert parts[1] == places
+    assert sum(len(one ^ other) for one, other in zip(parts, whole, strict=True)) <= 3
+    sizes = [len(part) for part in cosmicrays._parts(list(range(11)))]
+    assert sizes == [6, 5]
 
 
 @pytest.mark.parametrize("n", [1, 2])

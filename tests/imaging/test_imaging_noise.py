@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keyhole.errors import AlgorithmError
-from keyhole.imaging.bits import BAD, NONLINEAR, SATURATED, UNILLUMINATED, UNUSABLE, usable
+from keyhole.imaging.bits import BAD, NONLINEAR, SATURATED, UNILLUMINATED, UNUSABLE, any_set, usable
 from keyhole.imaging.noise import clipped_median_sigma, pedestal, robust_sigma, variance_model
 
 
@@ -110,3 +110,46 @@ def test_variance_model_is_the_measured_variance_of_simulated_exposures() -> Non
     frame = 70 + rng.poisson(light) + rng.normal(0, 20, light.shape)
     model = variance_model(frame.astype(np.float32), read_noise=20, pedestal=70)
     assert float(np.mean(model)) == pytest.approx(float(np.var(frame)), rel=0.02)
+
+
+def plain_clipped(values: np.ndarray) -> tuple[float, float]:
+    """The same steps with numpy alone, on all values."""
+    middle, sigma = np.median(values), 1.482602218505602 * np.median(np.abs(values - np.median(values)))
+    while True:
+        kept = values[np.abs(values - middle) <= 4 * sigma]
+        middle, sigma = np.median(kept), np.std(kept, dtype=np.float64) / 0.9994643
+        if kept.size == values.size:
+            return float(middle), float(sigma)
+        values = kept
+
+
+@pytest.mark.parametrize("level", [0.0, 100.0, 1e6])
+def test_clipped_level_is_that_of_plain_numpy(level: float) -> None:
+    values = normal_image(level=level)
+    values[np.random.default_rng(2).random(values.shape) < 0.03] += 70
+    found = clipped_median_sigma(values)
+    assert found.median == plain_clipped(values.ravel())[0]
+    assert found.sigma == pytest.approx(plain_clipped(values.ravel())[1], rel=1e-9)
+
+
+def test_level_of_a_sample_is_that_of_all_within_its_error() -> None:
+    values = normal_image()
+    everything, sample = clipped_median_sigma(values), clipped_median_sigma(values, at_most=5000)
+    assert 4000 < sample.pixels < 6000
+    assert sample.median == pytest.approx(everything.median, abs=4 * 1.25 * 5 / 5000**0.5)
+    assert sample.sigma == pytest.approx(everything.sigma, rel=0.05)
+
+
+def test_pedestal_looks_at_all_pixels_where_few_are_dark() -> None:
+    data = np.full((300, 400), 900, np.float32)
+    dark = np.zeros(data.shape, bool)
+    dark[100:104, 30:90] = True
+    data[dark] = np.random.default_rng(3).normal(20, 2, int(dark.sum()))
+    assert pedestal(data, dark) == pytest.approx(20, abs=0.5)
+
+
+def test_bits_are_found_wherever_they_are() -> None:
+    mask = np.zeros((7, 9), np.uint16)
+    assert not any_set(mask, BAD | UNILLUMINATED)
+    mask[6, 8] = UNILLUMINATED
+    assert any_set(mask, UNILLUMINATED) and any_set(mask, BAD | UNILLUMINATED) and not any_set(mask, BAD)

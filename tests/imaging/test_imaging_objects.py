@@ -5,7 +5,8 @@ import pytest
 from sky_scene import SIGMA, SKY, make_scene, moffat
 
 from keyhole.errors import ParameterError
-from keyhole.imaging.objects import deep_object_masks, single_frame_objects
+from keyhole.imaging.deep_objects import deep_object_masks
+from keyhole.imaging.objects import single_frame_objects
 
 
 def subtracted(scene):

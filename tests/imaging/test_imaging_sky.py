@@ -296,7 +296,7 @@ def test_skies_made_together_equal_skies_made_one_by_one(kind):
         "few": [[1], [0, 5], [4, 7, 9], [11, 2]],
         "the same for many": [[0, 1, 2], [0, 1, 2], [2, 3, 4]],
     }[kind]
-    together = clipped_means(pool, lists, CombineRule(lsigma=2.5))
+    together = list(clipped_means(pool, lists, CombineRule(lsigma=2.5)))
     lost = 0
     for members, column in zip(lists, together, strict=True):
         plain = combine_members(pool, members, CombineRule(lsigma=2.5))

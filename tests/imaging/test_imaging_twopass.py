@@ -7,16 +7,26 @@ import pytest
 from sky_scene import SIGMA, make_scene, moffat
 
 from keyhole.errors import AlgorithmError
+from keyhole.imaging import _skysequence
 from keyhole.imaging.sky import make_skies
 from keyhole.imaging.twopass import on_full_frame, remaining_slope, two_pass_skies
 
 
 def reduce(scene, **options):
     shifts = options.pop("shifts", scene.shifts)
-    result = two_pass_skies(scene.frames, scene.variances, scene.usables, scene.others(), shifts, **options)
-    pairs = [result.subtracted(i, *planes) for i, planes in enumerate(zip(scene.frames, scene.variances, strict=True))]
+    found = list(two_pass_skies(scene.frames, scene.variances, scene.usables, scene.others(), shifts, **options))
+    assert [one.number for one in found] == list(range(len(scene.frames)))
+    pairs = [one.subtracted(*planes) for one, *planes in zip(found, scene.frames, scene.variances, strict=True)]
     subtracted, variances = zip(*pairs, strict=True)
-    return SimpleNamespace(**result._asdict(), subtracted=subtracted, subtracted_variances=variances)
+    return SimpleNamespace(
+        box=found[0].box,
+        skies=[one.sky for one in found],
+        factors=[one.match for one in found],
+        slopes=[one.slope for one in found],
+        object_masks=[one.objects for one in found],
+        subtracted=subtracted,
+        subtracted_variances=variances,
+    )
 
 
 def quiet_level(scene, result, i):
@@ -190,3 +200,53 @@ def test_stars_of_a_frame_that_is_not_where_it_should_be_are_masked_there():
     result = reduce(scene, shifts=wrong)
     bright = (scene.stars[2] > 300) & scene.lit
     assert result.object_masks[2][bright[result.box]].mean() > 0.99
+
+
+def sequence_of(n, monkeypatch=None, **limits):
+    for name, value in limits.items():
+        monkeypatch.setattr(_skysequence, name, value)
+    scene = make_scene(n, stars=12)
+    near = [[j for j in range(n) if j != i and abs(i - j) <= 2] for i in range(n)]
+    return scene, near
+
+
+def test_a_long_sequence_in_parts_gives_the_same_as_at_once(monkeypatch):
+    # Levels and clipping are those of a part, which masks a few pixels more or less; skies are made of the same frames.
+    scene, near = sequence_of(14)
+    planes = scene.frames, scene.variances, scene.usables, near, scene.shifts
+    whole = list(two_pass_skies(*planes))
+    sequence_of(14, monkeypatch, _WHOLE=10, _PART=10)
+    told = []
+    parts = list(two_pass_skies(*planes, progress=lambda done, total: told.append((done, total))))
+    assert [one.number for one in parts] == list(range(14))
+    assert told == [(k, 42) for k in range(1, 43)]
+    for one, other, frame, variance in zip(whole, parts, scene.frames, scene.variances, strict=True):
+        first, second = (result.subtracted(frame, variance)[0] for result in (one, other))
+        quiet = scene.lit & (scene.stars[one.number] < 0.02 * SIGMA)
+        change = (first - second)[quiet]
+        assert np.median(np.abs(change)) < 0.01 * SIGMA
+        assert np.mean(np.abs(change) > 0.05 * SIGMA) < 0.15
+        assert abs(np.mean(change)) < 0.02 * SIGMA
+
+
+def test_planes_of_a_long_sequence_are_asked_for_part_by_part(monkeypatch):
+    scene, near = sequence_of(14, monkeypatch, _WHOLE=10, _PART=10)
+    sequence = _skysequence.PlaneSequence.of(scene.frames, scene.variances, scene.usables, near)
+    parts = list(sequence.parts(12))
+    assert [i for _, chosen in parts for i in chosen] == list(range(12))
+    assert max(len(part) for part, _ in parts) <= 10
+    for part, chosen in parts:
+        assert set(part) == set(chosen).union(*(near[i] for i in chosen))
+        assert sequence.within(part)[part.index(chosen[0])] == [part.index(j) for j in near[chosen[0]]]
+    # Where every frame needs all others, parts would be no gain.
+    everything = sequence._replace(associations=[[j for j in range(14) if j != i] for i in range(14)])
+    assert list(everything.parts(14)) == [(list(range(14)), list(range(14)))]
+
+
+def test_frames_that_serve_as_sky_only_are_not_given_back():
+    scene = make_scene(6)
+    planes = scene.frames, scene.variances, scene.usables, scene.others(), scene.shifts
+    some = list(two_pass_skies(*planes, wanted=2))
+    whole = list(two_pass_skies(*planes))
+    assert [one.number for one in some] == [0, 1]
+    np.testing.assert_array_equal(some[1].sky.data, whole[1].sky.data)

@@ -14,7 +14,7 @@ def convolved(image: NDArray[Any], kernel: NDArray[np.float64]) -> NDArray[np.fl
     """Convolve an image with a kernel of odd size; outside of the image there is nothing.
 
     Equal to ``scipy.signal.oaconvolve(image, kernel, mode="same")`` but for rounding. `scipy.signal` loads half of
-    scipy, 0.8 s, where this needs `scipy.fft` alone.
+    scipy, which takes longer than numpy and astropy together, where this needs `scipy.fft` alone.
 
     Parameters
     ----------

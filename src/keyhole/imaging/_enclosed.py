@@ -85,7 +85,7 @@ def enclosed(high: Bool) -> Bool:
 def _starts(high: Bool) -> list[tuple[int, int]]:
     """Places with high pixels, or the edge, above and to the left, row by row: the first pixel of a hole is one."""
     # Most images have few high pixels: the places below them, and those of the first row.
-    rows, columns = np.nonzero(high[:-1])
+    rows, columns = np.divmod(np.flatnonzero(high[:-1]), high.shape[1])
     rows = np.concatenate([np.zeros(high.shape[1], rows.dtype), rows + 1])
     columns = np.concatenate([np.arange(high.shape[1]), columns])
     start = ~high[rows, columns] & ((columns == 0) | high[rows, columns - 1])

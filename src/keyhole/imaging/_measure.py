@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.imaging._neighbours import local_median
+from keyhole.imaging._neighbours import count_near, median_at
 from keyhole.imaging.bits import SATURATED
 from keyhole.imaging.catalogue import (
     UNDEFINED,
@@ -112,14 +112,12 @@ def _enter(table: Catalogue, columns: dict[str, NDArray[Any]]) -> None:
 def _mended(scene: Scene) -> Scene:
     """Fill lone unusable pixels from their neighbours, so that a star around one keeps its shape."""
     usable = ~scene.hidden
-    data, count = local_median(scene.data, usable, radius=1)
-    variance, _ = local_median(scene.variance, usable, radius=1)
-    filled = scene.hidden & (count >= _MIN_NEIGHBOURS)
-    return scene._replace(
-        data=np.where(filled, data, scene.data),
-        variance=np.where(filled, variance, scene.variance),
-        hidden=scene.hidden & ~filled,
-    )
+    filled = scene.hidden & (count_near(usable, 1) >= _MIN_NEIGHBOURS)
+    y, x = np.nonzero(filled)
+    data, variance = scene.data.copy(), scene.variance.copy()
+    data[y, x], _ = median_at(scene.data, usable, y, x, radius=1)
+    variance[y, x], _ = median_at(scene.variance, usable, y, x, radius=1)
+    return scene._replace(data=data, variance=variance, hidden=np.ascontiguousarray(scene.hidden & ~filled))
 
 
 class _Centres(NamedTuple):

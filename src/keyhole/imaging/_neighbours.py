@@ -12,6 +12,7 @@ from keyhole.imaging._order_statistics import sort_planes, sorted_median
 
 __all__ = [
     "bounding_box",
+    "count_near",
     "local_median",
     "median_at",
     "near",
@@ -171,3 +172,14 @@ def outnumbered_near(few: NDArray[np.bool_], many: NDArray[np.bool_], radius: in
     inner = bounding_box(many, radius)
     found[inner] = sums[tuple(slice(i.start - b.start, i.stop - b.start) for i, b in zip(inner, box, strict=True))] > 0
     return found
+
+
+def count_near(region: NDArray[np.bool_], radius: int) -> NDArray[np.intp]:
+    """How many True pixels the square of side ``2 * radius + 1`` around each pixel holds, itself included."""
+    ny, nx = region.shape
+    sums = np.zeros((ny + 1, nx + 1), np.intp)
+    np.cumsum(np.cumsum(region, axis=0), axis=1, out=sums[1:, 1:])
+    top, bottom = np.clip(np.arange(ny) - radius, 0, ny), np.clip(np.arange(ny) + radius + 1, 0, ny)
+    left, right = np.clip(np.arange(nx) - radius, 0, nx), np.clip(np.arange(nx) + radius + 1, 0, nx)
+    strips = sums[bottom] - sums[top]
+    return np.asarray(strips[:, right] - strips[:, left])

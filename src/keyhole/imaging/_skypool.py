@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._order_statistics import pick, sort_planes, sorted_median
+from keyhole.imaging._products import per_pixel
 from keyhole.imaging.bits import MASK_DTYPE, NO_DATA
 from keyhole.imaging.combine import Operation, RejectMethod, combine
 from keyhole.imaging.levels import lit_box, sky_level
@@ -251,15 +252,14 @@ def _clip_block(block: Block, rule: CombineRule) -> tuple[NDArray[np.float32], N
     return centre + total / divisor, noise / divisor**2, np.where(alone, 1, used)
 
 
-def clipped_means(pool: SkyPool, lists: Sequence[Sequence[int]], rule: CombineRule) -> list[Column]:
-    """Clipped means of many lists of frames that have frames in common.
+def clipped_means(pool: SkyPool, lists: Sequence[Sequence[int]], rule: CombineRule) -> Iterator[Column]:
+    """Clipped means of many lists of frames that have frames in common, one after the other.
 
     Equal to ``[combine_members(pool, members, rule) for members in lists]`` for a ``mean`` with ``varclip``, for
     the work of a few: sums over frames are products with a matrix of zeros and ones. A value is clipped about the
     median of its list, which lies between two values of the sorted column of all lists together; only columns with
     a value that these leave in doubt are looked at list by list.
     """
-    columns: list[Column] = []
     for some in _batches(lists):
         union = np.array(sorted(set().union(*some)), dtype=np.intp)
         choice = np.array([np.isin(union, list(members)) for members in some]).astype(np.float32)
@@ -274,8 +274,7 @@ def clipped_means(pool: SkyPool, lists: Sequence[Sequence[int]], rule: CombineRu
             odd = np.flatnonzero(doubt[k])
             again = _clipped_mean(pool, np.array(members, dtype=np.intp), rule, odd)
             data[k, odd], variance[k, odd], count[k, odd] = again.data, again.variance, again.count
-            columns.append(Column(data[k], variance[k], count[k]))
-    return columns
+            yield Column(data[k], variance[k], count[k])
 
 
 def _batches(lists: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
@@ -304,7 +303,7 @@ def _sum_calm(block: Block, choice: NDArray[np.float32], rule: CombineRule, out:
     planes = block.values
     good = np.isfinite(planes)
     there = good.astype(np.float32)
-    number = choice @ there
+    number = per_pixel(choice, there)
     count = np.count_nonzero(good, axis=0)
     order = sort_planes(planes.copy())
     # The median of k of c values is not among the (k - 1) / 2 lowest or highest of these.
@@ -322,7 +321,7 @@ def _sum_calm(block: Block, choice: NDArray[np.float32], rule: CombineRule, out:
     calm |= ~good
     steps = np.subtract(planes, middle, out=np.zeros_like(planes), where=good)
     divisor = np.maximum(number, 1)
-    out.data[...] = choice @ steps / divisor + middle * (number > 0)
-    out.variance[...] = choice @ (block.variances * there) / divisor**2
+    out.data[...] = per_pixel(choice, steps) / divisor + middle * (number > 0)
+    out.variance[...] = per_pixel(choice, block.variances * there) / divisor**2
     out.count[...] = np.rint(number)
-    return np.asarray((choice @ (~calm).astype(np.float32)) > 0)
+    return np.asarray(per_pixel(choice, (~calm).astype(np.float32)) > 0)

@@ -22,6 +22,7 @@ __all__ = [
     "SATURATED",
     "UNILLUMINATED",
     "UNUSABLE",
+    "any_set",
     "usable",
 ]
 
@@ -53,3 +54,8 @@ def usable(mask: NDArray[np.uint16]) -> NDArray[np.bool_]:
         True where the pixel can be used.
     """
     return np.asarray((mask & MASK_DTYPE(UNUSABLE)) == 0)
+
+
+def any_set(mask: NDArray[np.uint16], flags: int) -> bool:
+    """Whether any pixel has any of these bits, without a plane of intermediate results."""
+    return bool(int(np.bitwise_or.reduce(mask, axis=None)) & flags)

@@ -11,7 +11,8 @@ hole in the exposures from which that sky was subtracted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -31,6 +32,8 @@ from keyhole.imaging.noise import robust_sigma
 __all__ = ["Exposure", "HitRule", "Hits", "find_hits"]
 
 _COMPARED: Final = 3  # exposures from which on a median is one
+_MOST: Final = 64
+"""Exposures of which a median is as good as that of more, for bounded memory and time."""
 _FLAT_TOP: Final = 0.3
 """Saturated pixels whose neighbours have this part of their light belong to a star."""
 _SEEN_TOO: Final = 0.5
@@ -85,23 +88,41 @@ class HitRule:
     compare: bool = True
 
 
-class Hits(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Hits:
     """What was found in one exposure.
 
     Attributes
     ----------
     box : tuple of slices (rows, columns)
         The lit box, on which the bits are given.
-    bits : (ny, nx) uint16
-        To be OR-ed into the mask: cosmic ray, or bad for noisy pixels.
+    found : uint8 array
+        Hits, a bit per pixel of the box.
+    mask : (ny, nx) uint16
+        Quality bits of the box before.
+    noisy : (ny, nx) bool or None
+        Noisy pixels of the array in the box.
     """
 
     box: tuple[slice, slice]
-    bits: NDArray[np.uint16]
+    found: NDArray[np.uint8]
+    mask: NDArray[np.uint16]
+    noisy: Bools | None
+
+    @property
+    def bits(self) -> NDArray[np.uint16]:
+        """To be OR-ed into the mask, (ny, nx): cosmic ray, or bad for noisy pixels."""
+        hit = np.unpackbits(self.found, count=self.mask.size).reshape(self.mask.shape)
+        bits = hit * MASK_DTYPE(COSMIC_RAY)
+        if self.noisy is not None:
+            bits[self.noisy & usable(self.mask)] |= BAD
+        return bits
 
 
 def find_hits(exposures: Sequence[Exposure], rule: HitRule | None = None, *, same_array: bool = False) -> list[Hits]:
     """Find the pixels whose value is not that of the sky, in each of some registered exposures.
+
+    Of more than 64 exposures each is compared with its neighbours in the sequence.
 
     Parameters
     ----------
@@ -120,24 +141,32 @@ def find_hits(exposures: Sequence[Exposure], rule: HitRule | None = None, *, sam
     boxes = [lit_box(usable(e.mask)) for e in exposures]
     near = [exposure.cut(box) for exposure, box in zip(exposures, boxes, strict=True)]
     lit = [i for i, exposure in enumerate(near) if exposure.data.size]
-    reference = median_reference([near[i] for i in lit]) if len(lit) > 1 and rule.compare else None
     widths = [near[i].fwhm for i in lit]
     usual = float(np.median(widths)) if widths else 2.0
     shapes = {e.data.shape for e in exposures}
     noisy = NoisyPixels(exposures[0].data.shape) if same_array and rule.noisy > 0 and len(shapes) == 1 else None
-    found: list[Bools] = [np.zeros(e.data.shape, np.bool_) for e in near]
-    for i in lit:
-        found[i], deviation = _hits(near[i], reference, min(near[i].fwhm, usual), rule)
-        if noisy is not None and deviation is not None:
-            noisy.add(boxes[i], deviation)
-    bad = noisy.found(rule.noisy) if noisy is not None else np.zeros((0, 0), np.bool_)
-    hits = []
-    for exposure, box, hit in zip(near, boxes, found, strict=True):
-        bits = np.where(hit, MASK_DTYPE(COSMIC_RAY), MASK_DTYPE(0))
-        if bad.size:
-            bits |= np.where(bad[box] & usable(exposure.mask), MASK_DTYPE(BAD), MASK_DTYPE(0))
-        hits.append(Hits(box, bits))
-    return hits
+    # A bit per pixel of every exposure is kept.
+    found = [np.packbits(np.zeros(e.data.shape, np.bool_)) for e in near]
+    for part in _parts(lit):
+        reference = median_reference([near[i] for i in part]) if len(part) > 1 and rule.compare else None
+        for i in part:
+            hit, deviation = _hits(near[i], reference, min(near[i].fwhm, usual), rule)
+            found[i] = np.packbits(hit)
+            if noisy is not None and deviation is not None:
+                noisy.add(boxes[i], deviation)
+    bad = None if noisy is None else noisy.found(rule.noisy)
+    return [
+        Hits(box, hit, exposure.mask, None if bad is None else bad[box])
+        for exposure, box, hit in zip(near, boxes, found, strict=True)
+    ]
+
+
+def _parts(exposures: list[int]) -> Iterator[list[int]]:
+    """Exposures that are compared with each other: all of them, or about equal parts of a long sequence."""
+    number = max(-(-len(exposures) // _MOST), 1)
+    edges = np.linspace(0, len(exposures), number + 1).round().astype(int).tolist()
+    for first, last in itertools.pairwise(edges):
+        yield exposures[first:last]
 
 
 class _Look(NamedTuple):

@@ -265,8 +265,9 @@ def _estimate_sky(values: Float32, formal: Float32 | None, covered: Bool, settin
             raise AlgorithmError(
                 f"the background in cells of {settings.back_size} pixels failed ({error}); change back_size"
             ) from error
-        level, scatter = background.back(dtype=np.float32), background.rms(dtype=np.float32)
-        scatter = np.maximum(scatter, np.float32(1e-30))
+        level = background.back(dtype=np.float32)
+        if formal is None:
+            scatter = np.maximum(background.rms(dtype=np.float32), np.float32(1e-30))
     if formal is None:
         return _Sky(level, scatter)
     formal = np.where(formal > 0, formal, np.float32(1))

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
+from keyhole.imaging._products import over_pixels, per_pixel
 
 __all__ = ["Level", "Surface", "fit_surface", "lit_box", "pair_scales", "sky_level"]
 
@@ -308,7 +309,7 @@ def fit_surface(
     used = np.ones(rows.size, bool)
     for _ in range(iterations):
         solution = _least_squares(basis, values, used)
-        residual = values - basis @ solution
+        residual = values - per_pixel(solution[None], basis.T)[0]
         # Outliers on one side lift the whole surface: limits count from the median of the residuals.
         some = _sample(residual[used])
         middle = float(np.median(some))
@@ -326,8 +327,9 @@ def _least_squares(
     # Legendre products on the unit square are nearly orthogonal, so the normal equations lose few digits;
     # lstsq resolves what is left of degeneracy (one row of pixels, say) to the smallest solution.
     weighted = basis.T * used
-    solution = np.linalg.lstsq(weighted @ basis, weighted @ values, rcond=1e-10)[0]
-    return np.asarray(solution, dtype=np.float64)
+    right = over_pixels(weighted, values[:, None])
+    solution = np.linalg.lstsq(over_pixels(weighted, basis), right, rcond=1e-10)[0]
+    return np.asarray(solution[:, 0], dtype=np.float64)
 
 
 def _sample(values: NDArray[np.float64]) -> NDArray[np.float64]:

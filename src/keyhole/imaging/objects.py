@@ -1,24 +1,20 @@
 """Which pixels hold stars, so that no star becomes part of a sky.
 
-Faint stars and the wings of bright ones hide in the noise of one frame and add up in a sky made of many. They
-are found on the shifted and added frames instead, and the mask is carried back to every frame (two-pass
-scheme of DIMSUM, Stanford, Eisenhardt & Dickinson 1995, and of most infrared imaging since).
+Faint stars and the wings of bright ones hide in the noise of one frame and add up in a sky made of many: they
+are found on the sum of the frames, see `keyhole.imaging.deep_objects`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from keyhole.errors import ParameterError
 from keyhole.imaging._bins import bin_factor, binned, unbinned
-from keyhole.imaging._order_statistics import pick, sort_planes, sorted_median
 from keyhole.imaging.levels import lit_box, sky_level
 
-__all__ = ["deep_object_masks", "single_frame_objects"]
+__all__ = ["Limits", "find_objects", "pixel_noise", "single_frame_objects"]
 
 _SMOOTHING: Final = 0.3
 """Sigma of the detection filter in units of the width of stars: about the core of a star in good seeing."""
@@ -33,13 +29,9 @@ _MOFFAT_BETA: Final = 2.5
 _MAX_WING_RADIUS: Final = 12.0
 """In widths of stars."""
 _NOISE_PIXELS: Final = 30_000
-_BAND_VALUES: Final = 4_000_000
-_SAMPLE: Final = 7
-_MANY: Final = 3000
-"""One pixel in seven tells the noise of a frame that has more than these."""
 
 
-class _Limits(NamedTuple):
+class Limits(NamedTuple):
     """What counts as an object, and how far it reaches; lengths in pixels of the image that is searched."""
 
     threshold: float
@@ -58,7 +50,7 @@ class _Limits(NamedTuple):
         """The odd number of pixels next to so many widths of stars."""
         return 2 * round((widths * self.fwhm - 1) / 2) + 1
 
-    def in_bins(self, factor: int) -> _Limits:
+    def in_bins(self, factor: int) -> Limits:
         """The same for an image in bins of so many pixels on a side."""
         if factor == 1:
             return self
@@ -113,130 +105,11 @@ def single_frame_objects(
         return mask
     noise = pixel_noise(data[box], good) if sigma is None else sigma
     factor = bin_factor(fwhm)
-    limits = _Limits(threshold, threshold + 1.0, min_pixels, grow, wing_sigma * noise, fwhm).in_bins(factor)
+    limits = Limits(threshold, threshold + 1.0, min_pixels, grow, wing_sigma * noise, fwhm).in_bins(factor)
     weight = good.astype(np.float32) / np.float32(noise * noise if noise > 0 else 1)
-    found = _detect(*binned(np.where(good, data[box], np.float32(0)), weight, factor), limits)
+    found = find_objects(*binned(np.where(good, data[box], np.float32(0)), weight, factor), limits)
     mask[box] = unbinned(found, factor, good.shape)
     return mask
-
-
-def deep_object_masks(
-    subtracted: Sequence[NDArray[np.float32]],
-    usables: Sequence[NDArray[np.bool_]],
-    shifts: ArrayLike,
-    variances: Sequence[NDArray[np.float32]] | None = None,
-    *,
-    threshold: float = 2.5,
-    min_pixels: int = 8,
-    grow: float = 4.0,
-    wing_sigma: float = 0.15,
-    fwhm: float = 5.0,
-) -> list[NDArray[np.bool_]]:
-    """Masks for every frame of the objects found on the sum of all frames.
-
-    Frames are added with shifts rounded to whole pixels; outliers (cosmic rays, ghosts) are clipped. Frames
-    whose lit areas do not overlap, not even through others, are added separately.
-
-    Parameters
-    ----------
-    subtracted : n float32 arrays (ny, nx)
-        Frames after a first sky subtraction.
-    usables : n bool arrays (ny, nx)
-        True where a pixel is usable.
-    shifts : (n, 2) floats
-        ``(dx, dy)`` in pixels: a star at ``(x, y)`` of the common grid is at ``(x + dx, y + dy)`` in the
-        frame.
-    variances : n float32 arrays (ny, nx), optional
-        The median of each gives the frame its weight; measured on the frame if not given.
-    threshold, min_pixels, grow, wing_sigma, fwhm
-        As in `single_frame_objects`, but sigma is that of the smoothed sum, except that ``wing_sigma`` refers
-        to the noise of a single frame.
-
-    Returns
-    -------
-    list of n bool arrays (ny, nx)
-        True on objects. Frames without a usable pixel get an empty mask. Changes its input: no.
-    """
-    n = len(subtracted)
-    moves = np.rint(np.asarray(shifts, dtype=np.float64).reshape(-1, 2)).astype(int)
-    if len(usables) != n or len(moves) != n or (variances is not None and len(variances) != n):
-        msg = f"object masks: {n} frames, {len(usables)} masks, {len(moves)} shifts; give one of each per frame"
-        raise ParameterError(msg)
-    placed = [_place(usable, move.tolist()) for usable, move in zip(usables, moves, strict=True)]
-    masks = [np.zeros(frame.shape, dtype=bool) for frame in subtracted]
-    factor = bin_factor(fwhm)
-    for members in _connected(placed):
-        sigmas = [_frame_sigma(subtracted[i], usables[i], None if variances is None else variances[i]) for i in members]
-        y0, x0, y1, x1 = _hull([placed[i].corners for i in members])
-        leads = [(placed[i].corners[0] - y0, placed[i].corners[1] - x0) for i in members]
-        shape = (-(-(y1 - y0) // factor), -(-(x1 - x0) // factor))
-        parts = [
-            _on_bins(subtracted[i][placed[i].box], usables[i][placed[i].box], lead, sigma, factor)
-            for i, lead, sigma in zip(members, leads, sigmas, strict=True)
-        ]
-        wing_limit = wing_sigma * float(np.median(sigmas))
-        limits = _Limits(threshold, threshold + 1.0, min_pixels, grow, wing_limit, fwhm).in_bins(factor)
-        found = _detect(*_clipped_sum(parts, shape), limits)
-        for i, lead in zip(members, leads, strict=True):
-            area = placed[i].box
-            masks[i][area] = unbinned(found, factor, masks[i][area].shape, lead)
-    return masks
-
-
-class _Bins(NamedTuple):
-    """A frame in bins of the common grid: mean, inverse variance, and the bin with which it begins."""
-
-    mean: NDArray[np.float32]
-    weight: NDArray[np.float32]
-    start: tuple[int, int]
-
-
-def _on_bins(
-    part: NDArray[np.float32], usable: NDArray[np.bool_], lead: tuple[int, int], sigma: float, factor: int
-) -> _Bins:
-    good = usable & np.isfinite(part)
-    weight = good.astype(np.float32) * np.float32(sigma**-2)
-    phase = lead[0] % factor, lead[1] % factor
-    start = lead[0] // factor, lead[1] // factor
-    return _Bins(*binned(np.where(good, part, np.float32(0)), weight, factor, phase), start)
-
-
-class _Placed(NamedTuple):
-    """Lit box of a frame, and its corners (y0, x0, y1, x1) on the common grid."""
-
-    box: tuple[slice, slice]
-    corners: tuple[int, int, int, int]
-
-
-def _place(usable: NDArray[np.bool_], move: Sequence[int]) -> _Placed:
-    rows, columns = box = lit_box(usable)
-    dx, dy = move
-    return _Placed(box, (rows.start - dy, columns.start - dx, rows.stop - dy, columns.stop - dx))
-
-
-def _hull(corners: Sequence[tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
-    edges = np.array(corners)
-    low, high = edges[:, :2].min(axis=0), edges[:, 2:].max(axis=0)
-    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
-
-
-def _connected(placed: Sequence[_Placed]) -> list[list[int]]:
-    """Frames whose boxes overlap on the common grid, directly or through others; empty boxes are left out."""
-    groups: list[list[int]] = []
-    for i, (_, (y0, x0, y1, x1)) in enumerate(placed):
-        if y0 == y1:
-            continue
-        joined = [i]
-        separate = []
-        for group in groups:
-            corners = [placed[j].corners for j in group]
-            meets = any(b > y0 and t < y1 and r > x0 and l_ < x1 for t, l_, b, r in corners)
-            if meets:
-                joined += group
-            else:
-                separate.append(group)
-        groups = [*separate, sorted(joined)]
-    return sorted(groups)
 
 
 def pixel_noise(data: NDArray[np.float32], usable: NDArray[np.bool_]) -> float:
@@ -254,61 +127,7 @@ def _mad_sigma(values: NDArray[np.float32]) -> float:
     return 1.4826022 * float(np.median(np.abs(values - np.median(values))))
 
 
-def _frame_sigma(data: NDArray[np.float32], usable: NDArray[np.bool_], variance: NDArray[np.float32] | None) -> float:
-    box = lit_box(usable)
-    if variance is not None:
-        known = variance[box][usable[box]]
-        sigma = float(np.median(known[::_SAMPLE] if known.size > _SAMPLE * _MANY else known)) ** 0.5
-    else:
-        sigma = pixel_noise(data[box], usable[box])
-    return sigma if sigma > 0 else 1.0
-
-
-def _clipped_sum(frames: Sequence[_Bins], shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weighted mean of the frames on the common grid after clipping; its inverse variance (0: no data)."""
-    total = np.zeros(shape, dtype=np.float32)
-    weight = np.zeros(shape, dtype=np.float32)
-    step = max(_BAND_VALUES // (len(frames) * shape[1]), 1)
-    for start in range(0, shape[0], step):
-        rows = slice(start, min(start + step, shape[0]))
-        values = np.full((len(frames), rows.stop - start, shape[1]), np.inf, dtype=np.float32)
-        weights = np.zeros_like(values)
-        for value, inverse, part in zip(values, weights, frames, strict=True):
-            top, left = part.start
-            first, last = max(start - top, 0), min(rows.stop - top, part.mean.shape[0])
-            if first >= last:
-                continue
-            at = slice(first + top - start, last + top - start), slice(left, left + part.mean.shape[1])
-            np.copyto(value[at], part.mean[first:last], where=part.weight[first:last] > 0)
-            inverse[at] = part.weight[first:last]
-        _add_clipped(values, weights, total[rows], weight[rows])
-    return np.divide(total, weight, out=total, where=weight > 0), weight
-
-
-def _add_clipped(
-    values: NDArray[np.float32],
-    weights: NDArray[np.float32],
-    total: NDArray[np.float32],
-    weight: NDArray[np.float32],
-) -> None:
-    """Add what lies near the median of each bin to `total` and `weight` (changed in place)."""
-    count = np.count_nonzero(weights, axis=0).ravel()
-    rows = sort_planes(values.reshape(len(values), -1).copy())
-    at_least_one = np.maximum(count, 1)
-    # Of two values that differ the higher one holds the cosmic ray, so the lower one is the reference.
-    centre = np.where(count > 2, sorted_median(rows, at_least_one), pick(rows, (at_least_one - 1) // 2))
-    centre = np.where(count > 0, centre, 0).reshape(total.shape)
-    # Seeing changes the core of a star by a good part of its height from frame to frame.
-    margin = np.float32(0.3) * np.abs(centre)
-    noise = np.empty_like(centre)
-    for value, inverse in zip(values, weights, strict=True):
-        np.divide(1, np.sqrt(inverse, out=noise), out=noise, where=inverse > 0)
-        near = np.abs(value - centre) <= np.float32(4) * noise + margin
-        total += np.multiply(value, inverse, out=np.zeros_like(centre), where=near)
-        weight += np.where(near, inverse, np.float32(0))
-
-
-def _detect(image: NDArray[np.float32], weight: NDArray[np.float32], limits: _Limits) -> NDArray[np.bool_]:
+def find_objects(image: NDArray[np.float32], weight: NDArray[np.float32], limits: Limits) -> NDArray[np.bool_]:
     """Objects on an image with inverse variances (0: no data), each grown as far as it reaches.
 
     The first round finds what stands out anyway and takes it out of the background, the second one decides.
@@ -362,7 +181,7 @@ def _running_background(
     return background
 
 
-def _cores(ratio: NDArray[np.float32], good: NDArray[np.bool_], limits: _Limits) -> NDArray[np.bool_]:
+def _cores(ratio: NDArray[np.float32], good: NDArray[np.bool_], limits: Limits) -> NDArray[np.bool_]:
     """Connected areas above the threshold that are large enough and have a peak."""
     from scipy import ndimage  # slow import
 
@@ -382,7 +201,7 @@ def _grown(cores: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
     return np.asarray(ndimage.distance_transform_edt(~cores) <= radius)
 
 
-def _wings(smooth: NDArray[np.float32], cores: NDArray[np.bool_], limits: _Limits) -> NDArray[np.bool_]:
+def _wings(smooth: NDArray[np.float32], cores: NDArray[np.bool_], limits: Limits) -> NDArray[np.bool_]:
     """Discs about the peaks, as far as a Moffat profile of that height exceeds the wing limit."""
     from scipy import ndimage  # slow import
 

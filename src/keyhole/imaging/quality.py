@@ -69,11 +69,11 @@ def flag_saturation(raw: NDArray[np.float32], *, saturation_level: float, nonlin
     """
     flags = np.zeros(raw.shape, bits.MASK_DTYPE)
     high = raw >= min(nonlinear_level, saturation_level)
-    if not high.any():
+    places = np.flatnonzero(high)
+    if not places.size:
         return flags
-    places = np.nonzero(high)
-    saturated = raw[places] >= saturation_level
-    flags[places] = np.where(saturated, bits.MASK_DTYPE(bits.SATURATED), bits.MASK_DTYPE(bits.NONLINEAR))
+    saturated = raw.ravel()[places] >= saturation_level
+    flags.ravel()[places] = np.where(saturated, bits.MASK_DTYPE(bits.SATURATED), bits.MASK_DTYPE(bits.NONLINEAR))
     flags[enclosed(high)] = bits.SATURATED
     return flags
 

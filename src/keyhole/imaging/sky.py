@@ -7,7 +7,8 @@ largest systematic error of faint photometry: mask them (see `keyhole.imaging.tw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -120,42 +121,58 @@ def make_skies(
         msg = f"no usable pixel in any of {len(frames)} frames: no sky can be made; check their masks"
         raise AlgorithmError(msg)
     pool = make_pool(frames, variances, usables, objects, scale=scale, zero=zero)
-    return skies_from_pool(pool, associations, rule, lambda i: _own(frames, usables, objects, i))
+    skies = skies_of_pool(pool, associations, rule, range(len(frames)))
+    masks: Sequence[NDArray[np.bool_] | None] = [None] * len(frames) if objects is None else objects
+    return [own_background(frames[i], usables[i], masks[i]) if sky is None else sky for i, sky in skies]
 
 
-def skies_from_pool(
-    pool: SkyPool, associations: Sequence[Sequence[int]], rule: CombineRule, alone: Callable[[int], Sky]
-) -> list[Sky]:
-    """Skies of the frames of a pool; ``alone`` makes that of a frame that has no others."""
-    columns = _combine_all(pool, associations, rule)
+def skies_of_pool(
+    pool: SkyPool, associations: Sequence[Sequence[int]], rule: CombineRule, wanted: Sequence[int]
+) -> Iterator[tuple[int, Sky | None]]:
+    """Make the skies of some frames of a pool, one after the other; None for a frame without any other.
+
+    Parameters
+    ----------
+    pool : SkyPool
+    associations : lists of int, one for each frame of the pool
+    rule : CombineRule
+    wanted : sequence of int
+        Frames whose skies are made.
+    """
     networks = _Networks(associations)
+    lists = [tuple(sorted(associations[i])) for i in wanted]
+    columns = _combined(pool, list(dict.fromkeys(members for members in lists if members)), rule)
     known: dict[tuple[int, ...], Sky] = {}
-    skies = []
-    for i, members in enumerate(associations):
-        if not len(members):
-            skies.append(alone(i))
+    ready: dict[tuple[int, ...], Column] = {}
+    # What no later frame needs is not kept.
+    needed = Counter(lists)
+    for i, members in zip(wanted, lists, strict=True):
+        if not members:
+            yield i, None
             continue
+        while members not in ready:
+            ready.update([next(columns)])
         # The pixels of the wider network never include the frame itself, so only equal frames share a sky.
         wider = networks.beyond(i)
-        own = tuple(sorted(members))
-        key = (*own, -1, *wider)
-        if key not in known:
-            known[key] = _one_sky(pool, columns[own], len(members), wider, rule)
-        skies.append(known[key])
-    return skies
+        key = (*members, -1, *wider)
+        sky = known[key] if key in known else _one_sky(pool, ready[members], len(members), wider, rule)
+        yield i, sky
+        needed[members] -= 1
+        known = {key: sky} if needed[members] else {}
+        if not needed[members]:
+            del ready[members]
 
 
-def _combine_all(
-    pool: SkyPool, associations: Sequence[Sequence[int]], rule: CombineRule
-) -> dict[tuple[int, ...], Column]:
-    """Combine each list of frames that occurs; those that are clipped with the known noise all together."""
-    lists = list(dict.fromkeys(tuple(sorted(members)) for members in associations if len(members)))
+def _combined(
+    pool: SkyPool, lists: Sequence[tuple[int, ...]], rule: CombineRule
+) -> Iterator[tuple[tuple[int, ...], Column]]:
+    """Combine lists of frames; neighbouring ones that are clipped with the known noise together."""
     if (rule.operation, rule.reject_method) == ("mean", "varclip"):
-        return dict(zip(lists, clipped_means(pool, lists, rule), strict=True))
+        yield from zip(lists, clipped_means(pool, lists, rule), strict=True)
+        return
     gentle = CombineRule(rule.operation, "varclip", rule.lsigma, rule.hsigma)
-    return {
-        members: combine_members(pool, members, gentle if _gives_way(rule, len(members)) else rule) for members in lists
-    }
+    for members in lists:
+        yield members, combine_members(pool, members, gentle if _gives_way(rule, len(members)) else rule)
 
 
 def check_numbers(frames: Sequence[Any], **others: Sequence[Any] | None) -> None:
@@ -242,16 +259,8 @@ def typical_value(values: NDArray[np.float32]) -> float:
     return float(np.median(values[:: max(values.size // _SOME_PIXELS, 1) | 1]))
 
 
-def _own(
-    frames: Sequence[NDArray[np.float32]],
-    usables: Sequence[NDArray[np.bool_]],
-    objects: Sequence[NDArray[np.bool_]] | None,
-    i: int,
-) -> Sky:
-    return _own_background(frames[i], usables[i], None if objects is None else objects[i])
-
-
-def _own_background(frame: NDArray[np.float32], usable: NDArray[np.bool_], objects: NDArray[np.bool_] | None) -> Sky:
+def own_background(frame: NDArray[np.float32], usable: NDArray[np.bool_], objects: NDArray[np.bool_] | None) -> Sky:
+    """The sky of a frame without others: its own smooth background."""
     note = "no other frame serves as sky: the frame's own smooth background was subtracted"
     if not usable.any():
         nothing = np.zeros(frame.shape, dtype=np.float32)

@@ -45,7 +45,9 @@ def starlight(
     from scipy.ndimage import maximum_filter  # slow import
 
     shape = data[0].shape
-    lit = np.ones(shape, np.bool_) if mask is None else np.logical_or.reduce([usable(plane) for plane in mask])
+    lit = np.full(shape, mask is None)
+    for plane in mask or ():
+        lit |= usable(plane)
     light = np.zeros(shape, np.float32)
     box = lit_box(lit)
     if not lit[box].any():

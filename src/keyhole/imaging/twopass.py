@@ -6,29 +6,38 @@ frames, and make the skies again without them. A third pass changes nothing that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyhole.errors import AlgorithmError
+from keyhole.imaging._skysequence import (
+    KnownObjects,
+    Levels,
+    PlaneSequence,
+    Ticks,
+    packed,
+    skies_without,
+    unpacked,
+)
+from keyhole.imaging.deep_objects import DeepSum
 from keyhole.imaging.levels import fit_surface, lit_box
-from keyhole.imaging.objects import deep_object_masks, single_frame_objects
+from keyhole.imaging.objects import single_frame_objects
 from keyhole.imaging.sky import (
     MASKED_MEAN,
     CombineRule,
     Sky,
     SkyMatch,
     check_numbers,
-    make_skies,
     match_sky,
     subtract,
     typical_value,
 )
 from keyhole.imaging.skynoise import model_variances
 
-__all__ = ["TwoPass", "on_full_frame", "remaining_slope", "two_pass_skies"]
+__all__ = ["FrameSky", "on_full_frame", "remaining_slope", "two_pass_skies"]
 
 
 _BEYOND_DOUBT: Final = 2.5
@@ -37,68 +46,60 @@ _SOME_COLUMNS: Final = 3
 """The first pass matches levels on one column in so many."""
 
 
-class TwoPass(NamedTuple):
-    """Result of `two_pass_skies`; all lists have one entry per frame.
+class FrameSky(NamedTuple):
+    """What `two_pass_skies` found for one frame.
 
     Attributes
     ----------
+    number : int
+        Place of the frame in the sequence.
     box : tuple of slices (rows, columns)
-        The lit box, on which everything is given.
-    skies : list of Sky
-        `on_full_frame` enlarges them.
-    factors : list of SkyMatch
-    slopes : list of float32 arrays or None
-        The remaining slope, where it was significant.
-    variances : list of float32 arrays
-        Of the frames before the subtraction.
-    object_masks : list of bool arrays
+        The lit box of all frames, on which everything is given.
+    sky : Sky
+        `on_full_frame` enlarges it.
+    match : SkyMatch
+    slope : float32 array or None
+        The remaining slope, if it was significant.
+    variance : float32 array
+        Of the frame before the subtraction.
+    objects : bool array
         True on the objects that were left out of the skies.
     """
 
+    number: int
     box: tuple[slice, slice]
-    skies: list[Sky]
-    factors: list[SkyMatch]
-    slopes: list[NDArray[np.float32] | None]
-    variances: list[NDArray[np.float32]]
-    object_masks: list[NDArray[np.bool_]]
+    sky: Sky
+    match: SkyMatch
+    slope: NDArray[np.float32] | None
+    variance: NDArray[np.float32]
+    objects: NDArray[np.bool_]
 
     def subtracted(
-        self, index: int, data: NDArray[np.float32], variance: NDArray[np.float32]
+        self, data: NDArray[np.float32], variance: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Frame minus its sky, and the variance of the difference.
 
         Parameters
         ----------
-        index : int
         data, variance : float32 arrays (ny, nx)
             The frame as it was given to `two_pass_skies`. Not changed.
         """
-        box, sky, match, slope = self.box, self.skies[index], self.factors[index], self.slopes[index]
-        level, noise = _outside(sky)
-        difference = data - np.float32(match.scale * level + match.offset)
-        total = variance + np.float32(match.scale**2 * noise)
-        difference[box], total[box] = subtract(data[box], self.variances[index], sky, match)
-        if slope is not None:
-            difference[box] -= slope
+        level, noise = _outside(self.sky)
+        difference = data - np.float32(self.match.scale * level + self.match.offset)
+        total = variance + np.float32(self.match.scale**2 * noise)
+        difference[self.box], total[self.box] = subtract(data[self.box], self.variance, self.sky, self.match)
+        if self.slope is not None:
+            difference[self.box] -= self.slope
         return difference, total
 
-    def sky_share(self, index: int) -> float:
-        """Part of the variance of a frame, between the objects, that came with its sky."""
-        sky = self.skies[index]
-        quiet = (sky.count > 0) & ~self.object_masks[index]
+    def sky_share(self) -> float:
+        """Part of the variance of the frame, between the objects, that came with its sky."""
+        quiet = (self.sky.count > 0) & ~self.objects
         if not quiet.any():
             return 0.0
-        added = self.factors[index].scale ** 2 * sky.variance[quiet]
-        total = float(np.median(self.variances[index][quiet] + added))
+        added = self.match.scale**2 * self.sky.variance[quiet]
+        total = float(np.median(self.variance[quiet] + added))
         return min(float(np.median(added)) / total, 1.0) if total > 0 else 0.0
-
-
-class _Planes(NamedTuple):
-    """The planes of all frames on their common lit box."""
-
-    data: list[NDArray[np.float32]]
-    variance: list[NDArray[np.float32]]
-    usable: list[NDArray[np.bool_]]
 
 
 def two_pass_skies(
@@ -108,6 +109,8 @@ def two_pass_skies(
     associations: Sequence[Sequence[int]],
     shifts: ArrayLike,
     *,
+    wanted: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
     scale: bool = True,
     zero: bool = False,
     scale_sky: bool = True,
@@ -123,20 +126,27 @@ def two_pass_skies(
     grow: float = 4.0,
     wing_sigma: float = 0.15,
     fwhm: float = 5.0,
-) -> TwoPass:
-    """Subtract from every frame the sky made of others, without the objects that the sum of all frames shows.
+) -> Iterator[FrameSky]:
+    """Find for every frame the sky made of others, without the objects that the sum of all frames shows.
+
+    A sequence of more than 64 frames is treated in parts that overlap as its associations do, if these are much
+    shorter: a part is brought to one level by itself, and what is kept of all frames is a bit per pixel and the sum.
 
     Parameters
     ----------
     frames, variances : n float32 arrays (ny, nx)
-        Flat-corrected frames with their sky.
+        Flat-corrected frames with their sky. They may come from disk whenever they are asked for.
     usables : n bool arrays (ny, nx)
-        True where a pixel is usable.
+        True where a pixel is usable; may be made whenever they are asked for.
     associations : n lists of int
         The skies of each frame; see `keyhole.imaging.sky.make_skies` for frames without any.
     shifts : (n, 2) floats
         ``(dx, dy)`` in pixels: a star at ``(x, y)`` of the common grid is at ``(x + dx, y + dy)`` in the
         frame.
+    wanted : int, optional
+        Only the first so many frames are of interest in the end; all if None.
+    progress : callable, optional
+        Told the number of steps done and of all steps.
     scale, zero, rule
         See `keyhole.imaging.sky.make_skies`.
     scale_sky, offset_sky
@@ -155,10 +165,10 @@ def two_pass_skies(
     threshold, min_pixels, grow, wing_sigma, fwhm
         See `keyhole.imaging.objects.deep_object_masks`.
 
-    Returns
-    -------
-    TwoPass
-        Changes its input: no.
+    Yields
+    ------
+    FrameSky
+        One for each wanted frame, in order. Changes its input: no.
 
     Raises
     ------
@@ -166,45 +176,69 @@ def two_pass_skies(
         No usable pixel in any frame.
     """
     check_numbers(frames, variances=variances, usables=usables, associations=associations)
-    # Nothing but the lit box matters until the end.
-    box = lit_box(np.logical_or.reduce(usables))
-    near = _Planes([d[box] for d in frames], [v[box] for v in variances], [u[box] for u in usables])
-
-    def skies_without(masks: list[NDArray[np.bool_]]) -> list[Sky]:
-        options: dict[str, Any] = {"scale": scale, "zero": zero, "rule": rule}
-        return make_skies(near.data, near.usable, associations, variances=near.variance, objects=masks, **options)
-
+    sequence = PlaneSequence.of(frames, variances, usables, associations)
+    levels = Levels(scale, zero, rule)
     matching = {"scale_sky": scale_sky, "offset_sky": offset_sky}
+    number = len(frames) if wanted is None else wanted
+    tick = Ticks(progress, 2 * len(frames) + number if mask_objects else number)
+    masks = KnownObjects(sequence.shape)
     if mask_objects:
         limits: dict[str, Any] = {"threshold": threshold, "min_pixels": min_pixels, "grow": grow, "fwhm": fwhm}
-        shown = [single_frame_objects(*pair, **limits) for pair in zip(near.data, near.usable, strict=True)]
-        skies = skies_without(shown)
-        matches = _match_all(near, skies, shown, columns=_SOME_COLUMNS, **matching)
-        subtracted = [_difference(*frame) for frame in zip(near.data, skies, matches, strict=True)]
-        masks = _all_objects(near._replace(data=subtracted), shifts, wing_sigma, limits)
-    else:
-        masks = [np.zeros(usable.shape, dtype=bool) for usable in near.usable]
-    if model_noise:
-        near = near._replace(variance=model_variances(near.variance, near.usable, masks, shared=shared_noise))
-    skies = skies_without(masks)
-    matches = _match_all(near, skies, masks, **matching)
-    slopes = _slopes(near, skies, matches, masks, degree=slope_degree, significance=slope_significance)
-    return TwoPass(box, skies, matches, slopes, near.variance, masks)
+        masks = _all_objects(sequence, levels, shifts, matching, tick=tick, wing_sigma=wing_sigma, **limits)
+    for part, chosen in sequence.parts(number):
+        planes, objects = sequence.planes(part), [masks.of(i) for i in part]
+        if model_noise:
+            shared = None if shared_noise is None else [shared_noise[i] for i in part]
+            planes = planes._replace(variance=model_variances(planes.variance, planes.usable, objects, shared=shared))
+        for k, sky in skies_without(planes, objects, sequence.within(part), levels, [part.index(i) for i in chosen]):
+            data, variance, usable = planes.one(k)
+            match = _match(data, usable, sky, objects[k], **matching)
+            slope = None
+            if slope_degree is not None:
+                rest, quiet = _difference(data, sky, match), usable & ~objects[k]
+                slope = remaining_slope(rest, quiet, degree=slope_degree, significance=slope_significance)
+            yield FrameSky(part[k], sequence.box, sky, match, slope, variance, objects[k])
+            tick()
 
 
 def _all_objects(
-    subtracted: _Planes, shifts: ArrayLike, wing_sigma: float, limits: dict[str, Any]
-) -> list[NDArray[np.bool_]]:
-    """Objects on the sum of subtracted frames, and those that a frame shows by itself.
+    sequence: PlaneSequence,
+    levels: Levels,
+    shifts: ArrayLike,
+    matching: dict[str, bool],
+    *,
+    tick: Ticks,
+    wing_sigma: float,
+    **limits: Any,
+) -> KnownObjects:
+    """Objects on the sum of the frames less a first sky, and those that a frame shows by itself.
 
     The latter are elsewhere where a frame does not lie at its commanded place.
     """
-    frames, variances, usables = subtracted
-    deep = deep_object_masks(frames, usables, shifts, variances, wing_sigma=wing_sigma, **limits)
+    shape, number = sequence.shape, len(sequence.frames)
+    boxes, shown = [], []
+    for i in range(number):
+        data, _, usable = sequence.planes([i]).one(0)
+        boxes.append(lit_box(usable))
+        shown.append(packed(single_frame_objects(data, usable, **limits)))
+        tick()
+    moves = np.rint(np.asarray(shifts, dtype=np.float64).reshape(-1, 2)).astype(int)
+    deep = DeepSum(boxes, moves, fwhm=limits["fwhm"])
     # Peaks of the noise that are masked in a single frame would bias its skies: only what is beyond doubt counts.
     sure = limits | {"threshold": _BEYOND_DOUBT * limits["threshold"]}
-    own = [single_frame_objects(data, usable, **sure) for data, usable in zip(frames, usables, strict=True)]
-    return [together | alone for together, alone in zip(deep, own, strict=True)]
+    own = []
+    for part, chosen in sequence.parts(number):
+        planes, objects = sequence.planes(part), [unpacked(shown[i], shape) for i in part]
+        portion = []
+        for k, sky in skies_without(planes, objects, sequence.within(part), levels, [part.index(i) for i in chosen]):
+            data, variance, usable = planes.one(k)
+            rest = _difference(data, sky, _match(data, usable, sky, objects[k], columns=_SOME_COLUMNS, **matching))
+            portion.append(deep.binned(part[k], rest, usable, variance))
+            own.append(packed(single_frame_objects(rest, usable, **sure)))
+            tick()
+        deep.add(portion)
+    deep.search(**{key: value for key, value in limits.items() if key != "fwhm"}, wing_sigma=wing_sigma)
+    return KnownObjects(shape, deep, own)
 
 
 def _difference(data: NDArray[np.float32], sky: Sky, match: SkyMatch) -> NDArray[np.float32]:
@@ -214,42 +248,22 @@ def _difference(data: NDArray[np.float32], sky: Sky, match: SkyMatch) -> NDArray
     return rest
 
 
-def _match_all(
-    near: _Planes,
-    skies: Sequence[Sky],
-    masks: Sequence[NDArray[np.bool_]],
+def _match(
+    data: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    sky: Sky,
+    objects: NDArray[np.bool_],
     *,
     scale_sky: bool,
     offset_sky: bool,
     columns: int = 1,
-) -> list[SkyMatch]:
-    """Match each sky to its frame, on one column in so many."""
-    matches = []
-    for data, usable, sky, mask in zip(near.data, near.usable, skies, masks, strict=True):
-        part = np.s_[:, ::columns] if usable[:, ::columns].any() else np.s_[:, :]
-        if usable.any():
-            options = {"scale_sky": scale_sky, "offset_sky": offset_sky}
-            matches.append(match_sky(data[part], sky.data[part], usable[part], objects=mask[part], **options))
-        else:
-            matches.append(SkyMatch(1.0, 0.0))
-    return matches
-
-
-def _slopes(
-    near: _Planes,
-    skies: Sequence[Sky],
-    matches: Sequence[SkyMatch],
-    masks: Sequence[NDArray[np.bool_]],
-    *,
-    degree: int | None,
-    significance: float,
-) -> list[NDArray[np.float32] | None]:
-    if degree is None:
-        return [None] * len(skies)
-    return [
-        remaining_slope(_difference(data, sky, match), usable & ~mask, degree=degree, significance=significance)
-        for data, usable, sky, match, mask in zip(near.data, near.usable, skies, matches, masks, strict=True)
-    ]
+) -> SkyMatch:
+    """Match a sky to its frame, on one column in so many."""
+    if not usable.any():
+        return SkyMatch(1.0, 0.0)
+    part = np.s_[:, ::columns] if usable[:, ::columns].any() else np.s_[:, :]
+    options = {"scale_sky": scale_sky, "offset_sky": offset_sky}
+    return match_sky(data[part], sky.data[part], usable[part], objects=objects[part], **options)
 
 
 def remaining_slope(

@@ -97,7 +97,8 @@ def _offset(frame: Frame, context: Context) -> float:
     if frame.mask is not None:
         if not any(bits.usable(part & _ALL_BUT_UNLIT).any() for part in (frame.mask[::_SPARSE], frame.mask)):
             return 0.0
-        unlit = (frame.mask & bits.UNILLUMINATED) != 0
+        if bits.any_set(frame.mask, bits.UNILLUMINATED):
+            unlit = (frame.mask & bits.UNILLUMINATED) != 0
     if unlit is not None and np.count_nonzero(unlit) >= _FEWEST_UNLIT:
         return pedestal(frame.data, unlit, frame.mask)
     # Darks see no light at all, and most pixels of a flat through a known keyhole see none either.

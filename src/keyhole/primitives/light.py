@@ -27,7 +27,7 @@ def record_light(frame: Frame, offset: float) -> None:
     offset : float
         Level of the unlit pixels, in the unit of the data.
     """
-    if frame.mask is None or not (frame.mask & bits.UNILLUMINATED).any():
+    if frame.mask is None or not bits.any_set(frame.mask, bits.UNILLUMINATED):
         return
     lit = bits.usable(frame.mask)
     level = median(frame.data[lit]) - offset if lit.any() else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from keyhole.imaging import bits
 from keyhole.imaging.combine import Operation, RejectMethod
 from keyhole.imaging.sky import CombineRule
 from keyhole.imaging.skygroups import Associations, associate, separate
-from keyhole.imaging.twopass import TwoPass, on_full_frame, two_pass_skies
+from keyhole.imaging.twopass import FrameSky, on_full_frame, two_pass_skies
 from keyhole.primitives.base import (
     Arcsec,
     CommaList,
@@ -31,6 +32,8 @@ from keyhole.primitives.light import has_light
 from keyhole.primitives.noise import keep_sky_shares, shared_noise
 from keyhole.primitives.stacking import StackParams
 from keyhole.primitives.wcs import commanded_shifts
+
+_FramePlanes = tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.uint16] | None]
 
 __all__ = [
     "AssociateSkyParams",
@@ -252,12 +255,15 @@ def sky_correct(frames: list[Frame], params: SkyCorrectParams, context: Context)
         [positions[str(name)] for name in _sky_names(frame) if str(name) in positions] for frame in everything
     ]
     context.preview(frames[0] if frames else everything[0], "before")
-    result = two_pass_skies(
-        [frame.data for frame in everything],
-        [_variance(frame) for frame in everything],
-        [_usable(frame, params) for frame in everything],
+    planes = [(frame.data, frame.variance, frame.mask if params.apply_dq else None) for frame in everything]
+    found = two_pass_skies(
+        [data for data, _, _ in planes],
+        _Made(planes, lambda data, variance, _: np.ones_like(data) if variance is None else variance),
+        _Made(planes, lambda data, _, mask: np.ones(data.shape, bool) if mask is None else bits.usable(mask)),
         associations,
         commanded_shifts(everything, context),
+        wanted=len(frames),
+        progress=context.progress,
         scale=params.scale,
         zero=params.zero,
         scale_sky=params.scale_sky,
@@ -281,12 +287,13 @@ def sky_correct(frames: list[Frame], params: SkyCorrectParams, context: Context)
         grow=params.dilation * max(1.0, _SHORT_CAMERA / scale),
         fwhm=_WIDE_SEEING / scale,
     )
-    for i, frame in enumerate(frames):
-        _take(frame, i, result, params, context)
+    roots = [frame.root for frame in everything]
+    for frame, sky in zip(frames, found, strict=True):
+        _take(frame, sky, params, context)
         if not params.reset_sky:
-            tell_sky(frame, result.box, result.object_masks[i], result.slopes[i], context)
-        members = [everything[j].root for j in associations[i]]
-        keep_sky_shares(frame, members, result.sky_share(i))
+            tell_sky(frame, sky.box, sky.objects, sky.slope, context)
+        keep_sky_shares(frame, [roots[j] for j in associations[sky.number]], sky.sky_share())
+        context.settle(frame, len(frames))
     context.streams.pop("sky", None)
     return frames
 
@@ -296,32 +303,34 @@ def _sky_names(frame: Frame) -> list[str]:
     return [] if table is None else [str(name) for name in table.columns["SKYNAME"]]
 
 
-def _variance(frame: Frame) -> NDArray[np.float32]:
-    if frame.variance is not None:
-        return frame.variance
-    return np.ones_like(frame.data)
+class _Made(Sequence[Any]):
+    """Planes that are made of those of a frame whenever they are asked for."""
+
+    def __init__(self, planes: list[_FramePlanes], make: Callable[..., NDArray[Any]]) -> None:
+        self._planes, self._make = planes, make
+
+    def __len__(self) -> int:
+        return len(self._planes)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._make(*self._planes[index])
 
 
-def _usable(frame: Frame, params: SkyCorrectParams) -> NDArray[np.bool_]:
-    if frame.mask is None or not params.apply_dq:
-        return np.ones(frame.data.shape, bool)
-    return bits.usable(frame.mask)
-
-
-def _take(frame: Frame, index: int, result: TwoPass, params: SkyCorrectParams, context: Context) -> None:
-    sky, factor = result.skies[index], result.factors[index]
+def _take(frame: Frame, found: FrameSky, params: SkyCorrectParams, context: Context) -> None:
+    sky, factor = found.sky, found.match
     for text in sky.notes:
         context.caveat(text, [frame])
-    lit = _lit(frame)[result.box]
+    lit = _lit(frame)[found.box]
     level = factor.scale * float(np.median(sky.data[lit])) + factor.offset if lit.any() else 0.0
     if params.save_sky:
         saved = frame.copy()
-        whole = on_full_frame(sky, result.box, frame.data.shape)
+        whole = on_full_frame(sky, found.box, frame.data.shape)
         saved.data, saved.variance = whole.data, whole.variance
         saved.tables.pop(_SKY_TABLE, None)
         saved.name = f"{frame.root}_sky.fits"
         context.write(saved, final=False)
-    frame.data, variance = result.subtracted(index, frame.data, _variance(frame))
+    before = np.ones_like(frame.data) if frame.variance is None else frame.variance
+    frame.data, variance = found.subtracted(frame.data, before)
     frame.variance = None if frame.variance is None else variance
     if params.reset_sky:
         frame.data = frame.data + np.float32(level)

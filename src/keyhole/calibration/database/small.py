@@ -38,12 +38,8 @@ class AskedStore:
 
     Attributes
     ----------
-    location : str
-        Where it is, for messages: without a password.
-    address : str
-        What opens it again; may hold a password, and must not be shown.
-    path : Path or None
-        The file; None for a database on a server.
+    location, address, path
+        As of `CalibrationStore`; the address must not be shown.
     """
 
     def __init__(self, location: str) -> None:

@@ -1,0 +1,172 @@
+"""A sequence of frames whose skies are made part by part, so that memory does not grow with its length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.errors import AlgorithmError
+from keyhole.imaging._skypool import CombineRule, make_pool
+from keyhole.imaging.deep_objects import DeepSum
+from keyhole.imaging.levels import lit_box
+from keyhole.imaging.sky import Sky, own_background, skies_of_pool
+
+__all__ = ["KnownObjects", "Levels", "PlaneSequence", "Planes", "Ticks", "packed", "skies_without", "unpacked"]
+
+_WHOLE: Final = 64
+"""Frames up to which a sequence is not divided."""
+_PART: Final = 48
+"""Frames in a part, with those that serve as its skies; a part of which they are more than half is no gain."""
+
+Float32 = NDArray[np.float32]
+Bool = NDArray[np.bool_]
+
+
+class Planes(NamedTuple):
+    """The planes of some frames on their common lit box."""
+
+    data: list[Float32]
+    variance: list[Float32]
+    usable: list[Bool]
+
+    def one(self, k: int) -> tuple[Float32, Float32, Bool]:
+        """Those of one frame."""
+        return self.data[k], self.variance[k], self.usable[k]
+
+
+class Levels(NamedTuple):
+    """How frames are brought to one level and combined; see `keyhole.imaging.sky.make_skies`."""
+
+    scale: bool
+    zero: bool
+    rule: CombineRule
+
+
+class PlaneSequence(NamedTuple):
+    """Frames, which may come from disk whenever they are asked for, and the frames that serve each as skies."""
+
+    frames: Sequence[Float32]
+    variances: Sequence[Float32]
+    usables: Sequence[Bool]
+    associations: Sequence[Sequence[int]]
+    box: tuple[slice, slice]
+
+    @classmethod
+    def of(
+        cls,
+        frames: Sequence[Float32],
+        variances: Sequence[Float32],
+        usables: Sequence[Bool],
+        associations: Sequence[Sequence[int]],
+    ) -> PlaneSequence:
+        """Nothing but the box that is lit in some frame matters.
+
+        Raises
+        ------
+        AlgorithmError
+            No usable pixel in any frame.
+        """
+        lit = np.zeros(frames[0].shape, dtype=bool)
+        for i in range(len(frames)):
+            lit |= usables[i]
+        if not lit.any():
+            msg = f"no usable pixel in any of {len(frames)} frames: no sky can be made; check their masks"
+            raise AlgorithmError(msg)
+        return cls(frames, variances, usables, associations, lit_box(lit))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the box."""
+        rows, columns = self.box
+        return rows.stop - rows.start, columns.stop - columns.start
+
+    def planes(self, part: Sequence[int]) -> Planes:
+        """The planes of some frames."""
+        kinds = (self.frames, self.variances, self.usables)
+        return Planes(*([kind[i][self.box] for i in part] for kind in kinds))  # type: ignore[arg-type]
+
+    def within(self, part: Sequence[int]) -> list[list[int]]:
+        """Associations inside of a part, counted in it."""
+        place = {i: k for k, i in enumerate(part)}
+        return [[place[j] for j in self.associations[i] if j in place] for i in part]
+
+    def parts(self, wanted: int) -> Iterator[tuple[list[int], list[int]]]:
+        """Parts of the sequence, each with the frames of it that are wanted: the first so many of all, in order."""
+        n = len(self.frames)
+        if n <= _WHOLE or max(map(len, self.associations)) >= _PART // 2:
+            yield list(range(n)), list(range(wanted))
+            return
+        first = 0
+        while first < wanted:
+            last, union = first, set[int]()
+            while last < wanted:
+                more = union | {last, *self.associations[last]}
+                if last > first and len(more) > _PART:
+                    break
+                last, union = last + 1, more
+            yield sorted(union), list(range(first, last))
+            first = last
+
+
+def skies_without(
+    planes: Planes,
+    objects: Sequence[Bool],
+    associations: Sequence[Sequence[int]],
+    levels: Levels,
+    wanted: Sequence[int],
+) -> Iterator[tuple[int, Sky]]:
+    """Skies of the wanted frames of a part, made without objects."""
+    if any(usable.any() for usable in planes.usable):
+        pool = make_pool(planes.data, planes.variance, planes.usable, objects, scale=levels.scale, zero=levels.zero)
+        skies = skies_of_pool(pool, associations, levels.rule, wanted)
+    else:
+        skies = ((k, None) for k in wanted)
+    for k, sky in skies:
+        yield k, own_background(planes.data[k], planes.usable[k], objects[k]) if sky is None else sky
+
+
+class KnownObjects(NamedTuple):
+    """The objects of every frame: those on the sum of all, and those that it shows by itself.
+
+    Attributes
+    ----------
+    shape : (ny, nx)
+    deep : DeepSum or None
+        None: there are no objects.
+    own : list of bits
+    """
+
+    shape: tuple[int, int]
+    deep: DeepSum | None = None
+    own: Sequence[NDArray[np.uint8]] = ()
+
+    def of(self, index: int) -> Bool:
+        """True on the objects of a frame."""
+        if self.deep is None:
+            return np.zeros(self.shape, dtype=bool)
+        return self.deep.mask(index, self.shape) | unpacked(self.own[index], self.shape)
+
+
+def packed(mask: Bool) -> NDArray[np.uint8]:
+    """A mask, a bit per pixel."""
+    return np.packbits(mask)
+
+
+def unpacked(bits: NDArray[np.uint8], shape: tuple[int, int]) -> Bool:
+    """The mask of that shape; see `packed`."""
+    return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape).view(np.bool_)
+
+
+class Ticks:
+    """Tells how many of a number of steps are done."""
+
+    def __init__(self, progress: Callable[[int, int], None] | None, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def __call__(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total)
