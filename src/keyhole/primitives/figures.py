@@ -37,6 +37,9 @@ __all__ = [
 
 _TILE_ARCSEC = 5.0
 _CELL_ARCSEC = 0.6
+_WIDE_SEEING = 0.75  # arcsec, where it is not known
+_USUAL_PIXELS = 5.0  # width of a star where the scale is not known, either
+_WING_SIGMA = 0.1  # of a pixel: starlight that is not empty sky
 _STEP = 3  # pixels: a fair sample tells the median
 _UNITS = {"lamp_level": "electron", "frame_noise": "electron"}
 _WORDS = ("object", "filter_name", "camera", "read_mode", "airmass", "coadds")
@@ -263,8 +266,12 @@ def _tell_depth(frame: Frame, seeing: float | None, scale: float, context: Telle
 
 def _tell_flatness(frame: Frame, scale: float, context: Teller) -> None:
     from keyhole.imaging.figures import background_left, background_tiles
+    from keyhole.imaging.objects import single_frame_objects
 
-    quiet = np.ones(frame.data.shape, bool) if frame.mask is None else bits.usable(frame.mask)
+    good = np.ones(frame.data.shape, bool) if frame.mask is None else bits.usable(frame.mask)
+    fwhm = float(frame.primary.get("MEANFWHM", _WIDE_SEEING)) / scale if math.isfinite(scale) else _USUAL_PIXELS
+    # The wings of a star reach far beyond the pixels that are counted as its own.
+    quiet = good & ~single_frame_objects(frame.data, good, grow=fwhm, wing_sigma=_WING_SIGMA, fwhm=max(fwhm, 1.0))
     if "OBJMASK" in frame.planes:
         quiet &= frame.planes["OBJMASK"] == 0
     left = background_left(frame.data, quiet)
