@@ -76,6 +76,14 @@ def test_frame_without_keyhole_mask_is_cleaned_as_a_whole() -> None:
     assert left[220:].std() < 2.5
 
 
+def test_sky_of_a_frame_that_is_lit_everywhere_stays() -> None:
+    frame = electrons(np.random.default_rng(4).normal(3000, 50, SHAPE), mask=np.zeros(SHAPE, np.uint16))
+    context = FakeContext()
+    (out,) = clean_readout([frame], CleanReadoutParams(), context)
+    assert np.median(out.data) == pytest.approx(3000, abs=1)
+    assert any("no pixel is known to be without light" in text for text in context.caveats)
+
+
 def test_box_that_is_no_power_of_two_is_refused() -> None:
     frame, _ = noisy_frame(tile=0.0)
     with pytest.raises(ParameterError, match="pattern_x_size=12 is no power of 2"):

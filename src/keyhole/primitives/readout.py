@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -65,7 +66,14 @@ def clean_readout(frames: list[Frame], params: CleanReadoutParams, context: Cont
     for frame in frames:
         rows, dark = _unlit(frame)
         parts = _parts(frame, rows)
-        found = measure_readout(frame.data[rows], dark, parts=parts, rules=rules)
+        allowed = rules
+        if not _knows_unlit(frame):
+            # The level of lit pixels, and what their rows have in common, is the sky.
+            context.caveat(
+                "no pixel is known to be without light: of the read-out only its pattern is removed", [frame]
+            )
+            allowed = replace(rules, level=False, rows=np.inf)
+        found = measure_readout(frame.data[rows], dark, parts=parts, rules=allowed)
         frame.data = frame.data.copy()
         frame.data[rows] -= found.offsets
         _tell(frame, found.quadrants, context)
@@ -97,6 +105,12 @@ def _parts(frame: Frame, rows: slice) -> list[tuple[slice, slice]]:
     window = frame.window or Window((ny, nx), (0, 0))
     y0, x0 = window.origin
     return quadrants(window.shape, slice(rows.start + y0, rows.stop + y0), slice(x0, x0 + nx))
+
+
+def _knows_unlit(frame: Frame) -> bool:
+    """Whether some pixels are known to see no light; a dark sees none at all."""
+    unlit = frame.mask is not None and bool((frame.mask & bits.MASK_DTYPE(bits.UNILLUMINATED)).any())
+    return unlit or bool(frame.tags & {"DARK", "BIAS"})
 
 
 def _unlit(frame: Frame) -> tuple[slice, NDArray[np.bool_]]:
