@@ -159,6 +159,59 @@ _KNOWN: Final[tuple[tuple[str, Remedy], ...]] = (
         ),
     ),
     (
+        r"illumination taken from",
+        Remedy(
+            "care",
+            "The large-scale response comes from so few frames that a real slope of the sky may be in it: fluxes may "
+            "differ by some per cent over the field.",
+            "Take three dithered frames or more; or compare with illuminationCorrect:min_frames=3.",
+        ),
+    ),
+    (
+        r"known to be without light",
+        Remedy(
+            "note",
+            "Nothing tells the zero of the read-out from the sky: offsets between quadrants and rows stay.",
+            "Look for steps at the middle of the array; keep addDQ:add_illum_mask on where the keyhole is known.",
+        ),
+    ),
+    (
+        r"no pixel is lit|every pixel is flagged",
+        Remedy(
+            "serious",
+            "Nothing of the frame can be used.",
+            "Look at the raw frame; delete its line in plan.toml if it holds no image.",
+        ),
+    ),
+    (
+        r"separateSky|both on target and on the sky|neither on target nor on the sky",
+        Remedy(
+            "care",
+            "The frames named by hand do not fit those that are there: targets may be in the sky, or frames are lost.",
+            "Check the names in separateSky:ref_obj and ref_sky.",
+        ),
+    ),
+    (
+        r"^no darks: the mask",
+        Remedy(
+            "care",
+            "Hot and noisy pixels are not in the mask; they look like faint stars and cosmic rays.",
+            "Give darks together with the flats.",
+        ),
+    ),
+    (
+        r"lamp-on and lamp-off flats differ",
+        Remedy(
+            "care",
+            "Dark current and thermal light do not cancel: the flat has a pedestal, fluxes are wrong by it.",
+            "Use lamp-on and lamp-off flats of one exposure time.",
+        ),
+    ),
+    (
+        r"is no raw image|prepare mends it",
+        Remedy("note", "The WCS was looked at, not changed.", "Let prepare run to mend it."),
+    ),
+    (
         r"illumination unchecked",
         Remedy(
             "care",
