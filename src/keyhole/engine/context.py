@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from keyhole.calibration import serves
 from keyhole.engine.book import StepBook
@@ -41,6 +42,8 @@ class RunContext:
         Whether steps go on without a master that is required.
     parking : Parking, optional
         Where frames are kept that do not fit into memory; None: all are kept in memory.
+    checksums : mapping
+        MD5 sums of files that are known already.
 
     Attributes
     ----------
@@ -67,6 +70,7 @@ class RunContext:
         clock: Callable[[], datetime],
         best_effort: bool = False,
         parking: Parking | None = None,
+        checksums: Mapping[Path, str] = MappingProxyType({}),
     ) -> None:
         self.mode = mode
         self.best_effort = best_effort
@@ -81,7 +85,7 @@ class RunContext:
         self._clock = clock
         self._parking = parking
         self._masters: dict[Path, Frame] = {}
-        self._checksums: dict[Path, str] = {}
+        self._checksums = dict(checksums)
 
     def instrument(self, frame: Frame) -> Instrument:
         """Facts about the instrument of a frame."""

@@ -190,7 +190,7 @@ def _measure_part(
         shifts, row_strength = shifts + more, max(row_strength, more_strength)
     offsets += shifts[:, None]
     if rules.level:
-        offsets += np.float32(boxes.level + boxes.values.sum(dtype=np.float64) / boxes.good.sum(dtype=np.float64))
+        offsets += np.float32(boxes.level + boxes.values.sum(dtype=np.float64) / boxes.in_rows.sum())
     return QuadrantPattern(strength, rms, rows, row_strength, float(shifts.std()))
 
 
@@ -299,7 +299,7 @@ class _Boxes:
 
     def measure_scatter(self) -> None:
         """Take the scatter of the pixels as it is now."""
-        self.sigma = float(np.linalg.norm(self.values) / np.sqrt(max(float(self.good.sum()), 1.0)))
+        self.sigma = float(np.linalg.norm(self.values) / np.sqrt(max(float(self.in_rows.sum()), 1.0)))
 
     def only(self, bands: NDArray[np.bool_]) -> _Boxes:
         """The bands of boxes that are named; their values are copied."""

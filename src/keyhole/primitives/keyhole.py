@@ -49,7 +49,7 @@ def place_keyhole(
     camera = str(frame.describe("camera"))
     usable = np.ones(frame.data.shape, bool)
     if frame.mask is not None:
-        usable = bits.usable(frame.mask & bits.MASK_DTYPE(0xFFFF & ~bits.UNILLUMINATED))
+        usable = (frame.mask & bits.MASK_DTYPE(bits.UNUSABLE & ~bits.UNILLUMINATED)) == 0
     if expected is None:
         lit = lit_area(frame.data, usable & np.isfinite(frame.data), margin=margin)
         way = "no mask is drawn" if lit is None else "what is lit is taken from the light itself"
