@@ -1,4 +1,4 @@
-# make demo   simulate the tutorial's night, reduce it, say where the image is
+# make demo   simulate the tutorial's night, reduce it, say where image and report are
 # make test   lint, types and the test suite
 # make bench   time and memory of each command, in units of the start of numpy and astropy (some minutes)
 # make accuracy   simulate easy and hard nights, reduce them, compare with the truth (an hour)
@@ -20,9 +20,11 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	BIN=$(CURDIR)/$(BIN) bash scripts/demo.sh
 
-# The picture of the README is that of the demo.
+# The pictures of the README are those of the demo; the second needs Chromium.
 picture: demo
 	cp demo/stack.png docs/stack.png
+	chromium --headless=new --no-sandbox --hide-scrollbars --window-size=1280,930 \
+	  --screenshot=$(CURDIR)/docs/report.png file://$(CURDIR)/demo/reduced/index.html
 
 lint: $(STAMP)
 	$(BIN)/ruff check src tests benchmarks scripts

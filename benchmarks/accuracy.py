@@ -4,6 +4,10 @@
 
 Prints one table with one row per kind of night.  Every figure comes from `keyhole verify`; what is out of its limits
 is bold.  A night that stops shows the sentence with which it stopped.
+
+The mean flux ratio of faint stars needs twenty nights: column S/N 5-20 of
+
+    python benchmarks/accuracy.py --quick --only faint --seeds $(seq 101 120)
 """
 
 from __future__ import annotations

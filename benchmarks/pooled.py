@@ -221,7 +221,13 @@ COLUMNS = (
     Column("zero point %", "≤ 0.7", "the same against one zero point for the whole image", _scatter("clear_ratio")),
     Column("worst %", "≤ 3", "largest error of a star with S/N > 100", _worst),
     Column("18-20 mag %", "≤ 3", "scatter of the light in circles of the size of the seeing / median error", _faint),
-    Column("S/N 5-20", "1 ± 0.015", "mean flux ratio of stars with that S/N and its error; (stars)", _low),
+    Column(
+        "S/N 5-20",
+        "1 ± 0.015",
+        "mean flux ratio of stars with that S/N and its error, in circles at the true places, as stars that noise "
+        "lifts above a threshold are too bright; (stars)",
+        _low,
+    ),
     Column("pull", "1", "width of (measured - true) / error, S/N 5-100, VAR and correlation factor", _pull),
     Column("catalogue pull", "1", "the same for FLUX_AUTO and FLUXERR_AUTO of sources without flags", _catalogue_pull),
     Column("wrong", "", "sources without flags whose FLUX_AUTO is wrong by more than 4 errors", _unflagged_blends),

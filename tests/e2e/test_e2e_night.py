@@ -61,7 +61,11 @@ def test_one_command_makes_masters_image_database_and_summary(small: Playground,
     told = json.loads((out / "summary.json").read_text())
     groups = {group["makes"]: group for group in told["groups"]}
     assert {group["state"] for group in groups.values()} == {"done"}
-    assert groups["image"]["figures"]["n_frames"] == 4
+    assert groups["image"]["figures"]["frames_combined"]["value"] == 4
+    used = [frame["figures"]["fwhm"] for frame in groups["image"]["frames"] if frame["used"]]
+    assert len(used) == 4 and all(0.3 < seeing["value"] < 1.2 and seeing["unit"] == "arcsec" for seeing in used)
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert "4 of 4 frames on stars" in page and page.count("data:image/png") == 4
     assert [item["file"] for item in told["aside"]] == ["junk.fits"]
     used = {item["kind"]: item["file"] for item in groups["image"]["calibrations"]}
     assert (used["dark"], used["flat"]) == (DARK, FLAT)

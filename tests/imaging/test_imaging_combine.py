@@ -377,3 +377,32 @@ def test_clipping_allows_what_is_given_besides_the_noise(method):
     assert plain.unused.tolist() == [[1, 1, 1]]
     assert tolerant.unused.tolist() == [[0, 1, 0]]
     assert tolerant.data[0, 0] == pytest.approx(values[:, 0, 0].mean())
+
+
+@pytest.mark.parametrize("noisy", [True, False])
+def test_shares_weigh_each_value_like_a_plain_loop(noisy):
+    rng = np.random.default_rng(31)
+    data = rng.normal(100, 5, (3, 6, 7)).astype(np.float32)
+    variance = rng.uniform(1, 4, data.shape).astype(np.float32) if noisy else None
+    mask = np.where(rng.random(data.shape) < 0.2, BAD, 0).astype(np.uint16)
+    shares = rng.integers(0, 4, data.shape).astype(np.float32)
+    weights = np.array([1.0, 2.0, 0.5])
+    found = combine(data, variance, mask, operation="mean", reject_method="none", weights=weights, shares=shares)
+    for y, x in itertools.product(range(6), range(7)):
+        good = mask[:, y, x] == min(mask[:, y, x])
+        weight = weights * shares[:, y, x] * good
+        weight = weight if weight.sum() > 0 else good.astype(float)
+        weight /= weight.sum()
+        assert found.data[y, x] == pytest.approx(weight @ data[:, y, x], rel=1e-5)
+        if variance is not None:
+            assert found.variance[y, x] == pytest.approx(weight**2 @ variance[:, y, x], rel=1e-5)
+
+
+def test_shares_of_rejected_values_are_lost():
+    data = np.full((4, 2, 2), 10.0, np.float32)
+    data[0] = 500.0
+    found = combine(
+        data, np.ones_like(data), operation="mean", reject_method="varclip", shares=np.ones_like(data) * [[[3.0, 1.0]]]
+    )
+    assert found.data == pytest.approx(10.0)
+    assert found.variance == pytest.approx(1 / 3)

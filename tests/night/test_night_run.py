@@ -201,11 +201,12 @@ def test_the_executor_is_what_was_asked_for():
 def test_the_summary_accounts_for_groups_and_files(plan, out):
     result = run(plan, out, fail_on_flats)
     told = json.loads(write_summary(plan, result).read_text())
-    assert told["schema"] == "keyhole-night-1"
+    assert told["schema"] == "keyhole-night-2"
     assert told["aside"] == [{"file": "x.txt", "why": "not a FITS file by its name"}]
     groups = {group["name"]: group for group in told["groups"]}
     assert {name: group["state"] for name, group in groups.items()} == states(result)
     assert groups["flat"]["reason"] == "no light"
     assert [product["file"] for product in groups["dark"]["products"]] == ["d_dark.fits"]
-    assert "b_stack.fits" in groups["other"]["figures"]["problem"]
+    assert groups["image"]["figures"] == {}
+    assert groups["image"]["log"] is None
     assert groups["image"]["planned_calibrations"]["flat"]["group"] == "flat"

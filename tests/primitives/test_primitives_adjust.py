@@ -7,7 +7,9 @@ import pytest
 from raw_frames import PA, SCALE, TARGET, FakeContext, cd_matrix, electrons
 from sky_scene import moffat
 
+from keyhole.frames import Table
 from keyhole.primitives.adjust import AdjustParams, adjust_wcs
+from keyhole.primitives.source_list import BLEND_ERROR, CUT_ERROR, source_list
 from keyhole.primitives.sources import DetectParams, detect
 from keyhole.primitives.wcs import matrix_of_angle, plane_of
 
@@ -159,3 +161,20 @@ def test_frames_without_any_source_say_how_far_they_may_be_off():
 def test_single_frame_tells_the_error_of_its_position():
     frame = adjusted(sequence()[:1])[0]
     assert 0.4 < frame.header["WCSERR"] < 0.5
+
+
+def test_sources_that_are_cut_or_blended_count_as_uncertain():
+    frame = electrons(np.zeros(SHAPE), number=1)
+    columns = {
+        "X_IMAGE": np.array([10.0, 20.0, 30.0, 40.0]),
+        "Y_IMAGE": np.array([5.0, 6.0, 7.0, 8.0]),
+        "FLUX_AUTO": np.array([1.0, 2.0, 3.0, 4.0]),
+        "FLAGS": np.array([0, 2, 8, 3]),
+        "CLASS_STAR": np.array([0.9, 0.9, 0.9, 0.1]),
+    }
+    frame.tables["OBJCAT"] = Table(columns)
+    values = source_list(frame, stars_only=False)
+    assert values[:, 0].tolist() == [9.0, 19.0, 29.0, 39.0]
+    assert np.isnan(values[0, 3])
+    assert values[1:, 3].tolist() == [BLEND_ERROR, CUT_ERROR, BLEND_ERROR]
+    assert len(source_list(frame, stars_only=True)) == 3

@@ -129,5 +129,19 @@ def test_even_illumination_and_too_few_frames_change_nothing():
     illumination_correct(frames, IlluminationParams(), context)
     assert all(frame.data is data for frame, data in zip(frames, before, strict=True))
     assert "agree" in context.notes[0]
-    illumination_correct(tilted_frames(2, 0.05), IlluminationParams(), context)
+    illumination_correct(tilted_frames(2, 0.05), IlluminationParams(min_frames=3), context)
     assert "unchecked" in context.caveats[0]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_few_frames_with_stars_tell_the_slope_and_a_caveat(number):
+    frames = tilted_frames(number, 0.05)
+    y, x = np.indices(SHAPE)
+    star = 20000.0 * np.exp(-((x - 0.85 * SHAPE[1]) ** 2 + (y - SHAPE[0] / 2) ** 2) / 8.0)
+    for frame in frames:
+        frame.data = (frame.data + star).astype(np.float32)
+    context = FakeContext()
+    illumination_correct(frames, IlluminationParams(), context)
+    ends = [np.median(frames[0].data[:, part]) for part in (slice(0, 20), slice(-20, None))]
+    assert ends[0] == pytest.approx(ends[1], rel=0.015)
+    assert "slope of the sky" in context.caveats[0]

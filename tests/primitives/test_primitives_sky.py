@@ -141,3 +141,19 @@ def test_few_skies_are_told_with_the_reason(limit, words):
     frames = separate_sky(sequence(make_scene(4)), SeparateSkyParams(), context)
     associate_sky(frames, AssociateSkyParams(time=limit, min_skies=3 if limit < 600 else 5), context)
     assert any(words in text for text in context.caveats)
+
+
+def test_what_the_sky_left_is_told_of_each_frame_when_it_is_wanted():
+    scene, context = make_scene(5), FakeContext(details=True)
+    for frame in corrected(sequence(scene), context):
+        left, error, _ = context.measured[frame.root, "sky_residual"]
+        assert 0 < error < 2
+        assert abs(left) < 8 * error
+        assert context.measured[frame.root, "sky_level"][0] == frame.header["SKYLEVEL"]
+
+
+def test_frame_without_light_says_why_it_was_left_out():
+    frames, context = sequence(make_scene(4)), FakeContext()
+    frames[2].header["LITLEVEL"] = 0.0
+    corrected(frames, context)
+    assert "light" in context.measured[frames[2].root, "left_out"][0]

@@ -96,3 +96,18 @@ def test_frames_without_noise_are_stacked_equally_and_that_is_told():
     out = stack_frames(frames, StackFramesParams(), context)[0]
     assert (out.data == 5.0).all()
     assert any("same weight" in text for text in context.caveats)
+
+
+def test_edges_of_a_stack_weigh_what_its_frames_there_do():
+    rng = np.random.default_rng(3)
+    frames = [frame(n, f"05:0{n}:00.0") for n in range(1, 7)]
+    for made in frames:
+        made.data = rng.normal(5.0, 2.0, SHAPE).astype(np.float32)
+    # Half of the second stack is seen by one of its four frames alone.
+    for made in frames[3:]:
+        made.mask = np.where(np.arange(SHAPE[1]) < 8, np.uint16(16), np.uint16(0)) * np.ones(SHAPE, np.uint16)
+    both = stacked([stacked(frames[:2]), stacked(frames[2:])])
+    at_once = stacked(frames)
+    assert (both.planes["COVERAGE"][:, :8] == 3).all()
+    assert both.data == pytest.approx(at_once.data, abs=1e-4)
+    assert both.variance == pytest.approx(at_once.variance, rel=1e-4)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from raw_frames import FakeContext, electrons
 
+from keyhole.errors import CalibrationError
 from keyhole.frames import Frame, Window, cut, share_window, whole
 from keyhole.imaging import bits
 from keyhole.primitives.align import ResampleParams, resample_to_common_frame
+from keyhole.primitives.calibrate import DarkParams, dark_correct
 from keyhole.primitives.outside import LimitParams, limit_to_light
 from keyhole.primitives.readout import CleanReadoutParams, clean_readout
 from keyhole.primitives.wcs import plane_of, set_plane
@@ -90,3 +92,11 @@ def test_readout_is_cleaned_in_a_window_of_rows_as_in_the_whole_frame() -> None:
     (cleaned,) = clean_readout([part], CleanReadoutParams(), FakeContext())
     assert np.ptp(all_of_it.data - frame.data) > 3
     np.testing.assert_allclose(cleaned.data[60:90], all_of_it.data[60:90], atol=1e-4)
+
+
+def test_a_master_of_another_size_is_told_with_the_size_of_the_image() -> None:
+    (frame,) = limited([lit_frame(0)])
+    context = FakeContext()
+    context.masters["processed_dark"] = electrons(np.zeros((170, 200)), number=5)
+    with pytest.raises(CalibrationError, match=r"is 200 x 170 pixels, .* is 200 x 160; give one of the same size"):
+        dark_correct([frame], DarkParams(), context)

@@ -207,6 +207,31 @@ def test_catalogue_errors_are_judged_by_the_scatter_of_the_catalogue(night, trut
         assert found.completeness == 1.0 and found.limit_completeness == 1.0
 
 
+def test_flagged_sources_do_not_judge_the_errors_of_the_catalogue(night, truth, stack, verdict, tmp_path):
+    rng = np.random.default_rng(5)
+    stars = [star for star in verdict.star_table if star["expected"] > 0]
+    light = np.array([star["expected"] for star in stars])
+    wrong = np.arange(len(light)) % 2 == 0
+    flux = light + 200.0 * rng.standard_normal(light.shape)
+    columns = {"X_IMAGE": [star["x"] + 1 for star in stars], "Y_IMAGE": [star["y"] + 1 for star in stars]}
+    faint = light < np.median(light)
+    columns["FLUX_AUTO"] = np.where(wrong & faint, flux + 3000.0, flux)
+    verdicts = [
+        verify(
+            write(
+                tmp_path / f"{told}.fits",
+                night,
+                stack,
+                tables=[table_of("OBJCAT", **columns, FLUXERR_AUTO=np.full(light.shape, 200.0), FLAGS=flags)],
+            ),
+            truth,
+        )
+        for told, flags in (("told", np.where(wrong, 2, 0)), ("not", np.zeros(len(light), int)))
+    ]
+    assert verdicts[0].catalogue_pull < 1.6 < verdicts[1].catalogue_pull
+    assert {star["catalogue_flagged"] for star in verdicts[0].star_table} == {True, False}
+
+
 def test_cosmic_rays_that_stayed_are_counted_by_hit(night, truth, stack, light, tmp_path):
     columns = {column.name: np.array(column.values) for column in ray_columns(night)}
     frames = true_frames(truth, read_ecsv(truth))

@@ -173,6 +173,16 @@ def test_lost_stars_and_invented_ones_are_counted(perfect, truth, night, tmp_pat
     assert found.false_detections == 1
 
 
+def test_second_source_of_one_star_is_false(perfect, truth, night, tmp_path):
+    places = np.array([(s.x, s.y) for s in night.stars]) + night.star_shift(night.science[0]) - (0, BOTTOM)
+    bright = min(night.stars, key=lambda star: star.mag)
+    double = np.array([(bright.x, bright.y)]) + night.star_shift(night.science[0]) - (0, BOTTOM) + 0.7
+    once = verify(write_stack(tmp_path / "s.fits", perfect, catalogue=places), truth)
+    twice = verify(write_stack(tmp_path / "t.fits", perfect, catalogue=np.vstack([places, double])), truth)
+    assert twice.false_detections == once.false_detections + 1
+    assert twice.completeness == once.completeness
+
+
 def test_unflagged_saturation_and_nan_are_counted(perfect, truth, tmp_path):
     data, mask = perfect[0].copy(), perfect[2] & 64
     data[40, 500:510] = np.nan

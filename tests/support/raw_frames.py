@@ -103,6 +103,16 @@ class FakeContext:
     notes: list[str] = field(default_factory=list)
     caveats: list[str] = field(default_factory=list)
     written: list[Frame] = field(default_factory=list)
+    details: bool = False
+    measured: dict[tuple[str | None, str], tuple[Any, float | None, str]] = field(default_factory=dict)
+
+    def measure(
+        self, name: str, value: Any, *, error: float | None = None, unit: str = "", frame: Frame | None = None
+    ) -> None:
+        self.measured[None if frame is None else frame.root, name] = (value, error, unit)
+
+    def preview(self, frame: Frame, role: str) -> None:
+        pass
 
     def instrument(self, frame: Frame) -> Instrument:
         return load("GNIRS")

@@ -84,7 +84,10 @@ def _all_words() -> Iterator[tuple[str, _Words]]:
         parser = getattr(import_module(f"keyhole.cli.{command}"), maker)()
         first = steps if command == "showpars" else ()
         yield command, _words_of(parser, more, first)
-    yield "keyhole", _Words(("--help", "--version"), (), ("bpm", "completion", "picture", "simulate", "verify"))
+    yield (
+        "keyhole",
+        _Words(("--help", "--version"), (), ("bpm", "completion", "night", "picture", "report", "simulate", "verify")),
+    )
 
 
 def _words_of(parser: argparse.ArgumentParser, more: dict[str, tuple[str, ...]], first: tuple[str, ...]) -> _Words:

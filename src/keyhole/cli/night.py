@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keyhole.cli.common import tell
+from keyhole.cli.night_report import NightReport
 from keyhole.errors import InputError, ParameterError, SetupError
 
 if TYPE_CHECKING:
@@ -161,7 +162,6 @@ def _settled(now: dict[Path, tuple[int, int]], source: Path, out: Path, seconds:
 def _run(options: argparse.Namespace, plan: NightPlan, out: Path) -> NightResult:
     from keyhole.night.executors import open_executor
     from keyhole.night.run import run_plan
-    from keyhole.night.summary import write_summary
 
     try:
         out.mkdir(exist_ok=True)
@@ -170,14 +170,18 @@ def _run(options: argparse.Namespace, plan: NightPlan, out: Path) -> NightResult
     scheduler = options.scheduler or os.environ.get(_SCHEDULER) or None
     jobs = options.jobs or os.cpu_count() or 1
     executor = open_executor(jobs=min(jobs, len(plan.groups)), scheduler=scheduler)
-    now = True
+    report, result = NightReport(plan, out), None
     with _view(plan, options.json_events) as show:
+
+        def changed(found: GroupResult) -> None:
+            show(found)
+            report(found)
+
         try:
-            result = run_plan(plan, out, executor=executor, best_effort=options.best_effort, tell=show)
-            now = False
+            result = run_plan(plan, out, executor=executor, best_effort=options.best_effort, tell=changed)
         finally:
-            executor.close(now=now)
-    write_summary(plan, result)
+            executor.close(now=result is None)
+            report.finish(result)
     return result
 
 
@@ -227,6 +231,7 @@ def _tell_end(result: NightResult) -> None:
     counts = [
         f"{len(found)} {state}" for state in ("done", "kept", "failed", "skipped") if (found := result.of_state(state))
     ]
+    tell(f"report   {result.out / 'index.html'}", sys.stdout)
     tell(f"summary  {result.out / 'summary.json'}", sys.stdout)
     tell(f"{', '.join(counts)} in {result.seconds:.1f} s", sys.stdout)
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 from pathlib import Path
 from typing import Any
-
-from keyhole.errors import SetupError
 
 __all__ = ["add_parser", "run"]
 
@@ -35,13 +31,14 @@ def run(options: argparse.Namespace) -> int:
     from keyhole.frames import read_frame
     from keyhole.imaging import bits
     from keyhole.report import picture_of, png_bytes
+    from keyhole.report.files import write_file
 
     frame = read_frame(options.product)
     usable = np.ones(frame.data.shape, bool) if frame.mask is None else bits.usable(frame.mask)
     scale = frame.describe("pixel_scale")
     picture = picture_of(frame.data, usable, pixel_scale=scale, zoom=options.zoom)
     output = options.output or options.product.with_name(_png_name(options.product.name))
-    _write(output, png_bytes(picture.rgb))
+    write_file(output, png_bytes(picture.rgb), advice="choose another place with -o")
     bar = "" if picture.bar_arcsec is None else f" (scale bar {picture.bar_arcsec:g} arcsec)"
     print(f"wrote {output}{bar}")
     return 0
@@ -51,15 +48,3 @@ def _png_name(name: str) -> str:
     for ending in (".gz", ".bz2", ".fits"):
         name = name.removesuffix(ending)
     return f"{name}.png"
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as err:
-        raise SetupError(f"{path} cannot be written ({err.strerror}); choose another place with -o") from err
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyhole import __version__
-from keyhole.cli.common import guarded
+from keyhole.cli.common import guarded, tell
+from keyhole.errors import SetupError
 
 if TYPE_CHECKING:
     from keyhole.calibration import Config
     from keyhole.engine import Event, Request
+    from keyhole.engine.account import Account
 
 __all__ = ["main", "make_parser"]
 
@@ -93,6 +95,12 @@ def _add_how_to_tell(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-v", "--version", action="version", version=f"reduce (Keyhole) {__version__}")
     add("-d", "--displayflags", action="store_true", help="show how the command line was understood, and end")
+    add(
+        "--report",
+        default=None,
+        metavar="FILE",
+        help="write a page (HTML) that shows the result and how good it is",
+    )
     add("--logfile", default="reduce.log", metavar="NAME", help="log file, appended (default: reduce.log)")
     add(
         "--logmode",
@@ -135,9 +143,13 @@ def _reduce(argv: list[str]) -> int:
     console = Console(quiet=options.logmode == "quiet", verbose=options.logmode in ("verbose", "debug"))
     log = LogFile(Path(options.logfile), debug=options.logmode == "debug")
 
+    account = _account(options)
+
     def emit(event: Event) -> None:
         log(event)
         console(event)
+        if account is not None:
+            account(event)
 
     try:
         run(request, emit)
@@ -150,7 +162,31 @@ def _reduce(argv: list[str]) -> int:
         raise
     finally:
         log.close()
+        if account is not None:
+            _write_report(Path(options.report), account, options)
     return 0
+
+
+def _account(options: argparse.Namespace) -> Account | None:
+    """What gathers the events for a report; None where none is wanted."""
+    if options.report is None:
+        return None
+    from keyhole.engine.account import Account
+
+    return Account()
+
+
+def _write_report(path: Path, account: Account, options: argparse.Namespace) -> None:
+    """Write the page, also of a run that failed; that it cannot be written does not undo the products."""
+    from keyhole.report.runs import write_run_report
+
+    try:
+        written = write_run_report(path, account, log=Path(options.logfile))
+    except SetupError as error:
+        tell(f"warning: {error}", sys.stderr)
+    else:
+        if options.logmode != "quiet":
+            tell(f"report {written}", sys.stdout)
 
 
 def _request(options: argparse.Namespace) -> Request:
@@ -171,6 +207,7 @@ def _request(options: argparse.Namespace) -> Request:
         config=config,
         best_effort=options.best_effort,
         parameter_set=options.parameter_set,
+        details=options.report is not None,
         memory=DEFAULT_MEMORY if options.memory is None else options.memory,
         notes=(
             *(f"--{name} has no effect in Keyhole" for name in _WITHOUT_EFFECT if getattr(options, name)),

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from keyhole.calibration import serves
 from keyhole.engine.book import StepBook
-from keyhole.engine.events import Caveat, EventSink, ProductWritten, Progress
+from keyhole.engine.events import Caveat, EventSink, Metric, PreviewDrawn, ProductWritten, Progress
 from keyhole.engine.served import Served
 from keyhole.errors import CalibrationError
-from keyhole.frames import Frame, Parking, file_md5, read_frame, write_frame
+from keyhole.frames import Frame, Parking, file_md5, read_frame, sources_of, write_frame
 from keyhole.instruments import Instrument, load
+from keyhole.primitives.previews import draw, plain
 
 __all__ = ["RunContext", "caveats_of", "read_input"]
 
@@ -40,6 +46,8 @@ class RunContext:
         Returns the current UTC time.
     best_effort : bool
         Whether steps go on without a master that is required.
+    details : bool
+        Whether what a report shows is measured and drawn.
     parking : Parking, optional
         Where frames are kept that do not fit into memory; None: all are kept in memory.
     checksums : mapping
@@ -69,11 +77,13 @@ class RunContext:
         emit: EventSink,
         clock: Callable[[], datetime],
         best_effort: bool = False,
+        details: bool = False,
         parking: Parking | None = None,
         checksums: Mapping[Path, str] = MappingProxyType({}),
     ) -> None:
         self.mode = mode
         self.best_effort = best_effort
+        self.details = details
         self.served = served
         self.streams: dict[str, list[Frame]] = {"main": []}
         self.outputs: list[Path] = []
@@ -86,6 +96,10 @@ class RunContext:
         self._parking = parking
         self._masters: dict[Path, Frame] = {}
         self._checksums = dict(checksums)
+        # Figures and pictures belong to no step's turn: a run that fails has told those it came to.
+        self._tell = emit
+        # Weak, so that no pixels are kept.
+        self._drawn: weakref.ref[NDArray[np.float32]] | None = None
 
     def instrument(self, frame: Frame) -> Instrument:
         """Facts about the instrument of a frame."""
@@ -148,6 +162,21 @@ class RunContext:
             self._parking.park(frame)
             self._parking.breathe()
 
+    def measure(
+        self, name: str, value: Any, *, error: float | None = None, unit: str = "", frame: Frame | None = None
+    ) -> None:
+        """Tell a figure that was measured, of a frame or of the result as a whole."""
+        self._tell(Metric(name, plain(value), plain(error), unit, None if frame is None else frame.root))
+
+    def preview(self, frame: Frame, role: str) -> None:
+        """Draw a frame as a small picture, if a report wants it; the same pixels are drawn once."""
+        if not self.details or (self._drawn is not None and self._drawn() is frame.data):
+            return
+        self._drawn = weakref.ref(frame.data)
+        drawn = draw(frame)
+        if drawn is not None:
+            self._tell(PreviewDrawn(role, frame.name, *drawn))
+
     def timestamp(self) -> str:
         """UTC now, ISO with microseconds."""
         return self._clock().replace(tzinfo=None).isoformat(timespec="microseconds")
@@ -181,7 +210,8 @@ class RunContext:
         if path not in self.outputs:
             self.outputs.append(path)
         if final:
-            self.book.emit(ProductWritten(str(path)))
+            self.book.emit(ProductWritten(str(path), sources_of(frame)))
+            self.preview(frame, "after")
         return str(path)
 
     def _give_free_name(self, frame: Frame) -> None:

@@ -12,6 +12,7 @@ from keyhole.engine.events import (
     CalibrationChosen,
     Caveat,
     Event,
+    Metric,
     Note,
     ProductWritten,
     Progress,
@@ -53,8 +54,8 @@ class EventLog:
             case StepStarted():
                 log.info("PRIMITIVE: %s (frames: %d)", event.name, event.n_frames)
                 log.info("   %s", ", ".join(f"{k}={v}" for k, v in event.parameters.items()))
-            case Progress():
-                log.debug("   %d of %d", event.done, event.total)
+            case Progress() | Metric():
+                log.debug("   %s", _in_words(event))
             case StepFinished():
                 for note in event.notes:
                     log.info("   %s", note)
@@ -79,6 +80,12 @@ class EventLog:
                 for candidate in told.candidates:
                     self._logger.info("   not %s", candidate.words)
         self._logger.error("failed%s: %s", where, words, exc_info=None if known else event.error)
+
+
+def _in_words(event: Progress | Metric) -> str:
+    if isinstance(event, Progress):
+        return f"{event.done} of {event.total}"
+    return f"{event.frame or 'result'}: {event.name} {event.value}"
 
 
 class LogFile(EventLog):

@@ -11,7 +11,9 @@ __all__ = [
     "Caveat",
     "Event",
     "EventSink",
+    "Metric",
     "Note",
+    "PreviewDrawn",
     "ProductWritten",
     "Progress",
     "RunFailed",
@@ -111,6 +113,53 @@ class Caveat(Event):
 
 
 @dataclass(frozen=True)
+class Metric(Event):
+    """A figure was measured.
+
+    Attributes
+    ----------
+    name : str
+        Lower case with underscores; docs/night.md lists the names.
+    value : float, int, bool, str, list of these, or None
+        None: could not be measured. Never NaN.
+    error : float or None
+        1 sigma; None: not known, or has none.
+    unit : str
+        FITS unit (``electron``, ``arcsec``, ``pix`` ...); empty: a number or word.
+    frame : str or None
+        Name of the frame without ending; None: of the result as a whole.
+    """
+
+    name: str
+    value: Any
+    error: float | None = None
+    unit: str = ""
+    frame: str | None = None
+
+
+@dataclass(frozen=True)
+class PreviewDrawn(Event):
+    """A small picture was made of an image, while its pixels were in memory.
+
+    Attributes
+    ----------
+    role : str
+        ``before`` (a single frame with its sky) or ``after`` (a product).
+    name : str
+        File name of the image.
+    png : bytes
+        The picture.
+    facts : dict
+        How to read it: see docs/night.md, `previews`.
+    """
+
+    role: str
+    name: str
+    png: bytes = field(repr=False)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class StepFinished(Event):
     """A step ended."""
 
@@ -125,9 +174,18 @@ class StepFinished(Event):
 
 @dataclass(frozen=True)
 class ProductWritten(Event):
-    """A file stands complete on disk."""
+    """A file stands complete on disk.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    sources : tuple of (name, md5, step)
+        Files that it was made of: its table PROVENANCE.
+    """
 
     path: str
+    sources: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)

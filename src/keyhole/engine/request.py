@@ -45,6 +45,8 @@ class Request:
         Go on where a required master is missing, and mark the products.
     parameter_set : str or None
         Name of a set of parameters, see `keyhole.recipes.sets`; recipe and `settings` win over it.
+    details : bool
+        Also measure and draw what a report shows: events `Metric` and `PreviewDrawn`.
     memory : int
         Megabytes of frames that are held in memory; what is more waits on disk, in files without a name in
         `output_dir`. The products are the same.
@@ -61,6 +63,7 @@ class Request:
     notes: tuple[str, ...] = ()
     best_effort: bool = False
     parameter_set: str | None = None
+    details: bool = False
     memory: int = DEFAULT_MEMORY
 
     def defaults(self, tags: frozenset[str], step: str) -> Mapping[str, Any]:

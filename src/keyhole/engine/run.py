@@ -152,6 +152,7 @@ def _open(
             {(roots[file], found.kind): found for found in masters.chosen for file in found.frames}, masters.named
         ),
         best_effort=request.best_effort,
+        details=request.details,
         parking=parking,
         output_dir=request.output_dir,
         protected=[*(item.path for item in items), *files],

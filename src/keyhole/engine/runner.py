@@ -199,7 +199,8 @@ class Runner:
         self._announce(call, len(frames))
         if not resolved.skip and (frames or step.bookkeeping):
             if step.windowed and not step.bookkeeping:
-                share_window([*frames, *(frame for held in self._context.streams.values() for frame in held)])
+                held = [*frames, *(frame for others in self._context.streams.values() for frame in others)]
+                share_window(held, lambda frame: self._context.settle(frame, len(frames)))
             if step.bookkeeping:
                 frames = step.function(self._as_needed(step, frames), resolved.values, self._context)
             elif step.scope == "list":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from keyhole.frames.frame import Frame, Table, Window
 from keyhole.frames.io import read_frame, write_frame
 from keyhole.frames.parking import Parking
-from keyhole.frames.provenance import add_history, add_provenance, file_md5, merge_provenance
+from keyhole.frames.provenance import add_history, add_provenance, file_md5, merge_provenance, sources_of
 from keyhole.frames.window import as_window, cut, share_window, whole
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "merge_provenance",
     "read_frame",
     "share_window",
+    "sources_of",
     "whole",
     "write_frame",
 ]

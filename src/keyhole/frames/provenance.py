@@ -10,7 +10,7 @@ import numpy as np
 
 from keyhole.frames.frame import Frame, Table
 
-__all__ = ["add_history", "add_provenance", "file_md5", "merge_provenance"]
+__all__ = ["add_history", "add_provenance", "file_md5", "merge_provenance", "sources_of"]
 
 _HISTORY_COLUMNS = ("primitive", "args", "timestamp_start", "timestamp_stop")
 _PROVENANCE_COLUMNS = ("timestamp", "filename", "md5", "provenance_added_by")
@@ -70,6 +70,15 @@ def merge_provenance(target: Frame, sources: Iterable[Frame]) -> None:
     if seen:
         columns = {name: np.array([row[i] for row in seen.values()]) for i, name in enumerate(_PROVENANCE_COLUMNS)}
         target.tables["PROVENANCE"] = Table(columns, formats={name: _WIDTHS[name] for name in columns})
+
+
+def sources_of(frame: Frame) -> tuple[tuple[str, str, str], ...]:
+    """Name, MD5 sum and step of each file that a frame was made of."""
+    table = frame.tables.get("PROVENANCE")
+    if table is None:
+        return ()
+    rows = zip(*(table.columns[name] for name in _PROVENANCE_COLUMNS[1:]), strict=True)
+    return tuple((str(name), str(md5), str(step)) for name, md5, step in rows)
 
 
 def _append(frame: Frame, table_name: str, row: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ their full published shape.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -72,10 +72,15 @@ def whole(frame: Frame) -> Frame:
     return out
 
 
-def share_window(frames: Sequence[Frame]) -> None:
+def share_window(frames: Sequence[Frame], changed: Callable[[Frame], None] = lambda _: None) -> None:
     """Give the same window to all frames of images of one shape: the smallest that holds what they hold.
 
     Changes the frames.
+
+    Parameters
+    ----------
+    changed : callable
+        Is handed each frame that got new planes, before the next one gets them.
     """
     for shape in {_whole_shape(frame) for frame in frames}:
         alike = [frame for frame in frames if _whole_shape(frame) == shape]
@@ -89,6 +94,7 @@ def share_window(frames: Sequence[Frame]) -> None:
             if own != (y0, x0, y1, x1):
                 _place(frame, (y1 - y0, x1 - x0), (own.y0 - y0, own.x0 - x0))
                 frame.window = Window(shape, (y0, x0))
+                changed(frame)
 
 
 def as_window(master: Frame, window: Window | None, shape: tuple[int, ...]) -> Frame:

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.imaging._neighbours import count_near, median_at
+from keyhole.imaging._neighbours import median_at, near
 from keyhole.imaging.bits import SATURATED
 from keyhole.imaging.catalogue import (
     UNDEFINED,
@@ -112,12 +112,15 @@ def _enter(table: Catalogue, columns: dict[str, NDArray[Any]]) -> None:
 def _mended(scene: Scene) -> Scene:
     """Fill lone unusable pixels from their neighbours, so that a star around one keeps its shape."""
     usable = ~scene.hidden
-    filled = scene.hidden & (count_near(usable, 1) >= _MIN_NEIGHBOURS)
-    y, x = np.nonzero(filled)
-    data, variance = scene.data.copy(), scene.variance.copy()
-    data[y, x], _ = median_at(scene.data, usable, y, x, radius=1)
+    y, x = np.nonzero(scene.hidden & near(usable, 1))
+    values, count = median_at(scene.data, usable, y, x, radius=1)
+    enough = count >= _MIN_NEIGHBOURS
+    y, x = y[enough], x[enough]
+    data, variance, hidden = scene.data.copy(), scene.variance.copy(), scene.hidden.copy()
+    data[y, x] = values[enough]
     variance[y, x], _ = median_at(scene.variance, usable, y, x, radius=1)
-    return scene._replace(data=data, variance=variance, hidden=np.ascontiguousarray(scene.hidden & ~filled))
+    hidden[y, x] = False
+    return scene._replace(data=data, variance=variance, hidden=hidden)
 
 
 class _Centres(NamedTuple):

@@ -51,6 +51,8 @@ class Columns:
     count : (m,) number of accepted values, at least 1
     allowed : (m,) float32, or None
         What clipping allows besides the noise.
+    share : (n, m) float32, or None
+        Weight of each value over that of its image; nothing where it is not accepted.
     """
 
     values: NDArray[np.float32]
@@ -59,6 +61,7 @@ class Columns:
     accepted: NDArray[np.bool_] | None
     count: NDArray[np.intp]
     allowed: NDArray[np.float32] | None = None
+    share: NDArray[np.float32] | None = None
 
     def take(self, index: NDArray[np.intp], accepted: NDArray[np.bool_]) -> Columns:
         """The columns at `index` with a new choice of accepted values."""
@@ -68,6 +71,7 @@ class Columns:
             bits=None if self.bits is None else _at(self.bits, index) * accepted,
             accepted=accepted,
             count=np.count_nonzero(accepted, axis=0),
+            share=None if self.share is None else _at(self.share, index) * accepted,
         )
 
     def accepted_at(self, index: NDArray[np.intp]) -> NDArray[np.bool_]:

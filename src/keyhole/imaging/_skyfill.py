@@ -41,11 +41,11 @@ def fill_uncovered(
     if not wanted.any() or not covered.any():
         return
     model = _model(image, covered)
-    y, x = (index[::_SAMPLE] for index in np.nonzero(covered))
+    y, x = np.divmod(np.flatnonzero(covered)[::_SAMPLE], covered.shape[1])
     difference = image[y, x] - model[y // _BIN, x // _BIN]
     scatter = 1.4826022 * median(np.abs(difference - median(difference)))
     own = median(variance[y, x])
-    y, x = np.nonzero(wanted)
+    y, x = np.divmod(np.flatnonzero(wanted), wanted.shape[1])
     image[y, x] = model[y // _BIN, x // _BIN]
     variance[y, x] = max(scatter**2 - own, _LEAST_MODEL_NOISE * own)
 

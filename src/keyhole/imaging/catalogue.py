@@ -24,6 +24,7 @@ __all__ = [
     "PixelToSky",
     "empty_catalogue",
     "seeing",
+    "seeing_error",
     "select_rows",
     "source_list",
     "stellarity",
@@ -252,6 +253,18 @@ def seeing(catalogue: Mapping[str, NDArray[Any]], *, min_area: int = 20, min_snr
         FWHM in pixels: the most common width of round, clean, bright sources, then the mean of those near
         it; None without any.
     """
+    widths = _star_widths(catalogue, min_area, min_snr)
+    return float(widths.mean()) if widths.size else None
+
+
+def seeing_error(catalogue: Mapping[str, NDArray[Any]], *, min_area: int = 20, min_snr: float = 25.0) -> float | None:
+    """Error of `seeing` in pixels: the scatter of the widths over the root of their number; None from one star."""
+    widths = _star_widths(catalogue, min_area, min_snr)
+    return float(widths.std(ddof=1)) / float(np.sqrt(widths.size)) if widths.size > 1 else None
+
+
+def _star_widths(catalogue: Mapping[str, NDArray[Any]], min_area: int, min_snr: float) -> Float64:
+    """Widths of the stars that tell the seeing, pixels."""
     fwhm = catalogue["FWHM_IMAGE"].astype(np.float64)
     error = catalogue["FLUXERR_AUTO"]
     snr = np.where(error > 0, catalogue["FLUX_AUTO"] / np.where(error > 0, error, 1.0), 0.0)
@@ -267,9 +280,8 @@ def seeing(catalogue: Mapping[str, NDArray[Any]], *, min_area: int = 20, min_snr
         widths = fwhm[clean & (snr > limit)]
         if widths.size:
             locus = _half_sample_mode(widths)
-            near = widths[np.abs(widths - locus) <= 2 * _LOCUS_WIDTH * locus]
-            return float(near.mean())
-    return None
+            return np.asarray(widths[np.abs(widths - locus) <= 2 * _LOCUS_WIDTH * locus])
+    return np.zeros(0)
 
 
 def _half_sample_mode(values: Float64) -> float:

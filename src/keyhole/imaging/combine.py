@@ -71,6 +71,7 @@ def combine(
     max_iters: int | None = None,
     allowed: NDArray[np.float32] | None = None,
     weights: Sequence[float] | NDArray[np.float64] | None = None,
+    shares: Planes | None = None,
 ) -> Combined:
     """Combine images of the same pixels into one.
 
@@ -100,6 +101,9 @@ def combine(
         (`keyhole.imaging.starlight`).
     weights : n positive numbers, optional
         Weight of each input in a "mean".
+    shares : the same shapes as the data, optional
+        What each pixel of an input weighs beside that in a "mean": images that are combinations themselves hold
+        fewer exposures at their edges.
 
     Returns
     -------
@@ -128,6 +132,8 @@ def combine(
             at = slice(start + first, start + first + len(empty) // nx)
             if allowed is not None:
                 columns = replace(columns, allowed=allowed[at].ravel())
+            if shares is not None:
+                columns = replace(columns, share=_shares_at(shares, at, columns.accepted))
             block = _combine_columns(columns, operation, rule, scale)
             for plane in (block.data, block.variance):
                 plane[empty] = 0
@@ -138,6 +144,12 @@ def combine(
             result.mask[at] = block.mask.reshape(-1, nx)
             result.unused[at] = block.unused.reshape(-1, nx)
     return result
+
+
+def _shares_at(shares: Planes, at: slice, accepted: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+    """What the values of some rows weigh, nothing where they take no part."""
+    part = np.stack([np.asarray(plane[at], np.float32).ravel() for plane in shares])
+    return part if accepted is None else part * accepted
 
 
 def _check_options(n: int, operation: Operation, rule: Rejection, has_variance: bool) -> None:
@@ -280,6 +292,8 @@ def _average(
         total[~weighted] = 1
         value = np.where(weighted, (weight * columns.values).sum(axis=0) / total, _sum(columns.values) / count)
         return value, np.where(weighted, 1 / total, 0)
+    if columns.share is not None:
+        return _shared_average(columns, scale)
     if scale is None:
         value = _sum(columns.values) / count
         if columns.variance is not None:
@@ -291,6 +305,25 @@ def _average(
         return value, scale**2 @ columns.variance / total**2
     spread = _offsets(columns, value) ** 2
     return value, (scale**2 @ spread) / total**2 * count / np.maximum(count - 1, 1)
+
+
+def _shared_average(
+    columns: Columns, scale: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean with a weight of each value, and its variance."""
+    part = np.asarray(columns.share, np.float64)
+    weight = part if scale is None else scale[:, np.newaxis] * part
+    if not weight.all():
+        # Values without any weight count alike where there are no others.
+        accepted = np.ones(weight.shape, bool) if columns.accepted is None else columns.accepted
+        weight = np.where(weight.sum(axis=0) > 0, weight, accepted)
+    weight = weight / weight.sum(axis=0)
+    value = (weight * columns.values).sum(axis=0)
+    if columns.variance is not None:
+        return value, (weight**2 * columns.variance).sum(axis=0)
+    count = columns.count
+    spread = (weight**2 * _offsets(columns, value) ** 2).sum(axis=0)
+    return value, spread * count / np.maximum(count - 1, 1)
 
 
 def _middle(

@@ -70,10 +70,11 @@ def single_frame_objects(
     grow: float = 4.0,
     wing_sigma: float = 0.2,
     fwhm: float = 5.0,
+    bins: bool = True,
 ) -> NDArray[np.bool_]:
     """Mask of the stars that show in one frame, over a background that varies on scales above 8 widths of stars.
 
-    Frames with stars of 3.75 pixels or more are searched in bins of 0.4 widths of stars.
+    Frames with stars of 3.75 pixels or more are searched in bins of 0.4 widths of stars, if `bins` allows it.
 
     Parameters
     ----------
@@ -93,6 +94,8 @@ def single_frame_objects(
         Bright stars are masked as far as their model wing exceeds this part of the noise of a pixel.
     fwhm : float
         Seeing for which smoothing and wings are calculated, pixels; too large is the safe side.
+    bins : bool
+        False is slower and finds the outlines of objects pixel by pixel.
 
     Returns
     -------
@@ -105,7 +108,7 @@ def single_frame_objects(
     if not good.any():
         return mask
     noise = pixel_noise(data[box], good) if sigma is None else sigma
-    factor = bin_factor(fwhm)
+    factor = bin_factor(fwhm) if bins else 1
     limits = Limits(threshold, threshold + 1.0, min_pixels, grow, wing_sigma * noise, fwhm).in_bins(factor)
     weight = good.astype(np.float32) / np.float32(noise * noise if noise > 0 else 1)
     found = find_objects(*binned(np.where(good, data[box], np.float32(0)), weight, factor), limits)

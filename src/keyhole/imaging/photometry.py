@@ -34,8 +34,6 @@ _FOREIGN: Final = 0.1
 """Part of an aperture that foreign pixels may cover, and of its light that may be that of others."""
 _NEIGHBOUR_ERROR: Final = 0.05
 """Part by which the light of a neighbour that was taken away may be wrong."""
-_NO_STAR_ERROR: Final = 0.2
-"""The same for one that does not look like a star."""
 _DIFFERENT: Final = 4.0
 """Errors by which the light in the aperture may differ from that of the fitted star."""
 _USUAL_DIFFERENCE: Final = 0.05

@@ -35,7 +35,7 @@ _MARGIN: Final = 4
 """Pixels that a spline needs around those it moves."""
 _MANY: Final = 3
 """Stars from which on the image of a star is more than its mean profile: the lumps of one may be its neighbours."""
-_TAPER: Final = (1.5, 2.5)
+_TAPER: Final = (2.5, 4.0)
 _TAPER_OF_FEW: Final = (0.8, 1.2)
 """Radii, in units of the seeing, between which the image passes into the mean profile."""
 
@@ -99,6 +99,8 @@ class StarImage(NamedTuple):
         All its light.
     dx, dy : float
         How far it is off the place that was given, pixels.
+    width : float
+        Its width over that of the usual image, 1 where it was not measured.
     bright : bool
         Whether place and width were fitted, too.
     good : bool
@@ -113,6 +115,7 @@ class StarImage(NamedTuple):
     error: float
     dx: float
     dy: float
+    width: float
     bright: bool
     good: bool
 
@@ -165,13 +168,14 @@ def empirical_psf(
         `start` without stars.
     """
     half, fwhm = start.half, start.fwhm
-    stamps, weights = [], []
+    stamps, weights, alone = [], [], residual.copy()
     for (x, y), name, image in zip(places.tolist(), names.tolist(), images, strict=True):
         if image is None:
             continue
-        alone = residual.copy()
-        alone[image.rows, image.columns] += image.light
+        box = image.rows, image.columns
+        alone[box] += image.light
         found = _centred(alone, (owner == 0) | (owner == name), x + image.dx, y + image.dy, half)
+        alone[box] = residual[box]
         if found is None:
             continue
         values, seen = found

@@ -240,9 +240,8 @@ def _on_frame(pool: SkyPool, combined: Column, covered: NDArray[np.bool_], notes
     image = np.full(pool.lit.shape, level, dtype=np.float32)
     noise = np.full(pool.lit.shape, typical, dtype=np.float32)
     known = np.zeros(pool.lit.shape, dtype=bool)
-    np.put(image, pool.at, data)
-    np.put(noise, pool.at, variance)
-    np.put(known, pool.at, covered)
+    for plane, values in ((image, data), (noise, variance), (known, covered)):
+        plane.reshape(-1)[pool.at] = values
     fill_uncovered(image, noise, known, pool.lit)
     whole = Sky(
         np.full(pool.shape, level, dtype=np.float32),

@@ -112,12 +112,20 @@ def _source_excess(excess: Float32, objects: Bool, own: Float32) -> Float32:
     """Variance of the source light: smoothed over 3 x 3 object pixels where it is no more than noise."""
     if not objects.any():
         return np.zeros_like(excess)
-    from scipy import ndimage  # slow import, and the sky has loaded it already
-
     inside = np.where(objects, excess, np.float32(0))
-    area = ndimage.uniform_filter(objects.astype(np.float32), 3, mode="constant")
-    smooth = ndimage.uniform_filter(inside, 3, mode="constant")
-    smooth = np.divide(smooth, area, out=np.zeros_like(smooth), where=objects & (area > 0))
+    smooth, number = _three_by_three(inside), _three_by_three(objects.astype(np.float32))
+    smooth = np.divide(smooth, number, out=np.zeros_like(smooth), where=objects)
     # Counted in electrons, a variance has the noise of its root.
     certain = smooth > np.float32(_CERTAIN) * np.sqrt(np.maximum(own, 0))
     return np.asarray(np.maximum(np.where(certain, inside, smooth), np.float32(0)))
+
+
+def _three_by_three(plane: Float32) -> Float32:
+    """Sum of each pixel and its eight neighbours; nothing comes from beyond the edge."""
+    rows = plane.copy()
+    rows[1:] += plane[:-1]
+    rows[:-1] += plane[1:]
+    total = rows.copy()
+    total[:, 1:] += rows[:, :-1]
+    total[:, :-1] += rows[:, 1:]
+    return total

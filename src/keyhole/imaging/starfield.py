@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from keyhole.imaging.bits import NONLINEAR, SATURATED
 from keyhole.imaging.medians import median
-from keyhole.imaging.peaks import Peaks, faint_peaks, with_peaks
+from keyhole.imaging.peaks import faint_peaks, with_peaks
 from keyhole.imaging.psf import PointSpread, empirical_psf, moffat_psf
 from keyhole.imaging.scene import Scene, StarField
 from keyhole.imaging.starfit import StarFit, ring_medians
@@ -20,15 +21,17 @@ Float64 = NDArray[np.float64]
 
 _CLIP: Final = 3.0
 """Sigma up to which pixels, and light taken from them, may stand out where the background is measured."""
-_SAME: Final = 0.5
-"""Sources nearer to each other than this, in units of the seeing, are parts of one."""
+_AROUND: Final = 1.5
+"""Radius, in units of the seeing, of the circle in which a new star must have some of its light,"""
+_LEAST_LIGHT: Final = 0.25
+"""and how much of it."""
 _MOST_STARS: Final = 15
 """Brightest stars that tell the image of a star."""
 _LEAST_SNR: Final = 20.0
 _ALONE: Final = 1.5
 """Distance from a brighter source that such a star must have, in units of the seeing."""
-_WIDTH: Final = (0.6, 1.5)
-"""Width of such a star in units of the seeing."""
+_LIKE: Final = 0.2
+"""Part by which such a star may be wider or narrower than most."""
 _TRUSTED: Final = 0.01
 """Part of the light taken away that may be wrong at the least."""
 _MOST_DOUBT: Final = 0.2
@@ -72,13 +75,23 @@ def completed(
     field : StarField
         Of all these sources.
     """
-    scene, objects = _merged(scene, objects, fwhm)
     places, heights = _places(objects), objects["peak"].astype(np.float64)
     psf = _psf(scene, objects, places, heights, fwhm)
     fit = StarFit(scene.data, scene.variance, scene.hidden | ((scene.bits & SATURATED) != 0), psf)
     fit.add(places, heights)
     fit.run(2)
     scene = _levelled(scene, fit, cell)
+    scene, objects = _with_faint(scene, objects, fit, fwhm=fwhm, threshold=threshold, correlation=correlation)
+    # Where a star has a hole, its image stands in.
+    residual = np.where(scene.hidden, np.float32(0), fit.residual)
+    return scene, objects, StarField(psf, fit.images, residual)
+
+
+def _with_faint(
+    scene: Scene, objects: NDArray[Any], fit: StarFit, *, fwhm: float, threshold: float, correlation: float
+) -> tuple[Scene, NDArray[Any]]:
+    """Add what is found in that which the stars leave, and is there in a fit of all together, too."""
+    number, residual = len(objects), fit.residual
     found = faint_peaks(
         _without_cores(fit, fwhm),
         scene.variance,
@@ -89,60 +102,64 @@ def completed(
         doubtful=_doubtful(scene, fit),
     )
     taken = np.array([image is not None and image.good for image in fit.images], bool)
-    first, number, residual = scene.labels, len(objects), fit.residual
-    known = objects
-    objects, labels = with_peaks(known, first, residual, found, fwhm=fwhm, taken=taken)
+    objects, labels = with_peaks(objects, scene.labels, residual, found, fwhm=fwhm, taken=taken)
     fit.add(_places(objects[number:]), objects["peak"][number:].astype(np.float64))
-    fit.run(1)
+    fit.run(1, first=number)
     least = _CONFIRMED * threshold * correlation
-    weak = number + np.flatnonzero([image is None or image.snr < least for image in fit.images[number:]])
-    if weak.size:
-        fit.remove(weak)
-        kept = {(x, y) for x, y in np.delete(_places(objects), weak, axis=0)[number:].astype(int).tolist()}
-        sure = np.array([(x, y) in kept for x, y in zip(found.x.tolist(), found.y.tolist(), strict=True)], bool)
-        found = Peaks(found.x[sure], found.y[sure], found.snr[sure])
-        objects, labels = with_peaks(known, first, residual, found, fwhm=fwhm, taken=taken)
+    objects, labels = _confirmed(scene, objects, labels, fit, number=number, least=least)
+    if len(objects) > number:
+        # Peaks are whole pixels, and the slope of a bright star moves them.
+        new = objects[number:]
+        moved = _places(new) + fit.offsets(number)
+        fit.remove(np.arange(number, len(objects)))
+        fit.add(moved, new["peak"].astype(np.float64))
+        fit.run(1)
+        new["x"], new["y"] = moved.T
+        objects, labels = _confirmed(scene, objects, labels, fit, number=number, least=least)
     areas = np.bincount(labels.ravel(), minlength=len(objects) + 1)[1:]
     areas[:number] = np.minimum(areas[:number], scene.areas)
-    return scene._replace(labels=labels, areas=areas), objects, StarField(psf, fit.images, fit.residual)
+    return scene._replace(labels=labels, areas=areas), objects
 
 
-def _merged(scene: Scene, objects: NDArray[Any], fwhm: float) -> tuple[Scene, NDArray[Any]]:
-    """Give the pieces into which an edge or a hole breaks a star back to it."""
-    if len(objects) < 2:
-        return scene, objects
-    places = _places(objects)
-    gaps = np.hypot(*(places[:, np.newaxis] - places).transpose(2, 0, 1))
-    brighter = objects["flux"] > objects["flux"][:, np.newaxis]
-    near = np.where(brighter, gaps, np.inf)
-    owner, piece = near.argmin(axis=1), near.min(axis=1) < _SAME * fwhm
-    if not piece.any():
-        return scene, objects
-    while piece[owner[piece]].any():
-        owner = np.where(piece & piece[owner], owner[owner], owner)
-    number = np.zeros(len(objects) + 1, np.int32)
-    number[1:][~piece] = np.arange(1, np.count_nonzero(~piece) + 1)
-    number[1:][piece] = number[1:][owner[piece]]
-    areas = np.bincount(number[1:] - 1, weights=scene.areas, minlength=np.count_nonzero(~piece)).astype(np.intp)
-    return scene._replace(labels=number[scene.labels], areas=areas), objects[~piece]
+def _confirmed(
+    scene: Scene, objects: NDArray[Any], labels: NDArray[np.int32], fit: StarFit, *, number: int, least: float
+) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Leave out the sources after the first `number` that are too faint in the fit, or have no light around a peak."""
+    faint = np.array([image is None or image.snr < least for image in fit.images[number:]], bool)
+    weak = number + np.flatnonzero(faint | (fit.wide_light(number, _AROUND * fit.fwhm) < _LEAST_LIGHT))
+    if not weak.size:
+        return objects, labels
+    fit.remove(weak)
+    kept = np.ones(len(objects), bool)
+    kept[weak] = False
+    name = np.zeros(len(objects) + 1, np.int32)
+    name[1:][kept] = np.arange(1, np.count_nonzero(kept) + 1)
+    return objects[kept], name[np.where(np.isin(labels, weak + 1), scene.labels, labels)]
 
 
 def _psf(scene: Scene, objects: NDArray[Any], places: Float64, heights: Float64, fwhm: float) -> PointSpread:
     """Image of a star from the best ones; in the second round it is known what they look like."""
     psf = moffat_psf(fwhm)
     chosen = _exemplary(objects, heights, scene, fwhm)
-    owner = np.where(scene.hidden, -1, scene.labels)
+    owner, core = np.where(scene.hidden, -1, scene.labels), min(math.ceil(1.5 * fwhm), psf.half)
     for _ in range(2 if chosen.size else 0):
         fit = StarFit(scene.data, scene.variance, scene.hidden, psf)
-        fit.add(places[chosen], heights[chosen])
+        # Beyond their cores nothing needs to be taken away: the pixels of others are left out.
+        fit.add(places[chosen], heights[chosen], reach=core)
         fit.run(1, profiles=False)
+        widths = np.array([image.width if image is not None and image.bright else 0.0 for image in fit.images])
+        known = widths[widths > 0]
+        if not known.size:
+            break
+        alike = np.abs(widths / np.median(known) - 1) < _LIKE
+        images = [image if like else None for image, like in zip(fit.images, alike.tolist(), strict=True)]
         psf = empirical_psf(
             fit.residual,
             scene.variance,
             owner,
             names=chosen + 1,
             places=places[chosen],
-            images=fit.images,
+            images=images,
             start=psf,
         )
     return psf
@@ -205,13 +222,12 @@ def _exemplary(objects: NDArray[Any], heights: Float64, scene: Scene, fwhm: floa
     places = _places(objects)
     gaps = np.hypot(*(places[:, np.newaxis] - places).transpose(2, 0, 1))
     alone = np.where(heights > heights[:, np.newaxis], gaps, np.inf).min(axis=1, initial=np.inf) > _ALONE * fwhm
-    width = 2.3548 * np.sqrt(objects["a"] * objects["b"]) / fwhm
     noise = np.sqrt(np.float32(median(scene.variance[~scene.hidden])))
     snr = objects["flux"] / (noise * fwhm)
     doubtful = (scene.bits & (NONLINEAR | SATURATED)) != 0
     linear = np.bincount(scene.labels[doubtful], minlength=len(objects) + 1)[1:] == 0
     whole = linear & ((objects["flag"] & sep.OBJ_TRUNC) == 0)
-    fit = (heights > 0) & alone & whole & (snr > _LEAST_SNR) & (width > _WIDTH[0]) & (width < _WIDTH[1])
+    fit = (heights > 0) & alone & whole & (snr > _LEAST_SNR)
     chosen = np.flatnonzero(fit)
     return chosen[np.argsort(-heights[chosen])][:_MOST_STARS]
 

@@ -60,7 +60,8 @@ class StarFit:
 
     def __init__(self, data: Float32, variance: Float32, hidden: Bool, psf: PointSpread) -> None:
         self._residual, self._variance, self._hidden, self._psf = data.astype(np.float64), variance, hidden, psf
-        self._noise = float(np.sqrt(np.median(variance[~hidden])))
+        known = variance[~hidden]
+        self._noise = float(np.sqrt(np.median(known))) if known.size else 1.0
         self._fits: list[_Fit | None] = []
         self._heights = np.zeros(0)
         self.images: list[StarImage | None] = []
@@ -70,11 +71,16 @@ class StarFit:
         """What the stars leave."""
         return self._residual.astype(np.float32)
 
+    @property
+    def fwhm(self) -> float:
+        """Seeing, pixels."""
+        return self._psf.fwhm
+
     def lower(self, level: Float32) -> None:
         """Subtract a background from what is left."""
         self._residual -= level
 
-    def add(self, places: Float64, heights: Float64) -> None:
+    def add(self, places: Float64, heights: Float64, *, reach: int | None = None) -> None:
         """Add stars.
 
         Parameters
@@ -83,10 +89,12 @@ class StarFit:
             Positions (x, y), pixels.
         heights : (n,) float64
             Of their highest pixels, to sort them; those that are not positive are left alone.
+        reach : int, optional
+            Radius, pixels, within which their light is taken away; as far as it shows if None.
         """
         for (x, y), high in zip(places.tolist(), heights.tolist(), strict=True):
-            reach = self._psf.reach(high / self._noise)
-            self._fits.append(_Fit.of(x, y, self._residual.shape, self._psf, reach) if high > 0 else None)
+            half = self._psf.reach(high / self._noise) if reach is None else reach
+            self._fits.append(_Fit.of(x, y, self._residual.shape, self._psf, half) if high > 0 else None)
         self._heights = np.append(self._heights, heights)
         self.images += [None] * len(places)
 
@@ -101,17 +109,42 @@ class StarFit:
         self._fits = [fit for k, fit in enumerate(self._fits) if k not in gone]
         self._heights = np.delete(self._heights, chosen)
 
-    def run(self, rounds: int, *, profiles: bool = True) -> None:
+    def offsets(self, first: int) -> Float64:
+        """How far the stars from `first` on are off their places, (n, 2) pixels, to first order and at most one."""
+        moved = np.zeros((len(self._fits) - first, 2))
+        for k, (fit, image) in enumerate(zip(self._fits[first:], self.images[first:], strict=True)):
+            if fit is None or image is None:
+                continue
+            seen = fit.core & ~self._hidden[fit.rows, fit.columns]
+            part = self._residual[fit.rows, fit.columns] + image.light
+            flux, dx, dy = np.linalg.lstsq(fit.terms[:3, seen].T, part[seen], rcond=None)[0].tolist()
+            if flux > 0:
+                moved[k] = np.clip([dx / flux, dy / flux], -1.0, 1.0)
+        return moved
+
+    def wide_light(self, first: int, radius: float) -> Float64:
+        """Light within a radius (pixels) over that of the fit, of the stars from `first` on; a lump has little."""
+        shares = np.zeros(len(self._fits) - first)
+        for k, (fit, image) in enumerate(zip(self._fits[first:], self.images[first:], strict=True)):
+            if fit is not None and image is not None:
+                seen = (fit.radius <= radius) & ~self._hidden[fit.rows, fit.columns]
+                part = self._residual[fit.rows, fit.columns] + image.light
+                shares[k] = part[seen].sum() / image.flux
+        return shares
+
+    def run(self, rounds: int, *, first: int = 0, profiles: bool = True) -> None:
         """Fit the stars, each to what the others leave.
 
         Parameters
         ----------
         rounds : int
+        first : int
+            Leave the stars before this one as they are.
         profiles : bool
             Give bright stars their own mean profile in the last round.
         """
         left, variance, hidden = self._residual, self._variance, self._hidden
-        order = np.argsort(-self._heights).tolist()
+        order = (first + np.argsort(-self._heights[first:])).tolist()
         for number in range(rounds):
             for k in order:
                 fit, before = self._fits[k], self.images[k]
@@ -190,20 +223,22 @@ class _Fit(NamedTuple):
         flux = float((terms[0] * values / noise).sum() / weight) if weight > 0 else 0.0
         if not flux > 0:
             return None
-        solution, good = np.array([flux, 0.0, 0.0, 0.0]), whole
+        solution, good, width = np.array([flux, 0.0, 0.0, 0.0]), whole, 1.0
         bright = bool(flux**2 * weight > _BRIGHT**2)
         if bright and whole:
             inverse = 1 / (noise + (_PIXEL_ERROR * flux * terms[0]) ** 2)
-            free = np.linalg.lstsq((terms * np.sqrt(inverse)).T, values * np.sqrt(inverse), rcond=None)[0]
+            weighted = terms * inverse
+            free = np.linalg.lstsq(weighted @ terms.T, weighted @ values, rcond=None)[0]
             limits = np.array([_MOST_SHIFT, _MOST_SHIFT, _MOST_WIDTH]) * free[0]
             good = bool(free[0] > 0 and (np.abs(free[1:]) <= limits).all())
             solution = free if good else solution
+            width = 1 + float(free[3] / free[0]) if free[0] > 0 else 0.0
             deviation = np.abs(values - solution @ terms).sum()
             good = good and bool(deviation <= _WORST * np.sqrt(2 / np.pi / inverse).sum())
         dx, dy = (solution[1:3] / solution[0]).tolist()
         light = np.tensordot(solution, self.terms, 1)
         flux, error = float(solution[0]), float(weight**-0.5)
-        return StarImage(self.rows, self.columns, self.radius, light, flux, error, dx, dy, bright, good)
+        return StarImage(self.rows, self.columns, self.radius, light, flux, error, dx, dy, width, bright, good)
 
 
 def ring_medians(ring: NDArray[np.intp], values: Float64, seen: Bool) -> tuple[Float64, Float64]:

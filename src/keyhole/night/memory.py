@@ -86,7 +86,8 @@ class Memory:
             told = json.loads(self._file(job.name).read_text(encoding="utf-8"))
             outcome = Outcome(**told["outcome"])
             same = told["key"] == key and bool(outcome.products)
-            if same and all(file_md5(self.out / name) == md5 for name, md5 in outcome.products.items()):
+            drawn = all((self.out / told["file"]).is_file() for told in outcome.previews)
+            if same and drawn and all(file_md5(self.out / name) == md5 for name, md5 in outcome.products.items()):
                 return outcome
         except (OSError, ValueError, TypeError, KeyError):
             # Nothing there, or nothing that can be used: the work is done again.

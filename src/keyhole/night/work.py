@@ -13,9 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Job", "Outcome", "event_as_dict", "reduce_group"]
+if TYPE_CHECKING:
+    from keyhole.engine.account import Account
+
+__all__ = ["PREVIEWS", "Job", "Outcome", "event_as_dict", "reduce_group"]
+
+PREVIEWS = "previews"
 
 
 @dataclass(frozen=True)
@@ -69,16 +74,14 @@ class Outcome:
         The traceback, where the error is none that a user can cause.
     seconds : float
         Wall time.
-    recipe : str
-        What was run.
-    caveats : list of str
-        Weaker ways taken.
-    notes : list of str
-        Facts measured on the way.
-    steps : list of dict
-        ``name``, ``seconds`` of each step.
-    calibrations : list of dict
-        ``kind``, ``file``, ``grade``, ``reason`` of each master.
+    recipe, mode, inputs : str
+        What was run, and on what, in words.
+    failed_step : str or None
+        The step at which it failed.
+    frames, figures, caveats, notes, steps, calibrations, sources
+        The account of the run, see `keyhole.engine.account.Account`.
+    previews : list of dict
+        Pictures, in the folder of products: ``file``, ``role``, ``product`` and how to read them.
     host : str
         Where it ran.
     """
@@ -89,10 +92,17 @@ class Outcome:
     defect: str | None = None
     seconds: float = 0.0
     recipe: str = ""
-    caveats: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    mode: str = ""
+    inputs: str = ""
+    failed_step: str | None = None
+    frames: list[dict[str, Any]] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+    caveats: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
     steps: list[dict[str, Any]] = field(default_factory=list)
     calibrations: list[dict[str, Any]] = field(default_factory=list)
+    sources: list[dict[str, str]] = field(default_factory=list)
+    previews: list[dict[str, Any]] = field(default_factory=list)
     host: str = ""
 
 
@@ -107,18 +117,21 @@ def reduce_group(job: Job) -> Outcome:
     import time
     import traceback
 
+    from keyhole.engine.account import Account
     from keyhole.errors import KeyholeError
 
     begin = time.perf_counter()
     scratch = Path(job.scratch)
     # What an interrupted run left there is not trusted.
     shutil.rmtree(scratch, ignore_errors=True)
-    record = _Record()
+    record = Account()
+    previews: list[dict[str, Any]] = []
     error = defect = None
     products: dict[str, str] = {}
     try:
         scratch.mkdir(parents=True)
         products = _reduce(job, scratch, record)
+        previews = _put_previews(job, record)
     except KeyholeError as problem:
         error = str(problem)
     except OSError as problem:
@@ -130,10 +143,12 @@ def reduce_group(job: Job) -> Outcome:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     seconds = time.perf_counter() - begin
-    return Outcome(job.name, products, error, defect, seconds, host=socket.gethostname(), **record.kept())
+    told = record.kept()
+    told.pop("error")
+    return Outcome(job.name, products, error, defect, seconds, host=socket.gethostname(), previews=previews, **told)
 
 
-def _reduce(job: Job, scratch: Path, record: _Record) -> dict[str, str]:
+def _reduce(job: Job, scratch: Path, record: Account) -> dict[str, str]:
     from keyhole.calibration import parse_user_cals
     from keyhole.engine import Request, run
     from keyhole.engine.eventlog import LogFile
@@ -153,6 +168,7 @@ def _reduce(job: Job, scratch: Path, record: _Record) -> dict[str, str]:
             user_cals=parse_user_cals(f"processed_{kind}:{path}" for kind, path in job.calibrations.items()),
             output_dir=scratch,
             best_effort=job.best_effort,
+            details=True,
         )
         try:
             result = run(request, emit)
@@ -167,51 +183,25 @@ def _reduce(job: Job, scratch: Path, record: _Record) -> dict[str, str]:
     return sums
 
 
+def _put_previews(job: Job, record: Account) -> list[dict[str, Any]]:
+    """Write the pictures into the folder of previews; a product's first one is enough."""
+    told: dict[str, dict[str, Any]] = {}
+    folder = Path(job.out) / PREVIEWS
+    for drawn in record.previews:
+        name = f"{job.name}_{drawn.role}.png"
+        name = name if name not in told else f"{job.name}_{drawn.role}_{len(told)}.png"
+        draft = Path(job.scratch) / name
+        draft.write_bytes(drawn.png)
+        _put(draft, folder)
+        told[name] = {"file": f"{PREVIEWS}/{name}", "role": drawn.role, "product": drawn.name, **drawn.facts}
+    return list(told.values())
+
+
 def _put(path: Path, folder: Path) -> None:
     """Move a file into a folder; who looks there sees the old one or the whole new one."""
     if path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         path.replace(folder / path.name)
-
-
-class _Record:
-    """Keeps of the events what belongs into the outcome."""
-
-    def __init__(self) -> None:
-        self._recipe = ""
-        self._caveats: list[str] = []
-        self._notes: list[str] = []
-        self._steps: list[dict[str, Any]] = []
-        self._calibrations: list[dict[str, Any]] = []
-
-    def __call__(self, event: Any) -> None:
-        from keyhole.engine.events import CalibrationChosen, Caveat, Note, RunStarted, StepFinished
-
-        match event:
-            case RunStarted():
-                self._recipe = event.recipe
-            case Caveat() if event.text not in self._caveats:
-                self._caveats.append(event.text)
-            case Note():
-                self._notes.append(event.text)
-            case StepFinished():
-                self._notes += [f"{event.name}: {note}" for note in event.notes]
-                self._steps.append({"name": event.name, "seconds": round(event.seconds, 4)})
-            case CalibrationChosen():
-                name = None if event.path is None else Path(event.path).name
-                grade = None if event.grade is None else int(event.grade)
-                kind = event.kind.removeprefix("processed_")
-                chosen = {"kind": kind, "file": name, "grade": grade, "reason": event.reason}
-                self._calibrations.append(chosen)
-
-    def kept(self) -> dict[str, Any]:
-        return {
-            "recipe": self._recipe,
-            "caveats": self._caveats,
-            "notes": self._notes,
-            "steps": self._steps,
-            "calibrations": self._calibrations,
-        }
 
 
 class _EventFile:
@@ -237,6 +227,8 @@ class _EventFile:
 def event_as_dict(event: Any, group: str) -> dict[str, Any]:
     """An event as plain values: ``event``, ``group``, ``time`` (UT), and its own fields."""
     fields = asdict(event) if is_dataclass(event) and not isinstance(event, type) else {}
+    # Pictures stand in files of their own.
+    fields.pop("png", None)
     if isinstance(fields.get("error"), BaseException):
         fields["error"] = str(fields["error"])
     stamp = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")

@@ -21,6 +21,7 @@ from keyhole.primitives.astrometry import (
     tell_single,
 )
 from keyhole.primitives.base import Arcsec, Context, Params, Positive, primitive
+from keyhole.primitives.figures import tell_registration
 from keyhole.primitives.source_list import source_list
 from keyhole.primitives.wcs import commanded_shifts, keyhole_centre, knows_offsets, plane_of, stated_shifts
 
@@ -214,6 +215,8 @@ def _tell(frames: list[Frame], found: _Frames, scale: float, params: AdjustParam
         if method == "sources" and rms is not None:
             frame.primary["REGRMS"] = (round(rms, 4), "Scatter of these sources per axis (pixel)")
         frame.primary["REGREF"] = (frames[found.reference].root, "Best frame of the sequence")
+    quality = list(zip(found.method, found.matched, found.rms, strict=True))
+    tell_registration(frames, found.shifts, found.expected, quality, context, scale=scale)
     errors = (found.shifts - found.expected) * scale
     placed = [i for i, method in enumerate(found.method) if method != "offsets"]
     size = np.hypot(*(errors - np.median(errors[placed or range(len(frames))], axis=0)).T)

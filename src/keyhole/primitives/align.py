@@ -17,6 +17,7 @@ from keyhole.imaging.geometry import Grid, TangentPlane, common_grid
 from keyhole.imaging.resample import Resampled, resample
 from keyhole.imaging.transparency import Transparency, relative_transparency
 from keyhole.primitives.base import Arcsec, Context, Params, primitive
+from keyhole.primitives.figures import tell_transparency
 from keyhole.primitives.noise import record_interpolation
 from keyhole.primitives.source_list import source_list
 from keyhole.primitives.wcs import pixel_map, plane_of, set_plane
@@ -180,6 +181,7 @@ def scale_counts(frames: list[Frame], params: ScaleParams, context: Context) -> 
     dim = _dimmed(clear, params)
     by_stars = params.tolerance > 0 or bool(dim.any())
     _tell_clouds(frames, clear, dim, context)
+    tell_transparency(frames, clear, context)
     for frame, transparency in zip(frames, clear.factor.tolist(), strict=True):
         t = frame.describe("exposure_time")
         factor = t0 / t if t0 and t else 1.0

@@ -103,6 +103,21 @@ class Context(Protocol):
         """Record that a weaker way was taken; goes to screen, header and history."""
         ...
 
+    @property
+    def details(self) -> bool:
+        """Whether figures that cost time are wanted: see `measure`."""
+        ...
+
+    def measure(
+        self, name: str, value: Any, *, error: float | None = None, unit: str = "", frame: Frame | None = None
+    ) -> None:
+        """Tell a figure that was measured, with its error (1 sigma) and unit; without frame, of the result."""
+        ...
+
+    def preview(self, frame: Frame, role: str) -> None:
+        """Draw a frame as a small picture, if a report wants it; `role` is ``before`` or ``after``."""
+        ...
+
     def progress(self, done: int, total: int) -> None:
         """Tell how far a long step has come."""
         ...

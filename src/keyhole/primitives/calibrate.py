@@ -102,9 +102,10 @@ def _master(frame: Frame, do_cal: DoCal, named: str | None, kind: str, context: 
 
 def _check_fit(master: Frame, frame: Frame, words: str) -> None:
     if master.data.shape != frame.data.shape:
+        ny, nx = frame.data.shape if frame.window is None else frame.window.shape
         raise CalibrationError(
             f"{master.name}: the {words} is {master.data.shape[1]} x {master.data.shape[0]} pixels, "
-            f"{frame.name} is {frame.data.shape[1]} x {frame.data.shape[0]}; give one of the same size"
+            f"{frame.name} is {nx} x {ny}; give one of the same size"
         )
     units = [str(f.header.get("BUNIT", "adu")).lower() for f in (master, frame)]
     if words == "dark" and units[0] != units[1]:

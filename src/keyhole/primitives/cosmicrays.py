@@ -74,6 +74,7 @@ def flag_cosmic_rays(frames: list[Frame], params: CosmicRayParams, context: Cont
         numbers.append(int(np.count_nonzero(flags & bits.COSMIC_RAY)))
         noisy = max(noisy, int(np.count_nonzero(flags & bits.BAD)))
         frame.header["NCRPIX"] = (numbers[-1], "Pixels flagged as hit by cosmic rays")
+        context.measure("cosmic_ray_pixels", numbers[-1], unit="pix", frame=frame)
         if numbers[-1] > _TOO_MANY * max(1, flags.size):
             share = 100 * numbers[-1] / flags.size
             context.caveat(f"{share:.1f} % of the pixels look like cosmic rays; check its alignment", [frame])

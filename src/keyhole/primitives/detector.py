@@ -14,6 +14,7 @@ from keyhole.imaging.noise import pedestal, variance_model
 from keyhole.imaging.quality import expected_defect, level_of_defect, linearised_level, nonlinearity_correct
 from keyhole.instruments import NonLinearity
 from keyhole.primitives.base import Context, Params, primitive
+from keyhole.primitives.figures import tell_level
 from keyhole.primitives.keyhole import expected_keyhole
 from keyhole.primitives.light import record_light
 
@@ -86,6 +87,7 @@ def add_var(frames: list[Frame], params: AddVARParams, context: Context) -> list
         words = [w for w, on in (("read", params.read_noise), ("Poisson", params.poisson_noise)) if on]
         frame.header["VARNOISE"] = (", ".join(words), "Noise terms in the variance")
         record_light(frame, offset)
+        tell_level(frame, offset, context)
     return frames
 
 

@@ -13,6 +13,7 @@ from keyhole.imaging.flat import normalise, threshold_flat
 from keyhole.imaging.medians import median
 from keyhole.primitives.bad_pixels import flats_in_words, name_learnt, write_history
 from keyhole.primitives.base import Context, Params, Response, primitive
+from keyhole.primitives.figures import tell_master
 
 __all__ = ["NormalizeFlatParams", "ThresholdFlatParams", "normalize_flat", "threshold_flatfield"]
 
@@ -63,6 +64,8 @@ def threshold_flatfield(frames: list[Frame], params: ThresholdFlatParams, contex
         _level_good_pixels(frame)
         _tell_dead_pixels(frame, flat.dead)
         context.note(f"{flat.dead} dead or weak pixels in the keyhole flagged")
+        lamps = {"lamp_level": frame.header.get("FLATLEV"), "lamp_off_frames": frame.primary.get("NLAMPOFF")}
+        tell_master(frame, context, **lamps, dead_pixels=flat.dead)
     return frames
 
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from keyhole.frames import Frame
 from keyhole.imaging import bits
 from keyhole.imaging.illumination import fit_illumination
+from keyhole.imaging.objects import single_frame_objects
 from keyhole.primitives.base import Context, Params, Positive, primitive
 from keyhole.primitives.light import has_light
 
 __all__ = ["IlluminationParams", "illumination_correct"]
+
+_FEW = 3
+"""Fewer frames cannot tell a pattern of the lamp from a slope of one sky."""
+_MANY = 5
+"""Frames whose median is free of stars; in fewer the stars are looked for."""
+_WIDE_SEEING = 0.9  # arcsec: too wide is the safe side
 
 
 class IlluminationParams(Params):
@@ -21,7 +29,7 @@ class IlluminationParams(Params):
     degree_x: int = Field(3, ge=0, le=6, description="Degree of the illumination in x")
     degree_y: int = Field(2, ge=0, le=6, description="Degree of the illumination in y")
     min_significance: float = Field(5.0, ge=0, description="Significance from which on it is corrected")
-    min_frames: int = Field(3, ge=1, description="Fewer frames leave the flat as it is")
+    min_frames: int = Field(1, ge=1, description="Fewer frames leave the flat as it is")
     max_frames: Positive = Field(60, description="Of more frames it is learnt from so many, evenly over the sequence")
 
 
@@ -40,7 +48,13 @@ def illumination_correct(frames: list[Frame], params: IlluminationParams, contex
         lit[k] for k in np.unique(np.linspace(0, len(lit) - 1, min(len(lit), params.max_frames)).round().astype(int))
     ]
     usables = [bits.usable(f.mask) if f.mask is not None else np.ones(f.data.shape, bool) for f in lit]
-    fit = fit_illumination([f.data for f in lit], usables, degree_x=params.degree_x, degree_y=params.degree_y)
+    fit = fit_illumination(
+        [f.data for f in lit],
+        usables,
+        objects=_stars(lit, usables) if len(lit) < _MANY else None,
+        degree_x=params.degree_x,
+        degree_y=params.degree_y,
+    )
     percent = 100 * fit.amplitude
     if fit.significance < params.min_significance:
         context.note(f"lamp and sky illumination agree within {percent:.1f} %; nothing to correct")
@@ -52,4 +66,17 @@ def illumination_correct(frames: list[Frame], params: IlluminationParams, contex
         context.settle(frame, len(frames))
         frame.header["ILLUMAMP"] = (round(fit.amplitude, 5), "Half range of the illumination divided by")
     context.note(f"illumination of the sky differs from the lamp's by +-{percent:.1f} %; corrected")
+    if len(lit) < _FEW:
+        context.caveat(
+            f"illumination taken from {len(lit)} frame{'s' * (len(lit) != 1)}: a slope of the sky itself counts as one"
+        )
     return frames
+
+
+def _stars(frames: list[Frame], usables: list[NDArray[np.bool_]]) -> list[NDArray[np.bool_]]:
+    """Pixels that show a star in each frame, one by one: in bins the level of the sky and the stars would mix."""
+    masks = []
+    for frame, usable in zip(frames, usables, strict=True):
+        fwhm = _WIDE_SEEING / float(frame.describe("pixel_scale") or _WIDE_SEEING)
+        masks.append(single_frame_objects(frame.data, usable, grow=fwhm, fwhm=max(fwhm, 1.0), bins=False))
+    return masks

@@ -27,6 +27,7 @@ __all__ = [
     "ApertureNoise",
     "coverage",
     "describe_noise",
+    "exposure_shares",
     "keep_sky_shares",
     "record_dark_noise",
     "record_flat_noise",
@@ -212,6 +213,25 @@ def coverage(frames: Sequence[Frame], combined: Combined | None) -> NDArray[np.i
     for frame in frames:
         total += _frames_in(frame)
     return np.where(bits.usable(combined.mask), total, 0).astype(np.int16)
+
+
+def exposure_shares(frames: Sequence[Frame]) -> list[NDArray[np.float32]] | None:
+    """Number of exposures in each pixel of combinations over the usual number, for their weights; None for raw frames.
+
+    The noise of a combination follows this number, to the edges, and unlike VAR it knows nothing of the light. The
+    usual number is that where the variance is the usual one.
+    """
+    if not any("COVERAGE" in frame.planes for frame in frames):
+        return None
+    shares = []
+    for frame in frames:
+        number = _frames_in(frame).astype(np.float32)
+        seen = number > 0
+        usual = np.median(number[seen]) if seen.any() else 1.0
+        if frame.variance is not None and seen.any() and typical_variance(frame) > 0:
+            usual = np.median(number[seen] * frame.variance[seen]) / typical_variance(frame)
+        shares.append(number / np.float32(usual))
+    return shares
 
 
 def _frames_in(frame: Frame) -> NDArray[np.int16]:

@@ -10,6 +10,7 @@ from keyhole import __version__
 from keyhole.errors import DataError
 from keyhole.frames import Frame, add_provenance
 from keyhole.primitives.base import Arcsec, Context, Params, Seconds, primitive
+from keyhole.primitives.figures import tell_conditions
 from keyhole.primitives.wcs import WCS_KEYS, check_pointing, knows_target, mend_axes, move_wcs
 
 __all__ = ["PrepareParams", "prepare"]
@@ -48,6 +49,7 @@ class PrepareParams(Params):
 def prepare(frames: list[Frame], params: PrepareParams, context: Context) -> list[Frame]:
     """Standardise headers, write down the detector's numbers and mend the WCS."""
     for frame in frames:
+        tell_conditions(frame, context)
         if "PREPARED" in frame.tags:
             context.caveat(f"{frame.name} was prepared before; left as it is")
             continue

@@ -28,6 +28,7 @@ from keyhole.primitives.base import (
     Sigma,
     primitive,
 )
+from keyhole.primitives.figures import tell_sky
 from keyhole.primitives.light import has_light
 from keyhole.primitives.noise import keep_sky_shares, shared_noise
 from keyhole.primitives.stacking import StackParams
@@ -130,12 +131,15 @@ def separate_sky(frames: list[Frame], params: SeparateSkyParams, context: Contex
         context.caveat(f"{frames[index].name} is named both on target and on the sky; used as both")
     for index in result.dropped:
         context.caveat(f"{frames[index].name} is neither on target nor on the sky; left out")
+        context.measure("left_out", "neither on target nor on the sky", frame=frames[index])
     for index, frame in enumerate(frames):
         frame.primary["EXPGROUP"] = (int(result.groups[index]), "Group of overlapping pointings")
         for indices, key in ((result.objects, "OBJFRAME"), (result.skies, "SKYFRAME")):
             if index in indices:
                 frame.primary[key] = ("TRUE", f"Frame serves as {'object' if key == 'OBJFRAME' else 'sky'}")
     context.streams["sky"] = [frames[i] for i in result.skies]
+    for index in set(result.skies) - set(result.objects):
+        context.measure("left_out", "serves as sky only", frame=frames[index])
     fields = len(set(result.groups))
     context.note(f"{len(result.objects)} on target, {len(result.skies)} serve as sky, {fields} field(s)")
     return [frames[i] for i in result.objects]
@@ -148,6 +152,7 @@ def _with_light(frames: list[Frame], context: Context) -> list[Frame]:
             kept.append(frame)
         else:
             context.caveat(f"{frame.root}: hardly any light reached the detector; left out")
+            context.measure("left_out", "hardly any light reached the detector", frame=frame)
     return kept
 
 
@@ -250,6 +255,7 @@ def sky_correct(frames: list[Frame], params: SkyCorrectParams, context: Context)
     associations = [
         [positions[str(name)] for name in _sky_names(frame) if str(name) in positions] for frame in everything
     ]
+    context.preview(frames[0] if frames else everything[0], "before")
     planes = [(frame.data, frame.variance, frame.mask if params.apply_dq else None) for frame in everything]
     found = two_pass_skies(
         [data for data, _, _ in planes],
@@ -285,6 +291,8 @@ def sky_correct(frames: list[Frame], params: SkyCorrectParams, context: Context)
     roots = [frame.root for frame in everything]
     for frame, sky in zip(frames, found, strict=True):
         _take(frame, sky, params, context)
+        if not params.reset_sky:
+            tell_sky(frame, sky.box, sky.objects, sky.slope, context)
         keep_sky_shares(frame, [roots[j] for j in associations[sky.number]], sky.sky_share())
         context.settle(frame, len(frames))
     context.streams.pop("sky", None)

@@ -8,6 +8,7 @@ from keyhole.frames import Frame, Table
 from keyhole.imaging.catalogue import UNITS
 from keyhole.imaging.detect import Detection, detect_sources
 from keyhole.primitives.base import Context, NonNegative, Params, Positive, primitive
+from keyhole.primitives.figures import tell_sources
 from keyhole.primitives.noise import ApertureNoise
 from keyhole.primitives.wcs import plane_of
 
@@ -66,6 +67,7 @@ def detect(frames: list[Frame], params: DetectParams, context: Context) -> list[
         if found.seeing_arcsec is not None:
             frame.primary["MEANFWHM"] = (round(float(found.seeing_arcsec), 4), "Mean stellar FWHM (arcsec)")
         context.note(f"{frame.name}: {n} sources{seeing}")
+        tell_sources(frame, found.seeing_arcsec, context, combined=noise.known)
     return frames
 
 

@@ -23,8 +23,9 @@ from keyhole.imaging.readout import PatternRules, measure_readout, quadrants
 from keyhole.imaging.starlight import starlight
 from keyhole.primitives.bad_pixels import darks_in_words, name_learnt, write_history
 from keyhole.primitives.base import Arcsec, Context, Sigma, primitive
+from keyhole.primitives.figures import tell_growth, tell_master, tell_weights
 from keyhole.primitives.keyhole import place_keyhole
-from keyhole.primitives.noise import coverage, describe_noise, stack_inputs
+from keyhole.primitives.noise import coverage, describe_noise, exposure_shares, stack_inputs
 from keyhole.primitives.stacking import Rejection, StackParams, combine_frames, combined_header, count_inputs
 from keyhole.primitives.wcs import plane_of
 
@@ -135,6 +136,8 @@ def _master_dark(frames: list[Frame], params: StackDarksParams, context: Context
     if params.learn_bad_pixels:
         noisy = noisy_pixels(planes, flags, variance=floor.variance) if floor.measured else None
         _learn(out, noisy, floor.variance, params, context)
+    noise = {"frame_noise": floor.variance**0.5, "noise_measured": floor.measured}
+    tell_master(out, context, **noise, hot_pixels=out.primary.get("NHOTPIX"), noisy_pixels=out.primary.get("NNOISYPX"))
     return out
 
 
@@ -214,6 +217,7 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
         count_inputs(frame, frames)
         _fill(frame, params, context)
         describe_noise(frame, stack_inputs(frames))
+        tell_weights(frames, [item.sigma for item in stack_inputs(frames)], None, context)
         frame.planes["COVERAGE"] = coverage(frames, None)
         frame.planes.pop("OBJMASK", None)
         frame.tables.pop("OBJCAT", None)
@@ -225,7 +229,8 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
         frames = _levelled(frames, params)
     inputs = stack_inputs(frames)
     weights = _weights(frames, [item.sigma for item in inputs], params, context)
-    combined = combine_frames(frames, params, weights, allowed=_allowed(frames, params))
+    shares = None if weights is None else exposure_shares(frames)
+    combined = combine_frames(frames, params, weights, allowed=_allowed(frames, params), shares=shares)
     out = combined_header(frames, combined, params, weights)
     if params.apply_dq:
         _keep_saturation(out, frames)
@@ -233,6 +238,8 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
     if weights is not None:
         inputs = [item._replace(weight=weight) for item, weight in zip(inputs, weights, strict=True)]
     describe_noise(out, inputs)
+    tell_weights(frames, [item.sigma for item in inputs], weights, context)
+    tell_growth(out, frames, weights, context)
     _fill(out, params, context)
     widths = [float(frame.primary["MEANFWHM"]) for frame in frames if "MEANFWHM" in frame.primary]
     if widths:

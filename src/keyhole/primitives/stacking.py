@@ -48,6 +48,7 @@ def combine_frames(
     weights: Sequence[float] | None = None,
     *,
     allowed: NDArray[np.float32] | None = None,
+    shares: Sequence[NDArray[np.float32]] | None = None,
 ) -> Combined:
     """Combine the planes of frames of one shape as the parameters say.
 
@@ -57,6 +58,8 @@ def combine_frames(
         Weight of each frame, for a mean.
     allowed : (ny, nx) float32, optional
         What clipping allows besides the noise.
+    shares : n float32 arrays (ny, nx), optional
+        What each pixel weighs beside the weight of its frame, for a mean.
 
     Raises
     ------
@@ -82,6 +85,7 @@ def combine_frames(
         max_iters=params.max_iters,
         allowed=allowed,
         weights=weights if params.operation == "mean" else None,
+        shares=shares if params.operation == "mean" else None,
     )
 
 

@@ -23,6 +23,7 @@ APERTURE_RADII = (1.5, 3.0, 5.0, 9.0)
 _EMPTY = 0.05  # a pixel is empty if the stars leave less than this many sigma in it
 _QUIET = 0.5  # pixels of empty apertures may hold that much of a star's wing: it is taken out
 _LEAST_EMPTY = 100
+_NEBULA_CELL = 32  # pixels
 _JUDGED = 10.0  # sigma of starlight up to which a leftover of a cosmic ray is told from a star
 _LEFT = 5.0  # sigma
 _FEWEST_FRAMES = 3  # where an outlier can be told by comparison
@@ -42,7 +43,8 @@ class Background(NamedTuple):
     Attributes
     ----------
     electrons, level : float
-        Median, in electrons and in units of their scatter.
+        Median, in electrons and in units of their scatter. On a nebula, which belongs there, everything is measured
+        above the levels of cells of 32 pixels.
     sigma : float
         Their scatter, electrons.
     noise_ratio : float
@@ -79,6 +81,8 @@ def background(scene: Scene) -> Background:
     if empty.sum() < _LEAST_EMPTY:
         nothing = tuple(ApertureNoise(radius, math.nan, 0.0) for radius in APERTURE_RADII)
         return Background(math.nan, math.nan, math.nan, math.nan, math.nan, nothing, 0)
+    if scene.stars.nebulous:
+        residual = residual - _nebula(residual, empty)
     values = residual[empty].astype(np.float64)
     scatter = robust_width(values)
     quiet = usable & (scene.model < _QUIET * sigma)
@@ -103,6 +107,15 @@ def background(scene: Scene) -> Background:
         apertures=tuple(apertures),
         outliers=int(beyond.sum()) if known else 0,
     )
+
+
+def _nebula(residual: NDArray[np.float32], empty: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Give the light of a nebula: the levels of cells of the image.  It belongs there and is no error of the sky."""
+    import sep
+
+    clean = np.ascontiguousarray(np.where(empty, residual, 0), np.float32)
+    found = sep.Background(clean, mask=np.ascontiguousarray(~empty), bw=_NEBULA_CELL, bh=_NEBULA_CELL)
+    return np.asarray(found.back(dtype=np.float32))
 
 
 def remaining_rays(scene: Scene, rays: TrueRays | None) -> Rays:
