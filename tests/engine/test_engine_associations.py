@@ -10,7 +10,7 @@ from toy_runs import raw_file, raw_files
 from keyhole.calibration import CalibrationStore, Config, Database, parse_user_cals
 from keyhole.engine.events import CalibrationChosen, Caveat, Note, RunStarted
 from keyhole.errors import CalibrationError, DataError, InputError, KeyholeError, SetupError
-from keyhole.frames import read_frame
+from keyhole.frames import file_md5, read_frame
 
 
 def darks_only(p):
@@ -63,6 +63,8 @@ def test_master_of_the_database_is_used_and_announced(reduced, science, dark, tm
     product = read_frame(result.outputs[1])
     np.testing.assert_array_equal(product.data, read_frame(science[1]).data - read_frame(dark).data)
     assert result.calibrations[0].frames == tuple(str(path) for path in science)
+    provenance = product.tables["PROVENANCE"].columns
+    assert dict(zip(provenance["filename"], provenance["md5"], strict=True))["good_dark.fits"] == file_md5(dark)
 
 
 def test_doubt_about_a_master_is_told_once_and_stands_in_the_product(reduced, science, dark, tmp_path):

@@ -97,7 +97,8 @@ def test_part_of_a_master_is_that_of_the_frame() -> None:
     cut(frame, slice(8, 22), slice(14, 40))
     part = as_window(master, frame.window, frame.data.shape)
     np.testing.assert_array_equal(part.data, master.data[8:22, 14:40])
-    assert master.data.shape == SHAPE
+    assert (master.data.shape, master.window) == (SHAPE, None)
+    assert set(part.tables) == set(master.tables)
     assert as_window(master, None, SHAPE) is master
 
 

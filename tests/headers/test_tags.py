@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from keyhole.headers import Headers, tags
+from keyhole.headers.registry import is_prepared
 from keyhole.headers.tagset import TagRule, granted_tags, in_order
 
 SCIENCE = {"GEMINI", "GNIRS", "NORTH", "IMAGE", "RAW", "UNPREPARED", "SIDEREAL"}
@@ -59,6 +60,16 @@ def test_missing_card_means_that_a_rule_does_not_apply():
 
 def test_science_image_through_the_keyhole(frame):
     assert tags(frame()) == SCIENCE
+
+
+@pytest.mark.parametrize("obstype", ["OBJECT", "DARK", "FLAT", "MASK", "ARC"])
+@pytest.mark.parametrize("instrument", ["GNIRS", "NIRI", "NIRC2"])
+@pytest.mark.parametrize("cards", [{}, PREPARED, {"BPMASK": 1, **PREPARED}, {"PROCSCI": 1, "PREPARED": "now"}])
+def test_frame_is_prepared_if_its_tags_say_so(frame, obstype, instrument, cards):
+    site = "Keck II" if instrument == "NIRC2" else "Gemini-North"
+    headers = frame(OBSTYPE=obstype, INSTRUME=instrument, OBSERVAT=site, TELESCOP=site, **cards)
+    assert is_prepared(headers) == ("PREPARED" in tags(headers))
+    assert is_prepared(headers) == (bool(cards) and instrument != "NIRC2")
 
 
 def test_south_and_missing_site(frame):

@@ -35,3 +35,18 @@ def test_a_sample_that_misleads_does_no_harm() -> None:
 def test_integers_and_planes_have_medians_too() -> None:
     values = np.random.default_rng(4).integers(0, 9, size=(300, 400))
     assert median(values) == np.median(values)
+
+
+@pytest.mark.parametrize("size", [3, 50_000, 150_000])
+def test_a_median_with_a_value_that_is_no_number_is_none_either(size: int) -> None:
+    values = np.random.default_rng(5).normal(size=size)
+    values[size // 3] = np.nan
+    assert np.isnan(median(values))
+    assert np.isnan(median(values[:0]))
+
+
+@pytest.mark.parametrize("size", [4, 50_000, 150_000])
+def test_infinite_values_are_the_largest(size: int) -> None:
+    values = np.random.default_rng(6).normal(size=size)
+    values[: size // 4] = np.inf
+    assert median(values) == np.median(values)

@@ -197,7 +197,9 @@ def _grouped(
                 doubts.setdefault(label, f"{kind_of(kind)} {path.name}: {words}")
         told = (*doubts.values(), *warnings)
         reason = worst.judgement.reason
-        groups.append(Association(kind, path, f"from {worst.database}", reason, frames, told, worst.grade))
+        groups.append(
+            Association(kind, path, f"from {worst.database}", reason, frames, told, worst.grade, worst.entry.md5)
+        )
     return groups
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,8 @@ class RunContext:
         Whether what a report shows is measured and drawn.
     parking : Parking, optional
         Where frames are kept that do not fit into memory; None: all are kept in memory.
+    checksums : mapping
+        MD5 sums of files that are known already.
 
     Attributes
     ----------
@@ -76,6 +79,7 @@ class RunContext:
         best_effort: bool = False,
         details: bool = False,
         parking: Parking | None = None,
+        checksums: Mapping[Path, str] = MappingProxyType({}),
     ) -> None:
         self.mode = mode
         self.best_effort = best_effort
@@ -91,7 +95,7 @@ class RunContext:
         self._clock = clock
         self._parking = parking
         self._masters: dict[Path, Frame] = {}
-        self._checksums: dict[Path, str] = {}
+        self._checksums = dict(checksums)
         # Figures and pictures belong to no step's turn: a run that fails has told those it came to.
         self._tell = emit
         # Weak, so that no pixels are kept.

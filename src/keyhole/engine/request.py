@@ -91,6 +91,8 @@ class Association:
         Where it does not meet the rule in full.
     grade : Grade or None
         How well it serves the inputs, the worst of them; None where nothing is required or no rule is known.
+    md5 : str or None
+        MD5 sum of the file, where it was just compared with that of the database.
     """
 
     kind: str
@@ -100,6 +102,7 @@ class Association:
     frames: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     grade: Grade | None = None
+    md5: str | None = field(default=None, compare=False)
 
     @property
     def sentence(self) -> str:

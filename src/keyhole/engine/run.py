@@ -156,6 +156,7 @@ def _open(
         parking=parking,
         output_dir=request.output_dir,
         protected=[*(item.path for item in items), *files],
+        checksums={found.path: found.md5 for found in masters.chosen if found.path is not None and found.md5},
         emit=emit,
         clock=clock,
     )

@@ -7,6 +7,7 @@ their full published shape.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,12 +112,13 @@ def as_window(master: Frame, window: Window | None, shape: tuple[int, ...]) -> F
     Returns
     -------
     Frame
-        `master` itself where the frame is whole or its image is of another size than the master.
+        `master` itself where the frame is whole or its image is of another size than the master; else one that
+        shares its headers, which say the same of every part.
     """
     if window is None or master.window is not None or _shape(master) != window.shape:
         return master
     y0, x0 = window.origin
-    out = master.copy()
+    out = replace(master, tables=dict(master.tables))
     cut(out, slice(y0, y0 + shape[0]), slice(x0, x0 + shape[1]))
     return out
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from keyhole.errors import ParameterError
 from keyhole.headers.model import Headers
-from keyhole.headers.rules import GEMINI_RULES, GNIRS_RULES, is_gemini
+from keyhole.headers.rules import GEMINI_RULES, GNIRS_RULES, is_gemini, says_prepared
 from keyhole.headers.tagset import granted_tags
 from keyhole.headers.values import card, text
 from keyhole.instruments import Instrument, Observatory, load, load_observatory
@@ -153,7 +153,8 @@ def tags(headers: Headers) -> frozenset[str]:
 
 def is_prepared(headers: Headers) -> bool:
     """Whether the frame went through preparation, after which values stand in its extension headers."""
-    return "PREPARED" in tags(headers)
+    # What the tags would say: no rule hides this one.
+    return is_gemini(headers.primary) and says_prepared(headers.primary)
 
 
 def instrument_of(headers: Headers) -> Instrument | None:

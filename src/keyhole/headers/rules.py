@@ -9,7 +9,7 @@ from keyhole.headers.tagset import TagRule, in_order
 from keyhole.headers.values import as_number, card, number, text
 from keyhole.instruments import available
 
-__all__ = ["GEMINI_RULES", "GNIRS_RULES", "airmass_of", "is_gemini"]
+__all__ = ["GEMINI_RULES", "GNIRS_RULES", "airmass_of", "is_gemini", "says_prepared"]
 
 Primary = Mapping[str, Any]
 
@@ -57,6 +57,11 @@ def airmass_of(primary: Primary) -> float | None:
     return value if value is not None and value >= 1 else None
 
 
+def says_prepared(primary: Primary) -> bool:
+    """Whether a card tells that the frame was prepared."""
+    return _name_contains(primary, "PREPAR")
+
+
 def _when(condition: Callable[[Primary], object], *tags: str) -> Callable[[Primary], tuple[str, ...]]:
     """The `tags` if `condition` holds."""
     return lambda primary: tags if condition(primary) else ()
@@ -83,7 +88,7 @@ def _site(primary: Primary) -> tuple[str, ...]:
 
 
 def _prepared(primary: Primary) -> tuple[str, ...]:
-    return ("PREPARED",) if _name_contains(primary, "PREPAR") else ("UNPREPARED",)
+    return ("PREPARED",) if says_prepared(primary) else ("UNPREPARED",)
 
 
 def _tracking(primary: Primary) -> tuple[str, ...]:

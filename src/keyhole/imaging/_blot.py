@@ -13,6 +13,7 @@ from keyhole.imaging._order_statistics import sort_planes, sorted_median
 from keyhole.imaging._patches import grown
 from keyhole.imaging.bits import BAD, MASK_DTYPE, usable
 from keyhole.imaging.geometry import Grid
+from keyhole.imaging.medians import median
 from keyhole.imaging.noise import clipped_median_sigma
 from keyhole.imaging.resample import resample
 
@@ -78,14 +79,14 @@ class Exposure:
         """Noise of each pixel, positive."""
         good = usable(self.mask)
         if self.variance is not None and (self.variance[good] > 0).any():
-            least = np.float32(np.median(self.variance[good & (self.variance > 0)][::_SAMPLE]) * 1e-3)
+            least = np.float32(np.float32(median(self.variance[good & (self.variance > 0)][::_SAMPLE])) * 1e-3)
             return np.sqrt(np.maximum(self.variance, least))
         scatter = clipped_median_sigma(self.data, good).sigma if good.any() else 1.0
         return np.full(self.data.shape, scatter or 1.0, np.float32)
 
     def level(self) -> np.float32:
         """Median of the usable pixels; a fair sample gives it as well as all."""
-        return np.float32(np.median(self.data[usable(self.mask)][::_SAMPLE]))
+        return np.float32(median(self.data[usable(self.mask)][::_SAMPLE]))
 
 
 class Reference(NamedTuple):

@@ -209,13 +209,13 @@ def _displacement(
     shift = np.array(guess, np.float64)
     for _ in range(_PASSES):
         depth = band.depth + np.float32(shift[0]) * band.slope[0] + np.float32(shift[1]) * band.slope[1]
-        used = kept & (np.abs(depth) < reach)
-        slope = band.slope[:, used].astype(np.float64)
+        used = np.flatnonzero(kept & (np.abs(depth) < reach))
+        slope = band.slope.take(used, axis=1).astype(np.float64)
         # The profile of the edge is a pixel wide, more where only every other pixel is looked at.
         excess = seen[used] - np.clip(depth[used] / band.step, -0.5, 0.5)
         normal = slope @ slope.T / (2 * reach)
         # The edges must run in more than one direction.
-        if np.count_nonzero(used) < _FEWEST or not np.linalg.det(normal) > 1e-6 * np.trace(normal) ** 2:
+        if used.size < _FEWEST or not np.linalg.det(normal) > 1e-6 * np.trace(normal) ** 2:
             return None
         change = np.linalg.solve(normal, slope @ excess)
         shift = shift + change

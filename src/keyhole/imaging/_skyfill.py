@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from keyhole.imaging._bins import binned
 from keyhole.imaging.levels import fit_surface
+from keyhole.imaging.medians import median
 
 __all__ = ["fill_uncovered"]
 
@@ -42,8 +43,8 @@ def fill_uncovered(
     model = _model(image, covered)
     y, x = np.divmod(np.flatnonzero(covered)[::_SAMPLE], covered.shape[1])
     difference = image[y, x] - model[y // _BIN, x // _BIN]
-    scatter = 1.4826022 * float(np.median(np.abs(difference - np.median(difference))))
-    own = float(np.median(variance[y, x]))
+    scatter = 1.4826022 * median(np.abs(difference - median(difference)))
+    own = median(variance[y, x])
     y, x = np.divmod(np.flatnonzero(wanted), wanted.shape[1])
     image[y, x] = model[y // _BIN, x // _BIN]
     variance[y, x] = max(scatter**2 - own, _LEAST_MODEL_NOISE * own)
@@ -56,7 +57,7 @@ def _model(image: NDArray[np.float32], covered: NDArray[np.bool_]) -> NDArray[np
     values, weight = binned(np.where(covered, image, np.float32(0)), covered.astype(np.float32), _BIN)
     known = weight > 0
     number = int(known.sum())
-    model = np.full(values.shape, np.median(values[known]), dtype=np.float32)
+    model = np.full(values.shape, median(values[known]), dtype=np.float32)
     rest = values - model
     if number > _BOX:
         degree = 2 if number >= _FEWEST_BINS else 0

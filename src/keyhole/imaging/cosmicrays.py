@@ -27,6 +27,7 @@ from keyhole.imaging._patches import RING, grown, median_known, ring_median, val
 from keyhole.imaging.bits import BAD, COSMIC_RAY, MASK_DTYPE, NONLINEAR, SATURATED, usable
 from keyhole.imaging.laplacian import laplacian_hits, star_excess
 from keyhole.imaging.levels import lit_box
+from keyhole.imaging.medians import median
 from keyhole.imaging.noise import robust_sigma
 
 __all__ = ["Exposure", "HitRule", "Hits", "find_hits"]
@@ -234,7 +235,7 @@ def _expectation(exposure: Exposure, reference: Reference | None) -> _Look:
     quiet = np.flatnonzero(compared & (np.abs(model) < _QUIET * sigma))[::_SAMPLE]
     if quiet.size > 100:
         rest = (data - model).ravel()[quiet]
-        middle = np.float32(np.median(rest))
+        middle = np.float32(median(rest))
         data = data - middle
         sigma = sigma * np.float32(max(1.0, robust_sigma((rest - middle) / sigma.ravel()[quiet])))
     return _Look(data, model, sigma, good, compared, good & expected.known & (expected.seen == 2))

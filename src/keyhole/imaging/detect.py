@@ -18,6 +18,7 @@ from keyhole.imaging._measure import measure
 from keyhole.imaging._neighbours import bounding_box
 from keyhole.imaging.bits import MASK_DTYPE, usable
 from keyhole.imaging.catalogue import Catalogue, PixelToSky, empty_catalogue
+from keyhole.imaging.medians import median
 from keyhole.imaging.scene import ApertureNoise, Scene, StarField
 from keyhole.imaging.starfield import completed
 
@@ -175,8 +176,8 @@ def detect_sources(
     return Detection(
         catalogue=catalogue,
         objmask=objmask,
-        background=float(np.median(scene.background[empty])),
-        sigma=float(np.sqrt(np.median(scene.variance[empty]))),
+        background=median(scene.background[empty]),
+        sigma=float(np.sqrt(np.float32(median(scene.variance[empty])))),
         seeing_arcsec=None if fwhm is None else fwhm * pixel_scale,
     )
 
@@ -251,8 +252,8 @@ def _estimate_sky(values: Float32, formal: Float32 | None, covered: Bool, settin
     sky = values[~covered]
     if sky.size < settings.back_size**2 / 2:
         # Too few pixels for cells.
-        level = np.full_like(values, np.median(sky) if sky.size else 0.0)
-        scatter = np.full_like(values, max(_robust_sigma(sky - np.median(sky)) if sky.size else 0.0, 1e-30))
+        level = np.full_like(values, median(sky) if sky.size else 0.0)
+        scatter = np.full_like(values, max(_robust_sigma(sky - median(sky)) if sky.size else 0.0, 1e-30))
     else:
         # sep costs 0.1 s to import.
         import sep
@@ -277,7 +278,7 @@ def _estimate_sky(values: Float32, formal: Float32 | None, covered: Bool, settin
 
 def _robust_sigma(values: Float32) -> float:
     """Standard deviation about zero of the bulk of a normal sample."""
-    return 1.4826 * float(np.median(np.abs(values)))
+    return 1.4826 * median(np.abs(values))
 
 
 def _extract(

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyhole.errors import AlgorithmError, ParameterError
+from keyhole.imaging._neighbours import near
 from keyhole.imaging._order_statistics import sort_planes, sorted_median
 from keyhole.imaging._skypool import make_pool
 from keyhole.imaging.levels import Surface, fit_surface
+from keyhole.imaging.medians import median
 
 __all__ = ["Illumination", "fit_illumination"]
 
@@ -100,19 +102,19 @@ def fit_illumination(
     scales = np.full(n, pool.level) if given is None else given
     planes = pool.planes / np.asarray(scales, dtype=np.float32)[:, None]
     count = np.isfinite(planes).sum(axis=0)
-    median = sorted_median(sort_planes(planes), np.maximum(count, 1))
+    middles = sorted_median(sort_planes(planes), np.maximum(count, 1))
     image = np.ones(pool.lit.shape, dtype=np.float32)
-    image[pool.lit] = np.where(count > 0, median, 1)
+    image[pool.lit] = np.where(count > 0, middles, 1)
     known = np.zeros(pool.lit.shape, dtype=bool)
     known[pool.lit] = count > 0
     surface = fit_surface(image, known, degree_x=degree_x, degree_y=degree_y)
-    near = _evaluate(surface, known, pool.lit)
-    middle = float(np.median(near[pool.lit]))
-    scatter, significance = _judge(image, near, known, terms=(degree_x + 1) * (degree_y + 1))
-    near /= np.float32(middle)
+    smooth = _evaluate(surface, known, pool.lit)
+    middle = median(smooth[pool.lit])
+    scatter, significance = _judge(image, smooth, known, terms=(degree_x + 1) * (degree_y + 1))
+    smooth /= np.float32(middle)
     model = np.ones(pool.shape, dtype=np.float32)
-    model[pool.box] = np.where(_neighbourhood(pool.lit), near, np.float32(1))
-    shown = near[pool.lit]
+    model[pool.box] = np.where(near(pool.lit, _MARGIN), smooth, np.float32(1))
+    shown = smooth[pool.lit]
     amplitude = 0.5 * float(shown.max() - shown.min())
     return Illumination(model, amplitude, significance, scatter / middle)
 
@@ -126,12 +128,6 @@ def _evaluate(surface: Surface, known: NDArray[np.bool_], lit: NDArray[np.bool_]
     y = np.clip(np.arange(lit.shape[0]), rows.start, rows.stop - 1) - rows.start
     x = np.clip(np.arange(lit.shape[1]), columns.start, columns.stop - 1) - columns.start
     return np.clip(values[np.ix_(y, x)], fitted.min(), fitted.max()).astype(np.float32)
-
-
-def _neighbourhood(lit: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    from scipy import ndimage  # slow import
-
-    return np.asarray(ndimage.maximum_filter(lit, 2 * _MARGIN + 1, mode="constant"))
 
 
 def _judge(

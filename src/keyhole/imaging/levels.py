@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
 from keyhole.imaging._products import over_pixels, per_pixel
+from keyhole.imaging.medians import median
 
 __all__ = ["Level", "Surface", "fit_surface", "lit_box", "pair_scales", "sky_level"]
 
@@ -312,8 +313,8 @@ def fit_surface(
         residual = values - per_pixel(solution[None], basis.T)[0]
         # Outliers on one side lift the whole surface: limits count from the median of the residuals.
         some = _sample(residual[used])
-        middle = float(np.median(some))
-        sigma = _MAD_TO_SIGMA * float(np.median(np.abs(some - middle)))
+        middle = median(some)
+        sigma = _MAD_TO_SIGMA * median(np.abs(some - middle))
         kept = (residual - middle >= -lower * sigma) & (residual - middle <= upper * sigma)
         if sigma == 0.0 or int(kept.sum()) < 3 * terms or np.array_equal(kept, used):
             break

@@ -9,40 +9,53 @@ from numpy.typing import NDArray
 
 __all__ = ["median"]
 
-_WORTH_IT: Final = 30_000
-"""Fewer values are ordered faster than they are counted."""
+_WORTH_IT: Final = 100_000
+"""Fewer values are divided faster than they are counted."""
 _SAMPLE: Final = 8_000
 _MARGIN: Final = 5.0
 """Standard deviations of a sample's median, in ranks, from which the true median is looked for."""
 
 
 def median(values: NDArray[Any]) -> float:
-    """Median of finite values, the same to the last bit as `numpy.median`.
+    """Median of all values, the same to the last bit as `numpy.median`.
 
-    A sample of the values tells limits between which the median lies; the values below are counted, and only
-    those between are put in order, a few per cent: four times faster for a frame. If the sample has misled,
-    everything is ordered.
+    The values are divided at one rank; the rank below is the largest of the lower half. `numpy.median` divides at
+    three ranks, which takes ten times longer for tens of thousands of values. Of many values a sample tells limits
+    between which the median lies; the values below are counted, and only those between are divided, a few per
+    cent. If the sample has misled, all of them are.
 
     Parameters
     ----------
-    values : array of any shape, at least one value, no NaN
+    values : array of any shape
 
     Returns
     -------
     float
+        NaN without values, or if any of them is.
     """
     values = np.asarray(values).ravel()
+    # The largest of some values is NaN if any of them is.
+    if not values.size or np.isnan(values.max()):
+        return float("nan")
+    upper = values.size // 2
     if values.size < _WORTH_IT:
-        return float(np.median(values))
+        return _middle(values.copy(), upper, even=values.size % 2 == 0)
     # The step is odd, as the patterns of detectors repeat at even distances.
     sample = np.sort(values[:: (values.size // _SAMPLE) | 1])
     reach = int(_MARGIN * 0.5 * sample.size**0.5) + 1
-    middle = sample.size // 2
-    low, high = sample[middle - reach], sample[middle + reach]
-    first = (values.size - 1) // 2 - int(np.count_nonzero(values < low))
-    second = first + 1 - values.size % 2
+    centre = sample.size // 2
+    low, high = sample[centre - reach], sample[centre + reach]
+    rank = upper - int(np.count_nonzero(values < low))
     between = values[(values >= low) & (values <= high)]
-    if first < 0 or second >= between.size:
-        return float(np.median(values))
-    between.partition((first, second) if second > first else first)
-    return float(np.mean(between[first : second + 1]))
+    if rank < 1 or rank >= between.size:
+        return _middle(values.copy(), upper, even=values.size % 2 == 0)
+    return _middle(between, rank, even=values.size % 2 == 0)
+
+
+def _middle(values: NDArray[Any], rank: int, *, even: bool) -> float:
+    """The value of a rank, or the mean of it and the one below. Changes `values`."""
+    values.partition(rank)
+    if not even:
+        return float(values[rank])
+    values[rank - 1] = values[:rank].max()
+    return float(np.mean(values[rank - 1 : rank + 1]))

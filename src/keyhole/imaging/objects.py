@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from keyhole.imaging._bins import bin_factor, binned, unbinned
 from keyhole.imaging.levels import lit_box, sky_level
+from keyhole.imaging.medians import median
 
 __all__ = ["Limits", "find_objects", "pixel_noise", "single_frame_objects"]
 
@@ -127,7 +128,7 @@ def pixel_noise(data: NDArray[np.float32], usable: NDArray[np.bool_]) -> float:
 
 
 def _mad_sigma(values: NDArray[np.float32]) -> float:
-    return 1.4826022 * float(np.median(np.abs(values - np.median(values))))
+    return 1.4826022 * median(np.abs(values - median(values)))
 
 
 def find_objects(image: NDArray[np.float32], weight: NDArray[np.float32], limits: Limits) -> NDArray[np.bool_]:

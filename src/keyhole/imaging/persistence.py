@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging import bits
+from keyhole.imaging.medians import median
 
 __all__ = ["BrightPixels", "afterglow", "bright_pixels"]
 
@@ -92,7 +93,7 @@ def afterglow(
         return found[0]
     usable = np.flatnonzero(np.isfinite(data) if mask is None else bits.usable(mask))
     sample = data.reshape(-1)[usable[:: max(1, usable.size // _SKY_SAMPLE)]]
-    sky = np.float32(np.median(sample)) if sample.size else np.float32(0)
+    sky = np.float32(median(sample)) if sample.size else np.float32(0)
     for pixels, light in earlier:
         if outshone is None:
             found.append(pixels)

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging.medians import median
 from keyhole.imaging.scene import ApertureNoise, Ellipses, Scene, StarField
 
 __all__ = ["KronLight", "kron_light"]
@@ -211,5 +212,5 @@ def _level_error(scene: Scene, ellipses: Ellipses, noise_factors: ApertureNoise)
         np.clip(np.rint(ellipses.x).astype(np.intp), 0, nx - 1),
     )
     number = np.maximum(scene.empty[at], 1.0)
-    noise = np.sqrt(np.median(scene.variance[~scene.hidden]))
+    noise = np.sqrt(np.float32(median(scene.variance[~scene.hidden])))
     return np.asarray(noise * noise_factors(np.sqrt(number / np.pi)) / np.sqrt(number))

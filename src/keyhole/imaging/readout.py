@@ -14,7 +14,9 @@ fall.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -188,7 +190,7 @@ def _measure_part(
         shifts, row_strength = shifts + more, max(row_strength, more_strength)
     offsets += shifts[:, None]
     if rules.level:
-        offsets += np.float32(boxes.level + boxes.values.sum(dtype=np.float64) / boxes.good.sum(dtype=np.float64))
+        offsets += np.float32(boxes.level + boxes.values.sum(dtype=np.float64) / boxes.in_rows.sum())
     return QuadrantPattern(strength, rms, rows, row_strength, float(shifts.std()))
 
 
@@ -222,7 +224,7 @@ class _Boxes:
     values : (nby, nbx, box_y, box_x) float32
         Pixels minus the level of the quadrant; 0 where not good.
     good : float32 array of the same shape
-        1 or 0.
+        1 or 0. Never changes, so that what is counted of it is counted once.
     level : float
         Level of the quadrant that was taken off.
     sigma : float
@@ -255,18 +257,38 @@ class _Boxes:
             return None
         weight *= full[..., None, None]
         pixels = np.ascontiguousarray(np.pad(values, padding).reshape(shape).swapaxes(1, 2))
-        # A value that is no number is not good, and is not to spread from here.
-        np.nan_to_num(pixels, copy=False, posinf=0.0, neginf=0.0)
-        return cls(pixels * weight, weight, level.median, level.sigma)
+        # Not a product with the weights: a value that is no number would spread from there.
+        np.copyto(pixels, 0, where=weight == 0)
+        return cls(pixels, weight, level.median, level.sigma)
+
+    @cached_property
+    def in_boxes(self) -> NDArray[np.float32]:
+        """Number of good pixels in each box, 1 where there is none; (nby, nbx)."""
+        return np.maximum(_total(self.good), 1)
+
+    @cached_property
+    def in_rows(self) -> NDArray[np.float64]:
+        """Number of good pixels in each row of the quadrant; (nby * box_y,)."""
+        return np.asarray(self.good.sum(axis=(1, 3)).ravel(), np.float64)
+
+    @cached_property
+    def at_phases(self) -> NDArray[np.float64]:
+        """Number of boxes in which each of their pixels is good; (box_y, box_x)."""
+        return _mean_box(self.good)
 
     def flat(self) -> NDArray[np.float32]:
         """Pixels minus the mean of their box."""
-        mean = _total(self.values) / np.maximum(_total(self.good), 1)
-        return np.asarray((self.values - mean[..., None, None]) * self.good, np.float32)
+        mean = _total(self.values) / self.in_boxes
+        flat = self.values - mean[..., None, None]
+        flat *= self.good
+        return flat
 
     def subtract(self, tile: NDArray[np.float64], bands: NDArray[np.bool_]) -> None:
         """Take a template off the bands of boxes in which it is."""
-        self.values[bands] -= tile.astype(np.float32) * self.good[bands]
+        if bands.all():
+            self.values -= tile.astype(np.float32) * self.good
+        else:
+            self.values[bands] -= tile.astype(np.float32) * self.good[bands]
 
     def shift_rows(self, shifts: NDArray[np.float32]) -> None:
         """Take the offsets of rows off."""
@@ -277,10 +299,14 @@ class _Boxes:
 
     def measure_scatter(self) -> None:
         """Take the scatter of the pixels as it is now."""
-        self.sigma = float(np.linalg.norm(self.values) / np.sqrt(max(float(self.good.sum()), 1.0)))
+        self.sigma = float(np.linalg.norm(self.values) / np.sqrt(max(float(self.in_rows.sum()), 1.0)))
 
     def only(self, bands: NDArray[np.bool_]) -> _Boxes:
-        """The bands of boxes that are named, copied."""
+        """The bands of boxes that are named; their values are copied."""
+        if bands.all():
+            every = copy.copy(self)
+            every.values = self.values.copy()
+            return every
         return _Boxes(self.values[bands], self.good[bands], self.level, self.sigma)
 
 
@@ -298,7 +324,7 @@ def _mean_box(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _template(boxes: _Boxes, rules: PatternRules) -> _Template:
     """Mean box. Boxes with missing pixels have a mean that depends on the template: it is taken off and refined."""
-    count = _mean_box(boxes.good)
+    count = boxes.at_phases
     seen = count > 0
     every = np.ones(boxes.values.shape[0], bool)
     tile = np.zeros(count.shape)
@@ -346,9 +372,8 @@ def _spread(tile: NDArray[np.float64], bands: NDArray[np.bool_], shape: tuple[in
 def _row_offsets(boxes: _Boxes, rules: PatternRules, rows: int) -> tuple[NDArray[np.float32], float]:
     """Offset of each row against its surroundings, shrunk row by row, and the drop of the scatter in sigma."""
     none = np.zeros(rows, np.float32)
-    shape = boxes.values.shape
-    count = boxes.good.sum(axis=(1, 3)).reshape(shape[0] * shape[2])[:rows].astype(np.float64)
-    total = boxes.values.sum(axis=(1, 3)).reshape(shape[0] * shape[2])[:rows].astype(np.float64)
+    count = boxes.in_rows[:rows]
+    total = boxes.values.sum(axis=(1, 3)).ravel()[:rows].astype(np.float64)
     known = count >= _FEWEST_IN_ROW
     if not np.isfinite(rules.rows) or np.count_nonzero(known) < _SMOOTH_ROWS:
         return none, 0.0
@@ -368,4 +393,5 @@ def _running_median(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Median over the surrounding rows; at the ends of those that there are, mirrored."""
     half = _SMOOTH_ROWS // 2
     padded = np.pad(values, half, mode="reflect")
-    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, _SMOOTH_ROWS), axis=1))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, _SMOOTH_ROWS)
+    return np.asarray(np.partition(windows, half, axis=1)[:, half])

@@ -19,6 +19,7 @@ from keyhole.errors import AlgorithmError, ParameterError
 from keyhole.imaging._skyfill import fill_uncovered
 from keyhole.imaging._skypool import Column, CombineRule, SkyPool, clipped_means, combine_members, make_pool
 from keyhole.imaging.levels import fit_surface, sky_level
+from keyhole.imaging.medians import median
 from keyhole.imaging.objects import single_frame_objects
 
 __all__ = [
@@ -255,7 +256,7 @@ def _on_frame(pool: SkyPool, combined: Column, covered: NDArray[np.bool_], notes
 
 def typical_value(values: NDArray[np.float32]) -> float:
     """Median of some thousand of the values, regularly spaced."""
-    return float(np.median(values[:: max(values.size // _SOME_PIXELS, 1) | 1]))
+    return median(values[:: max(values.size // _SOME_PIXELS, 1) | 1])
 
 
 def own_background(frame: NDArray[np.float32], usable: NDArray[np.bool_], objects: NDArray[np.bool_] | None) -> Sky:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from keyhole.errors import ParameterError
 from keyhole.imaging._order_statistics import sort_planes, sorted_median
+from keyhole.imaging.medians import median
 
 __all__ = ["model_variances"]
 
@@ -90,7 +91,7 @@ def model_variances(
 
 def _level(variance: Float32, quiet: Bool, usable: Bool) -> float:
     among = quiet if np.count_nonzero(quiet) >= _FEWEST_QUIET else usable
-    return float(np.median(variance[among])) if among.any() else 0.0
+    return median(variance[among]) if among.any() else 0.0
 
 
 def _common_shape(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging.bits import NONLINEAR, SATURATED
+from keyhole.imaging.medians import median
 from keyhole.imaging.peaks import faint_peaks, with_peaks
 from keyhole.imaging.psf import PointSpread, empirical_psf, moffat_psf
 from keyhole.imaging.scene import Scene, StarField
@@ -221,7 +222,7 @@ def _exemplary(objects: NDArray[Any], heights: Float64, scene: Scene, fwhm: floa
     places = _places(objects)
     gaps = np.hypot(*(places[:, np.newaxis] - places).transpose(2, 0, 1))
     alone = np.where(heights > heights[:, np.newaxis], gaps, np.inf).min(axis=1, initial=np.inf) > _ALONE * fwhm
-    noise = np.sqrt(np.median(scene.variance[~scene.hidden]))
+    noise = np.sqrt(np.float32(median(scene.variance[~scene.hidden])))
     snr = objects["flux"] / (noise * fwhm)
     doubtful = (scene.bits & (NONLINEAR | SATURATED)) != 0
     linear = np.bincount(scene.labels[doubtful], minlength=len(objects) + 1)[1:] == 0

@@ -24,6 +24,7 @@ from keyhole.imaging._skysequence import (
 )
 from keyhole.imaging.deep_objects import DeepSum
 from keyhole.imaging.levels import fit_surface, lit_box
+from keyhole.imaging.medians import median
 from keyhole.imaging.objects import single_frame_objects
 from keyhole.imaging.sky import (
     MASKED_MEAN,
@@ -98,8 +99,8 @@ class FrameSky(NamedTuple):
         if not quiet.any():
             return 0.0
         added = self.match.scale**2 * self.sky.variance[quiet]
-        total = float(np.median(self.variance[quiet] + added))
-        return min(float(np.median(added)) / total, 1.0) if total > 0 else 0.0
+        total = median(self.variance[quiet] + added)
+        return min(median(added) / total, 1.0) if total > 0 else 0.0
 
 
 def two_pass_skies(

@@ -47,9 +47,10 @@ def place_keyhole(
     """
     expected = expected_keyhole(frame, context)
     camera = str(frame.describe("camera"))
-    usable = np.ones(frame.data.shape, bool)
-    if frame.mask is not None:
-        usable = bits.usable(frame.mask & bits.MASK_DTYPE(0xFFFF & ~bits.UNILLUMINATED))
+    if frame.mask is None:
+        usable = np.ones(frame.data.shape, bool)
+    else:
+        usable = (frame.mask & bits.MASK_DTYPE(bits.UNUSABLE & ~bits.UNILLUMINATED)) == 0
     if expected is None:
         lit = lit_area(frame.data, usable & np.isfinite(frame.data), margin=margin)
         way = "no mask is drawn" if lit is None else "what is lit is taken from the light itself"

@@ -20,6 +20,7 @@ from keyhole.imaging.apertures import adopted_factors, empty_apertures
 from keyhole.imaging.combine import Combined
 from keyhole.imaging.covariance import Covariance, StackInput, aperture_factor, independent, stack_covariance
 from keyhole.imaging.kernels import kernel_power
+from keyhole.imaging.medians import median
 from keyhole.imaging.objects import single_frame_objects
 
 __all__ = [
@@ -84,7 +85,7 @@ def record_flat_noise(frame: Frame, flat: Frame, quotient: NDArray[Any]) -> None
 
 def _record(frame: Frame, variances: NDArray[Any]) -> None:
     if variances.size:
-        noise = float(np.sqrt(np.median(variances)))
+        noise = float(np.sqrt(np.float32(median(variances))))
         frame.header[MASTER_KEY] = (round(noise, 4), "Noise of the masters in a pixel")
 
 
@@ -282,7 +283,7 @@ def typical_variance(frame: Frame) -> float:
     good = np.ones(variance.shape, bool) if frame.mask is None else bits.usable(frame.mask[part])
     quiet = good & (frame.planes["OBJMASK"][part] == 0) if "OBJMASK" in frame.planes else good
     values = variance[quiet if quiet.any() else good]
-    return float(np.median(values)) if values.size else 0.0
+    return median(values) if values.size else 0.0
 
 
 def stack_inputs(frames: Sequence[Frame]) -> list[StackInput]:

@@ -84,9 +84,10 @@ def add_dq(frames: list[Frame], params: AddDQParams, context: Context) -> list[F
 
 def _fill_missing(frame: Frame, context: Context) -> NDArray[np.bool_] | None:
     """Pixels that hold no number; they become 0, as NaN would spread. Changes `frame`."""
-    missing = ~np.isfinite(frame.data)
-    if not missing.any():
+    finite = np.isfinite(frame.data)
+    if finite.all():
         return None
+    missing = ~finite
     context.caveat("pixels of the raw frame hold no number; they are flagged bad", [frame])
     frame.data = np.where(missing, np.float32(0), frame.data)
     return missing
@@ -116,8 +117,8 @@ def _flag_unlit(frame: Frame, params: AddIllumMaskParams, context: Context) -> N
     lit = place_keyhole(frame, context, xshift=params.xshift, yshift=params.yshift, margin=params.margin)
     if lit is None:
         return
-    mask = np.zeros(frame.data.shape, np.uint16) if frame.mask is None else frame.mask
-    frame.mask = np.where(lit, mask, mask | np.uint16(bits.UNILLUMINATED))
+    unlit = np.multiply(~lit, np.uint16(bits.UNILLUMINATED))
+    frame.mask = unlit if frame.mask is None else frame.mask | unlit
 
 
 class ApplyDQParams(Params):

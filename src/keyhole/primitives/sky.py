@@ -12,6 +12,7 @@ from pydantic import Field
 from keyhole.frames import Frame, Table
 from keyhole.imaging import bits
 from keyhole.imaging.combine import Operation, RejectMethod
+from keyhole.imaging.medians import median
 from keyhole.imaging.sky import CombineRule
 from keyhole.imaging.skygroups import Associations, associate, separate
 from keyhole.imaging.twopass import FrameSky, on_full_frame, two_pass_skies
@@ -321,7 +322,7 @@ def _take(frame: Frame, found: FrameSky, params: SkyCorrectParams, context: Cont
     for text in sky.notes:
         context.caveat(text, [frame])
     lit = _lit(frame)[found.box]
-    level = factor.scale * float(np.median(sky.data[lit])) + factor.offset if lit.any() else 0.0
+    level = factor.scale * median(sky.data[lit]) + factor.offset if lit.any() else 0.0
     if params.save_sky:
         saved = frame.copy()
         whole = on_full_frame(sky, found.box, frame.data.shape)
