@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keyhole.errors import AlgorithmError
-from keyhole.imaging._adjustment import adjust
+from keyhole.imaging._adjustment import _Observations, _solve, adjust
 from keyhole.imaging._voting import Catalogue
 from keyhole.imaging.match import SourceList, register
 
@@ -295,3 +295,20 @@ def test_wrong_input_of_the_registration_is_named(change, message):
     call |= change
     with pytest.raises(AlgorithmError, match=message):
         register(call.pop("lists"), call.pop("expected"), **call)
+
+
+def test_offsets_of_frames_in_groups_without_tie_are_those_of_the_smallest_correction():
+    rng = np.random.default_rng(16)
+    # Frames 0, 1, 2 share stars 0-2, frames 3 and 5 share star 3, frame 4 saw nothing.
+    frame, star = np.array([0, 1, 1, 2, 2, 0, 3, 5]), np.array([0, 0, 1, 1, 2, 2, 3, 3])
+    observed = _Observations(frame, star, rng.uniform(0, 100, (8, 2)), rng.uniform(1, 4, 8))
+    start = rng.uniform(-3, 3, (6, 2))
+    solved, places = _solve(observed, start)
+    rows = np.zeros((8, 10))
+    rows[np.arange(8), frame], rows[np.arange(8), 6 + star] = 1, 1
+    root = np.sqrt(observed.weight)[:, np.newaxis]
+    left = observed.z - solved[frame] - places[star]
+    best = np.linalg.lstsq(rows * root, observed.z * root, rcond=None)
+    np.testing.assert_allclose((left**2 * root**2).sum(), ((observed.z - rows @ best[0]) ** 2 * root**2).sum())
+    for group in ([0, 1, 2], [3, 5], [4]):
+        np.testing.assert_allclose((solved - start)[group].mean(axis=0), 0, atol=1e-9)

@@ -174,9 +174,26 @@ def _solve(observed: _Observations, offset: Float64) -> tuple[Float64, Float64]:
     residual = observed.z - offset[observed.frame] - star_means(offset)[observed.star]
     pull = np.zeros((frames, 2))
     np.add.at(pull, observed.frame, observed.weight[:, np.newaxis] * residual)
-    # The common shift is free: the smallest correction is the one wanted.
-    solved = offset + np.linalg.lstsq(normal, pull, rcond=1e-10)[0]
+    # The shift that frames tied to each other have in common is free: the smallest correction is the one wanted.
+    # Held at zero it leaves a system with one solution, which takes a hundredth of the time of a decomposition.
+    tied = _components(observed, frames, stars)
+    common = (tied[:, np.newaxis] == tied) / np.bincount(tied, minlength=frames)[tied][:, np.newaxis]
+    typical = float(np.diag(normal).max(initial=0.0)) or 1.0
+    solved = offset + np.linalg.solve(normal + typical * common, pull)
     return solved, star_means(solved)
+
+
+def _components(observed: _Observations, frames: int, stars: int) -> Index:
+    """For each frame the first of the frames it is tied to by stars, over however many others."""
+    group = np.arange(frames)
+    while True:
+        lowest = np.full(stars, frames)
+        np.minimum.at(lowest, observed.star, group[observed.frame])
+        joined = group.copy()
+        np.minimum.at(joined, observed.frame, lowest[observed.star])
+        if np.array_equal(joined, group):
+            return group
+        group = joined
 
 
 def _rotations(observed: _Observations, residual: Float64, angle: Float64) -> dict[int, tuple[float, Float64]]:

@@ -192,6 +192,7 @@ def scale_counts(frames: list[Frame], params: ScaleParams, context: Context) -> 
             frame.header["FLUXREF"] = ("MEDIAN", "Counts are at the transparency of the median frame")
         if factor != 1:
             _scale(frame, factor)
+            context.settle(frame, len(frames))
             frame.primary.setdefault("ORIGTEXP", t)
             frame.primary["EXPTIME"] = t0
             context.note(f"{frame.name}: counts times {factor:.4f}")
