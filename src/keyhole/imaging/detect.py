@@ -33,6 +33,8 @@ _MAX_AXIS_RATIO: Final = 50.0
 _MIN_SEMI_MINOR: Final = 0.8
 """Pixels. The filter widens a single hot pixel to 0.7; the faintest stars above the threshold measure 0.9."""
 _MAX_UNUSABLE: Final = 0.95
+_LEAST_LIGHT: Final = 1.0
+"""Signal to noise that the light of a source must have, with the doubt that its neighbours leave."""
 _MIN_AREA: Final = 20
 """Isophotal area, pixels, that is required of a source when the detection asks for twice as many."""
 _PEAK_RADIUS: Final = 0.75
@@ -159,8 +161,6 @@ def detect_sources(
         scene, objects, field = completed(
             scene, objects, fwhm=fwhm, threshold=peak_thresh, correlation=factor, cell=2 * back_size + 1
         )
-    box = bounding_box(good)
-    objmask[box] = scene.labels > 0
     catalogue, fwhm = measure(
         scene,
         objects,
@@ -172,6 +172,9 @@ def detect_sources(
         field=field,
         total=total_flux,
     )
+    kept = np.ones(len(objects), bool) if field is None else _with_light(catalogue)
+    catalogue = _chosen(catalogue, kept)
+    objmask[bounding_box(good)] = np.concatenate([[False], kept])[scene.labels]
     empty = ~scene.hidden if covered.all() else ~covered
     return Detection(
         catalogue=catalogue,
@@ -180,6 +183,24 @@ def detect_sources(
         sigma=float(np.sqrt(np.float32(median(scene.variance[empty])))),
         seeing_arcsec=None if fwhm is None else fwhm * pixel_scale,
     )
+
+
+def _with_light(catalogue: Catalogue) -> Bool:
+    """Sources whose light is more than what is left of their neighbours may be.
+
+    Around a saturated star the model of its image fails, and leaves what looks like faint stars.
+    """
+    measured = catalogue["FLUXERR_AUTO"] > 0
+    return np.asarray(~measured | (catalogue["FLUX_AUTO"] > _LEAST_LIGHT * catalogue["FLUXERR_AUTO"]))
+
+
+def _chosen(catalogue: Catalogue, kept: Bool) -> Catalogue:
+    """The chosen rows, numbered anew."""
+    if kept.all():
+        return catalogue
+    rows = {name: values[kept] for name, values in catalogue.items()}
+    rows["NUMBER"] = np.arange(1, np.count_nonzero(kept) + 1, dtype=rows["NUMBER"].dtype)
+    return rows
 
 
 class _Settings(NamedTuple):
