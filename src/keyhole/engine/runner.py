@@ -268,7 +268,10 @@ class Runner:
         """Read the inputs, where no step has done it yet."""
         if self._unread:
             reading, self._unread = self._unread, []
-            self._context.streams["main"] = [read() for read in reading]
+            frames = self._context.streams["main"] = []
+            for read in reading:
+                frames.append(read())
+                self._context.settle(frames[-1], len(reading))
 
     def _mark(self, step: Primitive, frames: list[Frame], before: list[Frame], *, writes: bool) -> None:
         """Note whether ``main`` is still what it was; a choice among its frames changes none of them."""

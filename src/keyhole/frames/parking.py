@@ -2,7 +2,7 @@
 
 A parked frame has the same planes as before, read-only and mapped from a file that has no name any more: whatever
 happens to the program, nothing is left on the disk. The system reads what is looked at; what was read is given back
-as soon as it is more than the budget.
+as soon as it is more than a part of the budget.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ from keyhole.frames.frame import Frame
 
 __all__ = ["Parking", "bytes_of"]
 
-_LOOK_EVERY = 0.02  # seconds
+_LOOK_EVERY = 0.005  # seconds
+# Pages that were read stay in memory up to that, or up to the budget if it is less.
+_MOST_READ = 64_000_000
+_LEAST_READ = 16_000_000
 _PAGE = mmap.PAGESIZE
 # Memory of this process that is mapped from files, in pages; only Linux tells it.
 _STATM = Path("/proc/self/statm")
@@ -47,6 +50,8 @@ class Parking:
 
     def __init__(self, folder: Path, budget: int) -> None:
         self.budget = budget
+        # Libraries are mapped, too.
+        self._most_mapped = _mapped() + max(min(budget, _MOST_READ), _LEAST_READ)
         self._folder = folder
         self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -114,8 +119,8 @@ class Parking:
             self.breathe()
 
     def breathe(self) -> None:
-        """Give back pages that were read, if they are more than the budget."""
-        if self._keeper is None or int(_STATM.read_bytes().split()[2]) * _PAGE <= self.budget:
+        """Give back pages that were read, if they are more than may stay."""
+        if self._keeper is None or _mapped() <= self._most_mapped:
             return
         with self._lock:
             maps = list(self._maps)
@@ -123,6 +128,11 @@ class Parking:
             # A frame that is gone by now has closed its map.
             with contextlib.suppress(ValueError):
                 mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _mapped() -> int:
+    """Bytes of files in the memory of this process; 0 where the system does not tell."""
+    return int(_STATM.read_bytes().split()[2]) * _PAGE if _STATM.exists() else 0
 
 
 def bytes_of(frame: Frame) -> int:
