@@ -14,7 +14,7 @@ from raw_frames import electrons
 
 from keyhole.errors import SetupError
 from keyhole.frames import Parking
-from keyhole.frames.parking import _STATM, bytes_of
+from keyhole.frames.parking import _STATM, RowsOnDisk, by_rows, bytes_of
 
 
 def frame(number=0, shape=(50, 40)):
@@ -113,3 +113,18 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
 def test_a_folder_that_is_not_there_is_one_sentence(tmp_path):
     with Parking(tmp_path / "nowhere", 0) as parking, pytest.raises(SetupError, match="cannot be kept there"):
         parking.park(frame())
+
+
+def test_parked_planes_are_read_by_rows_and_in_boxes(tmp_path):
+    one, original = frame(), frame()
+    assert by_rows(one.data) is one.data
+    with Parking(tmp_path, 0) as parking:
+        parking.park(one)
+        rows = by_rows(one.data)
+        assert isinstance(rows, RowsOnDisk)
+        assert rows.shape == original.data.shape
+        np.testing.assert_array_equal(rows[10:20], original.data[10:20])
+        assert rows[10:20].flags.owndata
+        box = rows[5:25, 10:30]
+        assert box.shape == (20, 20)
+        np.testing.assert_array_equal(box[3:9], original.data[8:14, 10:30])

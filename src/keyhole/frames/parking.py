@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from keyhole.errors import SetupError
 from keyhole.frames.frame import Frame
 
-__all__ = ["Parking", "bytes_of"]
+__all__ = ["Parking", "RowsOnDisk", "by_rows", "bytes_of"]
 
 _LOOK_EVERY = 0.005  # seconds
 # Pages that were read stay in memory up to that, or up to the budget if it is less.
@@ -135,6 +135,44 @@ def _mapped() -> int:
     return int(_STATM.read_bytes().split()[2]) * _PAGE if _STATM.exists() else 0
 
 
+class RowsOnDisk:
+    """A plane on disk that is read row by row; what was read is copied, and its pages are given back.
+
+    Parameters
+    ----------
+    plane : (ny, nx) ndarray
+        Mapped from a file, or a part of such a plane.
+    mapped : mmap
+        The map that it is part of.
+    """
+
+    def __init__(self, plane: NDArray[Any], mapped: mmap.mmap) -> None:
+        self._plane, self._mapped = plane, mapped
+        self.shape: tuple[int, ...] = plane.shape
+        self.dtype = plane.dtype
+
+    @overload
+    def __getitem__(self, part: slice, /) -> NDArray[Any]: ...
+
+    @overload
+    def __getitem__(self, part: tuple[slice, slice], /) -> RowsOnDisk: ...
+
+    def __getitem__(self, part: slice | tuple[slice, slice], /) -> NDArray[Any] | RowsOnDisk:
+        """Rows as an array; a box of the plane as another plane on disk."""
+        if isinstance(part, tuple):
+            return RowsOnDisk(self._plane[part], self._mapped)
+        rows = np.array(self._plane[part])
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._mapped.madvise(mmap.MADV_DONTNEED)
+        return rows
+
+
+def by_rows(plane: NDArray[Any]) -> NDArray[Any] | RowsOnDisk:
+    """A parked plane in a form that is read row by row; one in memory as it is."""
+    mapped = _map_of(plane)
+    return plane if mapped is None else RowsOnDisk(plane, mapped)
+
+
 def bytes_of(frame: Frame) -> int:
     """Memory that the planes of a frame take."""
     return sum(plane.nbytes for plane in _planes(frame))
@@ -147,10 +185,16 @@ def _planes(frame: Frame) -> Iterable[NDArray[Any]]:
 
 
 def _is_mapped(plane: NDArray[Any]) -> bool:
+    return _map_of(plane) is not None
+
+
+def _map_of(plane: NDArray[Any]) -> mmap.mmap | None:
+    """The map that a plane is part of; None for one in memory."""
     base: Any = plane
     while isinstance(base, np.ndarray) and base.base is not None:
         base = base.base
-    return isinstance(base, (mmap.mmap, memoryview))
+    held = base.obj if isinstance(base, memoryview) else base
+    return held if isinstance(held, mmap.mmap) else None
 
 
 def _aligned(file: IO[bytes]) -> int:

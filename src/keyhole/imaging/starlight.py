@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging.bits import usable
-from keyhole.imaging.combine import combine
+from keyhole.imaging.combine import RowReader, combine
 from keyhole.imaging.levels import lit_box
 
 __all__ = ["starlight"]
@@ -18,10 +18,20 @@ _SIGNIFICANT: Final = 3.0
 """Sigma of the median below which there is no star, but noise."""
 
 
+class BoxReader(RowReader, Protocol):
+    """An image that is not in memory, and can be cut before it is read."""
+
+    @overload
+    def __getitem__(self, part: slice, /) -> NDArray[Any]: ...
+
+    @overload
+    def __getitem__(self, part: tuple[slice, slice], /) -> BoxReader: ...
+
+
 def starlight(
-    data: Sequence[NDArray[Any]],
-    variance: Sequence[NDArray[Any]] | None,
-    mask: Sequence[NDArray[np.uint16]] | None,
+    data: Sequence[NDArray[Any] | BoxReader],
+    variance: Sequence[NDArray[Any] | BoxReader] | None,
+    mask: Sequence[NDArray[np.uint16] | BoxReader] | None,
     *,
     reach: float,
 ) -> NDArray[np.float32]:
@@ -33,7 +43,7 @@ def starlight(
     Parameters
     ----------
     data, variance, mask : n planes (ny, nx)
-        As for `keyhole.imaging.combine.combine`.
+        As for `keyhole.imaging.combine.combine`; those not in memory can be cut to a box, too.
     reach : float
         Pixels, rounded, along each axis.
 
@@ -47,7 +57,7 @@ def starlight(
     shape = data[0].shape
     lit = np.full(shape, mask is None)
     for plane in mask or ():
-        lit |= usable(plane)
+        lit |= usable(plane[:])
     light = np.zeros(shape, np.float32)
     box = lit_box(lit)
     if not lit[box].any():

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from keyhole.errors import InputError
 from keyhole.frames import Frame, merge_provenance
+from keyhole.frames.parking import by_rows
 from keyhole.imaging import bits
 from keyhole.imaging.bad_pixels import noisy_pixels
 from keyhole.imaging.combine import Combined
@@ -266,11 +267,11 @@ def _allowed(frames: list[Frame], params: StackFramesParams) -> NDArray[np.float
     if params.signal_tolerance == 0 or not clips or len({frame.data.shape for frame in frames}) > 1:
         return None
     scale = frames[0].describe("pixel_scale") or 1.0
-    variances = [frame.variance for frame in frames if frame.variance is not None]
-    masks = [frame.mask for frame in frames if frame.mask is not None] if params.apply_dq else []
+    variances = [by_rows(frame.variance) for frame in frames if frame.variance is not None]
+    masks = [by_rows(frame.mask) for frame in frames if frame.mask is not None] if params.apply_dq else []
     n = len(frames)
     light = starlight(
-        [frame.data for frame in frames],
+        [by_rows(frame.data) for frame in frames],
         variances if len(variances) == n else None,
         masks if len(masks) == n else None,
         reach=params.signal_reach / scale,

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from keyhole.errors import DataError
 from keyhole.frames import Frame, merge_provenance
+from keyhole.frames.parking import by_rows
 from keyhole.imaging.combine import Combined, combine
 from keyhole.primitives.base import NonNegative, Params, Positive, Sigma
 
@@ -72,9 +73,9 @@ def combine_frames(
     masks = [frame.mask for frame in frames] if params.apply_dq else []
     variances = [frame.variance for frame in frames]
     return combine(
-        [frame.data for frame in frames],
-        None if any(v is None for v in variances) else variances,  # type: ignore[arg-type]
-        masks if masks and all(m is not None for m in masks) else None,  # type: ignore[arg-type]
+        [by_rows(frame.data) for frame in frames],
+        None if any(v is None for v in variances) else [by_rows(v) for v in variances if v is not None],
+        [by_rows(m) for m in masks if m is not None] if masks and all(m is not None for m in masks) else None,
         operation=params.operation,
         reject_method=params.reject_method,
         lsigma=params.lsigma,
