@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+SEEDS  := 6201 6202 6203
 
 .PHONY: demo test lint types picture bench accuracy clean
 
@@ -40,7 +41,9 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/speed.py
 
 accuracy: $(STAMP)
-	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python benchmarks/accuracy.py --seeds $(SEEDS) --output docs/accuracy.md
+	$(BIN)/python benchmarks/accuracy.py --seeds $(firstword $(SEEDS)) --set classic --output docs/accuracy-classic.md
+	$(BIN)/python benchmarks/accuracy.py --quick --only faint --seeds $$(seq 101 120) --output docs/accuracy-faint.md
 
 clean:
 	rm -rf $(VENV) demo build .mypy_cache .pytest_cache .ruff_cache
