@@ -214,17 +214,18 @@ class _Template(NamedTuple):
 
 def _template(boxes: Boxes, rules: PatternRules) -> _Template:
     """Mean box. Boxes with missing pixels have a mean that depends on the template: it is taken off and refined."""
-    if not rules.force and (first := _estimate(boxes, rules)).strength < _HOPELESS * rules.strength:
+    first = _estimate(boxes, rules)
+    if not rules.force and first.strength < _HOPELESS * rules.strength:
         return first
-    count = boxes.at_phases
     every = np.ones(boxes.values.shape[0], bool)
-    tile = np.zeros(count.shape)
     work = boxes.only(every)
-    for _ in range(_PASSES if rules.subtract_background else 1):
+    tile = first.values
+    work.subtract(tile, every)
+    for _ in range(_PASSES - 1 if rules.subtract_background else 0):
         change = _estimate(work, rules).values
-        tile += change
+        tile = tile + change
         work.subtract(change, every)
-    return _judged(tile, count, work.flat() if rules.subtract_background else work.values)
+    return _judged(tile, boxes.at_phases, work.flat() if rules.subtract_background else work.values)
 
 
 def _estimate(boxes: Boxes, rules: PatternRules) -> _Template:
@@ -246,8 +247,7 @@ def _judged(tile: NDArray[np.float64], count: NDArray[np.float64], residual: NDA
 def _where_strong(boxes: Boxes, template: _Template, rules: PatternRules) -> NDArray[np.bool_]:
     """The bands of boxes in which the pattern is; all of them unless its strength clearly varies."""
     tile = template.values
-    norm = (boxes.good.sum(axis=2) * tile**2).sum(axis=(1, 2))
-    product = (boxes.flat().sum(axis=2) * tile).sum(axis=(1, 2))
+    product, norm = boxes.match(tile)
     every, known = np.ones(norm.size, bool), norm > 0
     if np.count_nonzero(known) < _FEWEST_BANDS:
         return every
