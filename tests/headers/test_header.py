@@ -66,9 +66,9 @@ def test_a_value_that_is_set_keeps_the_comment_and_the_place() -> None:
 def test_setting_the_same_value_leaves_the_text_alone() -> None:
     header = Header(images("GAIN    = 13.50               / e/ADU"))
     header["GAIN"] = 13.5
-    assert [card for _, card in header.cards()] == [images("GAIN    = 13.50               / e/ADU")]
+    assert [card for _, card in header.texts()] == [images("GAIN    = 13.50               / e/ADU")]
     header["GAIN"] = (13.5, "another comment")
-    assert [card for _, card in header.cards()] == [Setting(13.5, "another comment")]
+    assert [card for _, card in header.texts()] == [Setting(13.5, "another comment")]
 
 
 def test_a_number_of_another_type_is_another_value() -> None:
@@ -138,6 +138,23 @@ def test_a_copy_is_its_own_and_travels() -> None:
         other["EXPTIME"] = 1.0
         other.add_history("more")
         assert header["EXPTIME"] == 60.0 and len(header["HISTORY"]) == 1 and len(other["HISTORY"]) == 2
+
+
+def test_cards_and_comments_can_be_looked_at_and_changed() -> None:
+    theirs, ours = raw(), from_astropy(raw())
+    known = [(card.keyword.upper(), card.comment) for card in theirs.cards]
+    assert [(card.keyword, card.comment) for card in ours.cards] == known
+    assert [card.value for card in ours.cards if card.keyword == "HISTORY"] == ["first"]
+    for header in (theirs, ours):
+        header.comments["EXPTIME"] = "changed"
+        header.append(("ADDED", 1))
+        header.append(("ADDED2", 2, "with a comment"))
+        header.rename_keyword("COADDS", "NCOADDS")
+    assert to_astropy(ours).tostring() == theirs.tostring() and ours["NCOADDS"] == 1
+    with pytest.raises(ValueError, match="there already"):
+        ours.rename_keyword("ADDED", "added2")
+    del ours.comments["EXPTIME"]
+    assert ours.comments["EXPTIME"] == "" and len(ours.comments) == len(ours) - 2
 
 
 def test_keywords_are_found_in_any_case() -> None:

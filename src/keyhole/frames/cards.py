@@ -29,7 +29,7 @@ def to_astropy(header: Header) -> fits.Header:
     """
     from astropy.io import fits
 
-    return fits.Header([_card(fits, name, card) for name, card in header.cards()])
+    return fits.Header([_card(fits, name, card) for name, card in header.texts()])
 
 
 def _card(fits: Any, name: str, card: Any) -> Any:

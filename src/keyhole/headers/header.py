@@ -13,11 +13,19 @@ from typing import Any, NamedTuple
 
 from keyhole.headers.cards import CARD, COMMENTARY, card_comment, card_value
 
-__all__ = ["Header", "Setting"]
+__all__ = ["Card", "Header", "Setting"]
 
 _ABSENT = object()
 _LINE = 72
 _Name = str | tuple[str, int]
+
+
+class Card(NamedTuple):
+    """One card, to look at."""
+
+    keyword: str
+    value: Any
+    comment: str
 
 
 class Setting(NamedTuple):
@@ -211,11 +219,31 @@ class Header(MutableMapping[str, Any]):
         self["COMMENT"] = text
 
     @property
-    def comments(self) -> Mapping[str, str]:
+    def comments(self) -> MutableMapping[str, str]:
         """Keyword to comment, blank where there is none."""
         return _Comments(self)
 
-    def cards(self) -> Iterator[tuple[str, str | Setting]]:
+    @property
+    def cards(self) -> list[Card]:
+        """All cards in their order, each line of the commentary for itself."""
+        return [_card(key, card) for key, card in self.texts()]
+
+    def append(self, card: tuple[str, Any] | tuple[str, Any, str]) -> None:
+        """Set a card given as (keyword, value) or (keyword, value, comment)."""
+        self[card[0]] = card[1:] if len(card) > 2 else card[1]
+
+    def rename_keyword(self, old: str, new: str) -> None:
+        """Give a card another name, in its place; KeyError when there is none, ValueError when the name is taken."""
+        before, after = old.strip().upper(), new.strip().upper()
+        if after in self:
+            raise ValueError(f"Keyword {new!r} is there already.")
+        setting = Setting(self[before], self.comments[before])
+        self._cards = {
+            after if key == before else key: setting if key == before else card for key, card in self._cards.items()
+        }
+        self._values.pop(before, None)
+
+    def texts(self) -> Iterator[tuple[str, str | Setting]]:
         """Keyword and card in their order: its text if it is as it was read, else value and comment."""
         for key, card in self._cards.items():
             yield (key if isinstance(key, str) else key[0]), card
@@ -242,21 +270,38 @@ class Header(MutableMapping[str, Any]):
         self._cards.update(reversed(behind))
 
 
-class _Comments(Mapping[str, str]):
+class _Comments(MutableMapping[str, str]):
     """The comments of a header."""
 
     def __init__(self, header: Header) -> None:
-        self._cards = {key: card for key, card in header.cards() if key not in COMMENTARY}
+        self._header = header
+        self._cards = {key: card for key, card in header.texts() if key not in COMMENTARY}
 
     def __getitem__(self, keyword: str) -> str:
-        card = self._cards[keyword.strip().upper()]
-        return (card.comment or "") if isinstance(card, Setting) else card_comment(card)
+        return _comment(self._cards[keyword.strip().upper()])
+
+    def __setitem__(self, keyword: str, comment: str) -> None:
+        self._header[keyword] = (self._header[keyword], comment)
+        self._cards = {key: card for key, card in self._header.texts() if key not in COMMENTARY}
+
+    def __delitem__(self, keyword: str) -> None:
+        self[keyword] = ""
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._cards)
 
     def __len__(self) -> int:
         return len(self._cards)
+
+
+def _comment(card: str | Setting) -> str:
+    return (card.comment or "") if isinstance(card, Setting) else card_comment(card)
+
+
+def _card(keyword: str, card: str | Setting) -> Card:
+    if keyword in COMMENTARY:
+        return Card(keyword, str(card)[8:].rstrip(), "")
+    return Card(keyword, card.value if isinstance(card, Setting) else card_value(keyword, card), _comment(card))
 
 
 def _checked(name: str, value: Any) -> Any:
