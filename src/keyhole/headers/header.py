@@ -166,7 +166,9 @@ class Header(MutableMapping[str, Any]):
 
     def __iter__(self) -> Iterator[str]:
         """Keywords in the order of the cards, each once."""
-        return iter(dict.fromkeys(key if isinstance(key, str) else key[0] for key in self._cards))
+        if not self._commentary:
+            return iter(self._cards.copy())  # type: ignore[arg-type]  # no name has a number
+        return iter(dict.fromkeys([key if isinstance(key, str) else key[0] for key in self._cards]))
 
     def __len__(self) -> int:
         """Number of different keywords."""
