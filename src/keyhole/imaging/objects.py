@@ -213,7 +213,7 @@ def _add_wings(mask: NDArray[np.bool_], smooth: NDArray[np.float32], cores: NDAr
     """Add discs about the peaks, as far as a Moffat profile of that height exceeds the wing limit, to the mask."""
     if limits.wing_limit <= 0:
         return
-    ny, nx = smooth.shape
+    nx = smooth.shape[1]
     peaks = peaks_among(smooth, cores, limits.box(1.0))
     alpha = limits.fwhm / (2 * (2 ** (1 / _MOFFAT_BETA) - 1) ** 0.5)
     # Smoothing lowers the peak as the square of the widths tells.
