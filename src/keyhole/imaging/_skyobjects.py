@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from keyhole.imaging._bins import bin_factor, bin_sums, unbinned
 from keyhole.imaging._skymatch import SkyMatch, match_sky
+from keyhole.imaging._skypool import SharedVariance
 from keyhole.imaging._skysequence import Levels, Planes, PlaneSequence, Ticks, packed, skies_without, unpacked
 from keyhole.imaging.deep_objects import DeepSum
 from keyhole.imaging.medians import sampled_median
@@ -48,11 +49,23 @@ class Detection(NamedTuple):
 
 
 class _Binned(NamedTuple):
-    """A frame in bins: mean of the usable pixels, variance of that, their number, and the objects that it shows."""
+    """A frame in bins.
+
+    Attributes
+    ----------
+    mean, number : float32 arrays
+        Mean and number of the usable pixels.
+    response : float32 array
+        Variance of one pixel of each bin in units of the usual one.
+    sigma : float
+        Usual noise of a pixel.
+    objects : bool array
+        The objects that the frame shows.
+    """
 
     mean: Float32
-    variance: Float32
     number: Float32
+    response: Float32
     sigma: float
     objects: Bool
 
@@ -121,12 +134,15 @@ def find_all_objects(
             if i not in kept:
                 tick()
         kept = frames
-        planes = Planes(
-            [frames[i].mean for i in part], [frames[i].variance for i in part], [frames[i].number > 0 for i in part]
+        planes = Planes([frames[i].mean for i in part], [], [frames[i].number > 0 for i in part])
+        noise = SharedVariance(
+            sum(frames[i].response for i in part) / np.float32(len(part) * factor**2),
+            np.array([frames[i].sigma ** 2 for i in part], np.float32),
         )
         objects = [frames[i].objects for i in part]
         portion = []
-        for k, sky in skies_without(planes, objects, sequence.within(part), levels, [part.index(i) for i in chosen]):
+        wanted = [part.index(i) for i in chosen]
+        for k, sky in skies_without(planes, objects, sequence.within(part), levels, wanted, noise=noise):
             i, frame, usable = part[k], frames[part[k]], planes.usable[k]
             match = SkyMatch(1.0, 0.0)
             if usable.any():
@@ -159,13 +175,11 @@ def _in_bins(data: Float32, variance: Float32, usable: Bool, detection: Detectio
     light = bin_sums(data if good.all() else np.where(good, data, np.float32(0)), factor)
     seen = number > 0
     mean = np.divide(light, number, out=light, where=seen)
-    typical = sampled_median(variance, good, number=_SAMPLE) if good.any() else 1.0
+    typical = sampled_median(variance, good, number=_SAMPLE) if good.any() else 0.0
     # One pixel tells the noise of those in its bin.
     one = np.s_[::factor, ::factor]
-    noise = np.where(good[one], variance[one], np.float32(typical))
-    np.divide(noise, number, out=noise, where=seen)
-    objects = _shown(mean, number, detection)
-    return _Binned(mean, noise, number, float(typical) ** 0.5, objects)
+    response = np.where(good[one], variance[one] / np.float32(typical if typical > 0 else 1), np.float32(1))
+    return _Binned(mean, number, response, max(float(typical), 0.0) ** 0.5, _shown(mean, number, detection))
 
 
 def _shown(mean: Float32, number: Float32, detection: Detection, *, times: float = 1.0) -> Bool:

@@ -32,7 +32,7 @@ _MOFFAT_BETA: Final = 2.5
 _MAX_WING_RADIUS: Final = 12.0
 """In widths of stars."""
 _NOISE_PIXELS: Final = 30_000
-_LEVEL_PIXELS: Final = 20_000
+_LEVEL_PIXELS: Final = 10_000
 """Pixels that tell the level and the scatter of an image well enough for a limit."""
 
 
@@ -149,11 +149,13 @@ def find_objects(image: NDArray[np.float32], weight: NDArray[np.float32], limits
     np.divide(1, inverse, out=inverse, where=inverse > 0)
     inverse *= good
     rough = np.zeros(image.shape, dtype=bool)
-    above: NDArray[np.bool_] = rough
+    background = np.full(image.shape, _sampled_level(image, good, masked=False).value, dtype=np.float32)
     for last in (False, True):
-        background = _running_background(image, good, rough, limits.box(_BACKGROUND_BOX))
-        smooth = gaussian(np.multiply(np.subtract(image, background, out=background), weight, out=background), width)
-        ratio = np.multiply(smooth, inverse, out=background)
+        # The second clip follows a sloping background that one level cannot.
+        for _ in range(1 if last else 2):
+            _follow(background, image, good & ~rough, limits.box(_BACKGROUND_BOX))
+        smooth = gaussian((image - background) * weight, width)
+        ratio = smooth * inverse
         level = _sampled_level(ratio, good & ~rough if last and (good & ~rough).any() else good, masked=last)
         sigma = level.sigma if level.sigma > 0 else 1.0
         above = ratio > np.float32(level.value + (1 if last else 2) * limits.threshold * sigma)
@@ -173,30 +175,21 @@ def find_objects(image: NDArray[np.float32], weight: NDArray[np.float32], limits
 
 def _sampled_level(image: NDArray[np.float32], good: NDArray[np.bool_], *, masked: bool) -> Level:
     """Level and scatter of some of the good pixels."""
-    step = max(image.size // _LEVEL_PIXELS, 1) | 1
+    step = max(np.count_nonzero(good) // _LEVEL_PIXELS, 1) | 1
     values, use = image.ravel()[::step], good.ravel()[::step]
     if not use.any():
         values, use = image, good
     return sky_level(values, use, objects=np.zeros(use.shape, dtype=bool) if masked else None)
 
 
-def _running_background(
-    image: NDArray[np.float32], good: NDArray[np.bool_], objects: NDArray[np.bool_], box: int
-) -> NDArray[np.float32]:
-    """Local mean of the pixels without objects, after clipping about the background found so far."""
-    quiet = good & ~objects
-    if not quiet.any():
-        quiet = good
-    background = np.full(image.shape, _sampled_level(image, quiet, masked=False).value, dtype=np.float32)
-    # The second clip follows a sloping background that one level cannot.
-    for _ in range(2):
-        difference = image - background
-        sigma = _sampled_level(difference, quiet, masked=False).sigma
-        limit = np.float32(2.5 * sigma if sigma > 0 else np.inf)
-        used = quiet & (difference <= limit)
-        used &= difference >= -limit
-        background += local_mean(difference, used, box)
-    return background
+def _follow(background: NDArray[np.float32], image: NDArray[np.float32], quiet: NDArray[np.bool_], box: int) -> None:
+    """Add the local mean of what a background (changed) leaves of the quiet pixels that are near to it."""
+    difference = image - background
+    sigma = _sampled_level(difference, quiet, masked=False).sigma
+    limit = np.float32(2.5 * sigma if sigma > 0 else np.inf)
+    used = quiet & (difference <= limit)
+    used &= difference >= -limit
+    background += local_mean(difference, used, box)
 
 
 def _cores(above: NDArray[np.bool_], ratio: NDArray[np.float32], peak: float, min_pixels: int) -> NDArray[np.intp]:

@@ -126,17 +126,20 @@ class NoiseModel(NamedTuple):
         level, kept = self.levels[k], self.kept[k]
         if level <= 0:
             return plane
-        own = self.shape * np.float32(level)
-        if not self.known.all():
-            np.copyto(own, plane, where=~self.known)
-        on_source = objects & usable
+        own = self.shape * np.float32(level * kept)
+        _take_from(plane, own, ~self.known)
         # The light of a source has no part in the noise of the masters that the sky takes away.
-        excess = _source_excess(plane, on_source, own) if on_source.any() else None
-        own *= np.float32(kept)
-        if excess is not None:
-            own += excess
-        np.copyto(own, plane, where=~usable)
+        at = np.flatnonzero(objects & usable & self.known)
+        if at.size:
+            own.reshape(-1)[at] += _source_excess(plane, self.shape, np.float32(level), at)
+        _take_from(plane, own, ~usable)
         return own
+
+
+def _take_from(plane: Float32, out: Float32, pixels: Bool) -> None:
+    """Take a few pixels from another plane."""
+    at = np.flatnonzero(pixels)
+    out.reshape(-1)[at] = plane.reshape(-1)[at]
 
 
 def _level(variance: Float32, quiet: Bool, usable: Bool) -> float:
@@ -165,24 +168,20 @@ def _common_shape(
     return shape, known
 
 
-def _source_excess(plane: Float32, objects: Bool, own: Float32) -> Float32:
-    """Variance of the source light: smoothed over 3 x 3 object pixels where it is no more than noise."""
-    inside = plane - own
-    inside *= objects
-    smooth, number = _three_by_three(inside), _three_by_three(objects.astype(np.float32))
-    smooth = np.divide(smooth, number, out=np.zeros_like(smooth), where=objects)
+def _source_excess(plane: Float32, shape: Float32, level: np.float32, at: NDArray[np.intp]) -> Float32:
+    """Variance of the source light in object pixels: smoothed over 3 x 3 of these where it is no more than noise."""
+    own = shape.reshape(-1)[at] * level
+    inside = plane.reshape(-1)[at] - own
+    # A frame of nothing about the plane, so that all pixels have neighbours.
+    width = plane.shape[1] + 2
+    place = at + width + 1 + 2 * (at // plane.shape[1])
+    framed = np.zeros(((plane.shape[0] + 2) * width, 2), np.float32)
+    framed[place, 0], framed[place, 1] = inside, 1
+    near = np.zeros((at.size, 2), np.float32)
+    for dy in (-width, 0, width):
+        for dx in (-1, 0, 1):
+            near += framed[place + (dy + dx)]
+    smooth = near[:, 0] / near[:, 1]
     # Counted in electrons, a variance has the noise of its root.
     certain = smooth > np.float32(_CERTAIN) * np.sqrt(np.maximum(own, 0))
-    np.copyto(smooth, inside, where=certain)
-    return np.maximum(smooth, np.float32(0), out=smooth)
-
-
-def _three_by_three(plane: Float32) -> Float32:
-    """Sum of each pixel and its eight neighbours; nothing comes from beyond the edge."""
-    rows = plane.copy()
-    rows[1:] += plane[:-1]
-    rows[:-1] += plane[1:]
-    total = rows.copy()
-    total[:, 1:] += rows[:, :-1]
-    total[:, :-1] += rows[:, 1:]
-    return total
+    return np.asarray(np.maximum(np.where(certain, inside, smooth), np.float32(0)))
