@@ -21,7 +21,7 @@ from keyhole.imaging._skymatch import SkyMatch, match_sky
 from keyhole.imaging._skymean import Column, clipped_means, combine_members
 from keyhole.imaging._skypool import CombineRule, SkyPool, make_pool
 from keyhole.imaging.levels import fit_surface, sky_level
-from keyhole.imaging.medians import sampled_median
+from keyhole.imaging.medians import median, sampled_median
 from keyhole.imaging.objects import single_frame_objects
 
 __all__ = [
@@ -323,6 +323,6 @@ def smooth_background(
     surface = fit_surface(data, quiet, degree_x=degree, degree_y=degree, upper=2.5, lower=2.5)
     values = surface.over_box()
     inside = values[quiet[surface.box]]
-    background = np.full(data.shape, np.median(inside), dtype=np.float32)
+    background = np.full(data.shape, median(inside), dtype=np.float32)
     background[surface.box] = np.clip(values, inside.min(), inside.max())
     return background

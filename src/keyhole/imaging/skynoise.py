@@ -175,13 +175,13 @@ def _source_excess(plane: Float32, shape: Float32, level: np.float32, at: NDArra
     # A frame of nothing about the plane, so that all pixels have neighbours.
     width = plane.shape[1] + 2
     place = at + width + 1 + 2 * (at // plane.shape[1])
-    framed = np.zeros(((plane.shape[0] + 2) * width, 2), np.float32)
-    framed[place, 0], framed[place, 1] = inside, 1
-    near = np.zeros((at.size, 2), np.float32)
-    for dy in (-width, 0, width):
-        for dx in (-1, 0, 1):
-            near += framed[place + (dy + dx)]
-    smooth = near[:, 0] / near[:, 1]
+    total, number = np.zeros((2, at.size), np.float32)
+    light, there = np.zeros((2, (plane.shape[0] + 2) * width), np.float32)
+    light[place], there[place] = inside, 1
+    for offset in (dy + dx for dy in (-width, 0, width) for dx in (-1, 0, 1)):
+        total += np.take(light, place + offset)
+        number += np.take(there, place + offset)
+    smooth = total / number
     # Counted in electrons, a variance has the noise of its root.
     certain = smooth > np.float32(_CERTAIN) * np.sqrt(np.maximum(own, 0))
     return np.asarray(np.maximum(np.where(certain, inside, smooth), np.float32(0)))
