@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
+from keyhole.imaging._masked import zero_except
 from keyhole.imaging.levels import Level, level_from_sums, level_limits, sky_level
 from keyhole.imaging.medians import sampled_median
 
@@ -123,7 +124,7 @@ def _left(planes: tuple[Float32, Float32, Bool], factor: float, sigma: float, *,
         counted = rest >= low
         counted &= rest <= high
         counted &= quiet[part]
-        rest *= counted
+        zero_except(rest, counted)
         number += int(np.count_nonzero(counted))
         total += float(rest.sum())
         squares += float(np.dot(rest, rest))

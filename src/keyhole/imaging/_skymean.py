@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging._masked import zero_except
 from keyhole.imaging._order_statistics import pick, sort_planes
 from keyhole.imaging._products import per_pixel
 from keyhole.imaging._skypool import CombineRule, SharedVariance, SkyPool
@@ -117,21 +118,12 @@ def _clip_block(
     near &= steps >= np.negative(limits, out=limits)
     used = _number(near)
     divisor = np.maximum(used, 1).astype(np.float32)
-    total = _only(steps, near).sum(axis=0)
+    total = zero_except(steps, near).sum(axis=0)
     noise = (noises * near).sum(axis=0)
     # All fail only where the limits or the noise are next to zero.
     alone = (used == 0) & (count > 0)
     noise[alone] = noises[0, alone]
     return centre + total / divisor, noise / divisor**2, np.where(alone, 1, used)
-
-
-def _only(values: Float32, chosen: NDArray[np.bool_]) -> Float32:
-    """Values with 0 where they are not chosen (changed in place), whatever they are there.
-
-    All of their bits become 0, which is faster than a choice.
-    """
-    values.view(np.int32)[...] &= np.negative(chosen.view(np.int8)).astype(np.int32)
-    return values
 
 
 def _number(mask: NDArray[np.bool_]) -> NDArray[np.int16]:
@@ -254,7 +246,7 @@ def _combine_block(block: _Block, choice: NDArray[np.bool_], rule: CombineRule, 
     middle = pick(order, np.maximum(count - 1, 0) >> 1)
     if not everywhere:
         middle = np.where(count > 0, middle, np.float32(0))
-    steps = _only(np.subtract(values, middle, out=values), good)
+    steps = zero_except(np.subtract(values, middle, out=values), good)
     # The limits are narrowest where the most values are there.
     most = np.clip(count, 1, int(sizes.max()))
     narrow = np.sqrt(1 + 2 / most.astype(np.float32)) * np.float32(_SAFE)

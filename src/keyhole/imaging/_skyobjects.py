@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyhole.imaging._bins import bin_factor, bin_sums, unbinned
+from keyhole.imaging._masked import zero_except
 from keyhole.imaging._skymatch import SkyMatch, match_sky
 from keyhole.imaging._skypool import SharedVariance
 from keyhole.imaging._skysequence import Levels, Planes, PlaneSequence, Ticks, packed, skies_without, unpacked
@@ -172,9 +173,8 @@ def _in_bins(data: Float32, variance: Float32, usable: Bool, detection: Detectio
     factor = bin_factor(detection.fwhm)
     good = usable & np.isfinite(data)
     number = bin_sums(good.view(np.uint8), factor)
-    light = bin_sums(data if good.all() else np.where(good, data, np.float32(0)), factor)
-    seen = number > 0
-    mean = np.divide(light, number, out=light, where=seen)
+    light = bin_sums(data if good.all() else zero_except(data.copy(), good), factor)
+    mean = np.divide(light, np.maximum(number, 1), out=light)
     typical = sampled_median(variance, good, number=_SAMPLE) if good.any() else 0.0
     # One pixel tells the noise of those in its bin.
     one = np.s_[::factor, ::factor]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._bins import bin_sums
+from keyhole.imaging._masked import zero_except
 
 __all__ = ["gaussian", "local_mean", "running_sum"]
 
@@ -106,7 +107,7 @@ def local_mean(image: Float32, used: Bool, box: float) -> Float32:
         Width of the box, pixels.
     """
     cell = max(round(box / _CELLS), 1)
-    total = bin_sums(np.multiply(image, used), cell)
+    total = bin_sums(zero_except(image.copy(), used), cell)
     share = bin_sums(used.view(np.uint8), cell)
     width = box / cell
     for _ in range(2):

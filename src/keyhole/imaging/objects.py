@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._bins import bin_factor, binned, unbinned
+from keyhole.imaging._masked import zero_except
 from keyhole.imaging._regions import connected, disc, grown, grown_by_box, peaks_among
 from keyhole.imaging._smooth import gaussian, local_mean
 from keyhole.imaging.levels import Level, lit_box, sky_level
@@ -34,6 +35,7 @@ _MAX_WING_RADIUS: Final = 12.0
 _NOISE_PIXELS: Final = 30_000
 _LEVEL_PIXELS: Final = 10_000
 _LIMIT_PIXELS: Final = 4_000
+_TINY: Final = np.float32(1e-30)
 
 
 class Limits(NamedTuple):
@@ -145,9 +147,8 @@ def find_objects(image: NDArray[np.float32], weight: NDArray[np.float32], limits
     width = limits.smoothing
     inverse = gaussian(weight, width / 2**0.5)
     inverse *= np.float32(1 / (4 * np.pi * width**2))
-    np.sqrt(np.maximum(inverse, 0, out=inverse), out=inverse)
-    np.divide(1, inverse, out=inverse, where=inverse > 0)
-    inverse *= good
+    np.sqrt(np.maximum(inverse, _TINY, out=inverse), out=inverse)
+    zero_except(np.reciprocal(inverse, out=inverse), good)
     rough = np.zeros(image.shape, dtype=bool)
     background = np.full(image.shape, _quick_level(image, good)[0], dtype=np.float32)
     for last in (False, True):
@@ -169,7 +170,7 @@ def find_objects(image: NDArray[np.float32], weight: NDArray[np.float32], limits
     mask = np.zeros(image.shape, dtype=bool)
     mask.reshape(-1)[cores] = True
     height = gaussian(weight, width)
-    smooth = np.divide(smooth, height, out=np.zeros_like(smooth), where=good)
+    zero_except(np.divide(smooth, np.maximum(height, _TINY, out=height), out=smooth), good)
     mask = grown(mask, limits.grow)
     _add_wings(mask, smooth, cores, limits)
     return mask

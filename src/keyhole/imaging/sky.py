@@ -232,8 +232,8 @@ def _on_frame(pool: SkyPool, combined: Column, covered: NDArray[np.bool_], notes
     typical = sampled_median(variance, covered) if covered.any() else sampled_median(variance)
     if pool.planes.shape[1] == pool.shape[0] * pool.shape[1]:
         whole = Sky(*(plane.reshape(pool.shape) for plane in (data, variance, combined.count)), notes)
-        np.copyto(whole.data, np.float32(level), where=~pool.lit)
-        np.copyto(whole.variance, np.float32(typical), where=~pool.lit)
+        dark = np.flatnonzero(~pool.lit)
+        whole.data.reshape(-1)[dark], whole.variance.reshape(-1)[dark] = level, typical
         fill_uncovered(whole.data, whole.variance, covered.reshape(pool.shape), pool.lit)
         return whole
     whole = Sky(
@@ -243,11 +243,11 @@ def _on_frame(pool: SkyPool, combined: Column, covered: NDArray[np.bool_], notes
         notes,
     )
     known = np.zeros(pool.lit.shape, dtype=bool)
-    # The planes of the box, as they lie in those of the frame.
-    image, noise = whole.data[pool.box], whole.variance[pool.box]
+    image, noise = np.full_like(whole.data[pool.box], level), np.full_like(whole.data[pool.box], typical)
     for plane, values in ((image, data), (noise, variance), (known, covered)):
         plane[pool.taken] = values
     fill_uncovered(image, noise, known, pool.lit)
+    whole.data[pool.box], whole.variance[pool.box] = image, noise
     whole.count[pool.box][pool.taken] = combined.count
     return whole
 
