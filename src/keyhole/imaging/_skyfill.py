@@ -61,7 +61,7 @@ def fill_uncovered(
 
 def _on_pixels(model: NDArray[np.float32], at: NDArray[np.intp], width: int) -> NDArray[np.float32]:
     y, x = np.divmod(at, width)
-    return model[y // _BIN, x // _BIN]
+    return np.asarray(model[y // _BIN, x // _BIN])
 
 
 def _model(image: NDArray[np.float32], covered: NDArray[np.bool_]) -> NDArray[np.float32]:

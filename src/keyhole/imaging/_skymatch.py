@@ -87,7 +87,7 @@ def match_sky(
     if not scale_sky or sky_value <= 0:
         return SkyMatch(1.0, _level((data - sky)[quiet], masked=masked).value)
     planes = data.ravel(), sky.ravel(), quiet.ravel()
-    step = max(np.count_nonzero(quiet) // _SAMPLE, 1) | 1
+    step = max(int(np.count_nonzero(quiet)) // _SAMPLE, 1) | 1
     step = step if np.count_nonzero(planes[2][::step]) >= _FEW else 1
     frame, model = (plane[::step][planes[2][::step]] for plane in planes[:2])
     factor = sampled_median(frame) / sky_value

@@ -129,8 +129,8 @@ def _clip_block(
 def _number(mask: NDArray[np.bool_]) -> NDArray[np.int16]:
     """How many of each column are True."""
     if len(mask) < 256:
-        return np.add.reduce(mask.view(np.uint8), axis=0, dtype=np.uint8).astype(np.int16)
-    return np.count_nonzero(mask, axis=0).astype(np.int16)
+        return np.asarray(np.add.reduce(mask.view(np.uint8), axis=0, dtype=np.uint8), np.int16)
+    return np.asarray(np.count_nonzero(mask, axis=0), np.int16)
 
 
 def clipped_means(pool: SkyPool, lists: Sequence[Sequence[int]], rule: CombineRule) -> Iterator[Column]:
@@ -197,7 +197,7 @@ def _together(pool: SkyPool, union: Index, choice: NDArray[np.bool_], rule: Comb
             doubted = of_lists[k, part]
             odd = columns[part][doubted]
             if odd.size:
-                found = _clip_block(*(plane[members, part] for plane in (values, noises, sigmas)), rule)
+                found = _clip_block(values[members, part], noises[members, part], sigmas[members, part], rule)
                 column.data[odd], column.variance[odd], column.count[odd] = (plane[doubted] for plane in found)
         yield column
 
@@ -214,19 +214,19 @@ class _Block(NamedTuple):
     def least_noise(self) -> Float32:
         """The smallest variance of each pixel."""
         if isinstance(self.noise, SharedVariance):
-            return self.noise.plane[self.part] * self.noise.factors[self.union].min()
+            return np.asarray(self.noise.plane[self.part] * self.noise.factors[self.union].min())
         return np.asarray(self.noise[self.union, self.part].min(axis=0))
 
     def variances(self, columns: Index) -> Float32:
         """Variances of some of the pixels."""
         if isinstance(self.noise, SharedVariance):
             return self.noise.at(self.union, columns + self.part.start)
-        return self.noise[np.ix_(self.union, columns + self.part.start)]
+        return np.asarray(self.noise[np.ix_(self.union, columns + self.part.start)])
 
     def summed(self, choice: Float32, used: Float32) -> Float32:
         """Sum of the variances of the used values of each list."""
         if isinstance(self.noise, SharedVariance):
-            return per_pixel(choice * self.noise.factors[self.union], used) * self.noise.plane[self.part]
+            return np.asarray(per_pixel(choice * self.noise.factors[self.union], used) * self.noise.plane[self.part])
         return per_pixel(choice, self.noise[self.union, self.part] * used)
 
 
@@ -249,7 +249,7 @@ def _combine_block(block: _Block, choice: NDArray[np.bool_], rule: CombineRule, 
     steps = zero_except(np.subtract(values, middle, out=values), good)
     # The limits are narrowest where the most values are there.
     most = np.clip(count, 1, int(sizes.max()))
-    narrow = np.sqrt(1 + 2 / most.astype(np.float32)) * np.float32(_SAFE)
+    narrow = np.sqrt(1 + np.float32(2) / most.astype(np.float32)) * np.float32(_SAFE)
     limit = narrow * np.sqrt(np.maximum(block.least_noise(), 0))
     lowest, highest = lowest - middle, highest - middle
     calm = steps.max(axis=0) - lowest <= np.float32(rule.hsigma) * limit
@@ -261,7 +261,7 @@ def _combine_block(block: _Block, choice: NDArray[np.bool_], rule: CombineRule, 
     np.add(out.data, middle if everywhere else middle * (number > 0), out=out.data)
     np.divide(block.summed(chosen, there), divisor * divisor, out=out.variance)
     out.count[...] = number
-    wide = np.sqrt(1 + 2 / fewest[odd].astype(np.float32)) / np.float32(_SAFE)
+    wide = np.sqrt(1 + np.float32(2) / fewest[odd].astype(np.float32)) / np.float32(_SAFE)
     few = _Odd(odd, np.take(good, odd, axis=1), middle[odd], narrow[odd], wide, lowest[odd], highest[odd])
     return _clip_surely(block, few, chosen, rule, out)
 

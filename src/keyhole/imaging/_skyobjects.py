@@ -137,7 +137,7 @@ def find_all_objects(
         kept = frames
         planes = Planes([frames[i].mean for i in part], [], [frames[i].number > 0 for i in part])
         noise = SharedVariance(
-            sum(frames[i].response for i in part) / np.float32(len(part) * factor**2),
+            np.add.reduce([frames[i].response for i in part]) / np.float32(len(part) * factor**2),
             np.array([frames[i].sigma ** 2 for i in part], np.float32),
         )
         objects = [frames[i].objects for i in part]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from keyhole.imaging._bins import bin_sums
 from keyhole.imaging._masked import zero_except
 
-__all__ = ["gaussian", "local_mean", "running_sum"]
+__all__ = ["gaussian", "local_mean", "running_sum", "spread"]
 
 _REACH: Final = 4.0
 """Where a Gaussian is cut off, in sigma."""
@@ -114,11 +114,12 @@ def local_mean(image: Float32, used: Bool, box: float) -> Float32:
         total, share = running_sum(total, width), running_sum(share, width)
     enough = share > np.float32(_LEAST_SHARE * box**4 / cell**2)
     mean = np.divide(total, share, out=np.zeros_like(total), where=enough)
-    return _spread(mean, cell, image.shape[0], image.shape[1])
+    return spread(mean, cell, (image.shape[0], image.shape[1]))
 
 
-def _spread(cells: Float32, cell: int, ny: int, nx: int) -> Float32:
-    """Values on pixels from those in the middle of cells, linearly between two of these."""
+def spread(cells: Float32, cell: int, shape: tuple[int, ...]) -> Float32:
+    """Values on the pixels of a shape from those in the middle of cells, linearly between two of these."""
+    ny, nx = shape
     if cell == 1:
         return cells
     columns = _between(np.ascontiguousarray(cells.T), cell)[:nx].T

@@ -231,7 +231,8 @@ def _on_frame(pool: SkyPool, combined: Column, covered: NDArray[np.bool_], notes
     level = sampled_median(data, covered) if covered.any() else pool.level
     typical = sampled_median(variance, covered) if covered.any() else sampled_median(variance)
     if pool.planes.shape[1] == pool.shape[0] * pool.shape[1]:
-        whole = Sky(*(plane.reshape(pool.shape) for plane in (data, variance, combined.count)), notes)
+        shape = pool.shape
+        whole = Sky(data.reshape(shape), variance.reshape(shape), combined.count.reshape(shape), notes)
         dark = np.flatnonzero(~pool.lit)
         whole.data.reshape(-1)[dark], whole.variance.reshape(-1)[dark] = level, typical
         fill_uncovered(whole.data, whole.variance, covered.reshape(pool.shape), pool.lit)

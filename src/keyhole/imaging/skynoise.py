@@ -153,11 +153,11 @@ def _common_shape(
 ) -> tuple[Float32, Bool]:
     """Median over the frames of variance over level where there is no object; and where there is any."""
     chosen = [k for k, level in enumerate(levels) if level > 0]
-    shape = np.ones(variances[0].shape, np.float32)
-    known = np.zeros(shape.shape, dtype=bool)
-    step = max(_BLOCK // shape.shape[1], 1)
-    for start in range(0, shape.shape[0] if chosen else 0, step):
-        rows = slice(start, min(start + step, shape.shape[0]))
+    shape, known = np.ones(variances[0].shape, np.float32), np.zeros(variances[0].shape, dtype=bool)
+    ny, nx = variances[0].shape
+    step = max(_BLOCK // nx, 1)
+    for start in range(0, ny if chosen else 0, step):
+        rows = slice(start, min(start + step, ny))
         planes = np.empty((len(chosen), shape[rows].size), np.float32)
         for row, k in zip(planes, chosen, strict=True):
             np.multiply(variances[k][rows], np.float32(1 / levels[k]), out=row.reshape(shape[rows].shape))
