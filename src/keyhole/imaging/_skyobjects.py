@@ -27,6 +27,8 @@ _BEYOND_DOUBT: Final = 2.5
 """Detection limit of a single frame in units of that of the sum."""
 _SINGLE_WINGS: Final = 0.2
 """Part of the noise of a pixel that the wings of stars exceed which a single frame shows."""
+_BESIDE: Final = 0.25
+"""Bins by which a frame lies beside the common grid, on the average."""
 _SAMPLE: Final = 3000
 
 Float32 = NDArray[np.float32]
@@ -159,7 +161,8 @@ def find_all_objects(
     deep.search(
         threshold=detection.threshold,
         min_pixels=detection.min_pixels,
-        grow=detection.grow,
+        # Frames lie up to half a bin beside the common grid.
+        grow=detection.grow + _BESIDE * factor,
         wing_sigma=detection.wing_sigma,
     )
     return KnownObjects(sequence.shape, factor, deep, own)
