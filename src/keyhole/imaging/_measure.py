@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging._filters import maximum_in_box
 from keyhole.imaging._neighbours import median_at, near
 from keyhole.imaging.bits import SATURATED
 from keyhole.imaging.catalogue import (
@@ -35,6 +36,8 @@ _MIN_AXIS: Final = 0.5
 _MIN_CORE: Final = 1.2
 """Smallest radius, pixels, of the circle in which the width of a core is measured."""
 _CENTROID_STEPS: Final = 20
+_CENTROID_STEP: Final = 1e-4
+"""Pixels; a centre that moves less stays."""
 _MAX_STAMP: Final = 60
 """Largest half side of a stamp, pixels."""
 _DEFAULT_SEEING: Final = 1.2
@@ -112,7 +115,10 @@ def _enter(table: Catalogue, columns: dict[str, NDArray[Any]]) -> None:
 def _mended(scene: Scene) -> Scene:
     """Fill lone unusable pixels from their neighbours, so that a star around one keeps its shape."""
     usable = ~scene.hidden
-    y, x = np.nonzero(scene.hidden & near(usable, 1))
+    rows = np.flatnonzero(scene.hidden & near(usable, 1))
+    if not rows.size:
+        return scene
+    y, x = np.divmod(rows, scene.hidden.shape[1])
     values, count = median_at(scene.data, usable, y, x, radius=1)
     enough = count >= _MIN_NEIGHBOURS
     y, x = y[enough], x[enough]
@@ -153,33 +159,46 @@ def _windowed_centroids(stamps: _Stamps, scene: Scene, window: Float64) -> tuple
     A pixel that is hidden or belongs to a neighbour is left out together with the one opposite to it, or its absence
     would move the centroid.
     """
-    own, values = stamps.own(scene), stamps.cut(scene.data)
-    half = own.shape[1] // 2
-    index, source = np.arange(own.shape[1]), np.arange(len(own))[:, np.newaxis, np.newaxis]
-    sigma2 = window[:, np.newaxis, np.newaxis] ** 2
-    moved_x, moved_y = np.zeros(len(own)), np.zeros(len(own))
+    own, values = stamps.own(scene), stamps.cut(scene.data).astype(np.float64)
+    half, whole = own.shape[1] // 2, own.all(axis=(1, 2))
+    first_x, first_y = stamps.dx[:, 0, :], stamps.dy[:, :, 0]
+    moved, active = np.zeros((2, len(own))), np.arange(len(own))
     for _ in range(_CENTROID_STEPS):
-        dx = stamps.dx - moved_x[:, np.newaxis, np.newaxis]
-        dy = stamps.dy - moved_y[:, np.newaxis, np.newaxis]
-        # The centre in the stamp is where dx and dy vanish.
-        column = np.rint(2 * (half - dx[:, 0, half])).astype(np.intp)[:, np.newaxis] - index
-        row = np.rint(2 * (half - dy[:, half, 0])).astype(np.intp)[:, np.newaxis] - index
-        there = (row >= 0) & (row < len(index))
-        across = (column >= 0) & (column < len(index))
-        opposite = own[source, row.clip(0, len(index) - 1)[:, :, None], column.clip(0, len(index) - 1)[:, None, :]]
-        valid = own & opposite & there[:, :, np.newaxis] & across[:, np.newaxis, :]
-        r2 = dx**2 + dy**2
-        light = np.where(valid & (r2 <= 16 * sigma2), values * np.exp(-r2 / (2 * sigma2)), 0.0)
-        total = light.sum(axis=(1, 2))
+        dx, dy = first_x[active] - moved[0, active, np.newaxis], first_y[active] - moved[1, active, np.newaxis]
+        sigma2 = window[active, np.newaxis] ** 2
+        square_x, square_y = dx**2, dy**2
+        weight = np.exp(square_y / (-2 * sigma2))[:, :, np.newaxis] * np.exp(square_x / (-2 * sigma2))[:, np.newaxis]
+        weight *= square_y[:, :, np.newaxis] + square_x[:, np.newaxis] <= 16 * sigma2[:, :, np.newaxis]
+        weight *= values[active]
+        for k in np.flatnonzero(~_symmetric(whole[active], dx, dy, window[active], half)).tolist():
+            weight[k] *= own[active[k]] & _opposite(own[active[k]], half - dx[k, half], half - dy[k, half])
+        columns, rows = weight.sum(axis=1), weight.sum(axis=2)
+        total = columns.sum(axis=1)
         norm = np.where(total > 0, total, np.nan)
         # The window draws every step back by half.
-        step_x, step_y = 2 * (light * dx).sum(axis=(1, 2)) / norm, 2 * (light * dy).sum(axis=(1, 2)) / norm
-        lost = ~(np.hypot(moved_x + step_x, moved_y + step_y) < half)
-        step_x[lost] = step_y[lost] = 0.0
-        moved_x, moved_y = moved_x + step_x, moved_y + step_y
-        if max(np.abs(step_x).max(), np.abs(step_y).max()) < 1e-4:
+        step = 2 * np.array([(columns * dx).sum(axis=1), (rows * dy).sum(axis=1)]) / norm
+        lost = ~(np.hypot(*(moved[:, active] + step)) < half)
+        step[:, lost] = 0.0
+        moved[:, active] += step
+        active = active[np.abs(step).max(axis=0) >= _CENTROID_STEP]
+        if not active.size:
             break
-    return stamps.x + moved_x, stamps.y + moved_y
+    return stamps.x + moved[0], stamps.y + moved[1]
+
+
+def _symmetric(whole: Bool, dx: Float64, dy: Float64, window: Float64, half: int) -> Bool:
+    """Sources of which no pixel within the window is left out, nor lies opposite to one beyond the stamp."""
+    reach = 4 * window + 0.5
+    return np.asarray(whole & (half - np.maximum(np.abs(dx[:, half]), np.abs(dy[:, half])) >= reach))
+
+
+def _opposite(own: Bool, x: float, y: float) -> Bool:
+    """What `own` is at the pixels opposite to each across a centre in the stamp; False beyond it."""
+    size, found = len(own), np.zeros_like(own)
+    row, column = (round(2 * centre) - np.arange(size) for centre in (y, x))
+    there, across = (row >= 0) & (row < size), (column >= 0) & (column < size)
+    found[np.ix_(there, across)] = own[np.ix_(row[there], column[across])]
+    return found
 
 
 def _positions(scene: Scene, centre: _Centres, window: Float64, noise_factor: Float64) -> dict[str, NDArray[Any]]:
@@ -213,12 +232,13 @@ def _core_fwhm(scene: Scene, centre: _Centres, half_light: Float64) -> Float64:
     values = np.where(stamps.own(scene), stamps.cut(scene.data), 0.0).astype(np.float64)
     r2 = stamps.dx**2 + stamps.dy**2
     log = np.log(np.where(values > 0, values, 1.0))
+    squared = np.where(values > 0, values, 0.0) ** 2
+    moments = np.array([squared, squared * r2, squared * log, squared * r2**2, squared * r2 * log])
+    moments, r2 = moments.reshape(5, len(r2), -1), r2.reshape(len(r2), -1)
     fwhm = start
     for _ in range(8):
-        reach = np.maximum(0.6 * fwhm, _MIN_CORE)[:, np.newaxis, np.newaxis]
-        w = np.where((r2 <= reach**2) & (values > 0), values**2, 0.0)
-        norm, wr, wl = (v.sum(axis=(1, 2)) for v in (w, w * r2, w * log))
-        wrr, wrl = (w * r2**2).sum(axis=(1, 2)), (w * r2 * log).sum(axis=(1, 2))
+        within = r2 <= np.maximum(0.6 * fwhm, _MIN_CORE)[:, np.newaxis] ** 2
+        norm, wr, wl, wrr, wrl = np.einsum("knp,np->kn", moments, within.astype(np.float64))
         with np.errstate(divide="ignore", invalid="ignore"):
             slope = (wr * wl - norm * wrl) / (norm * wrr - wr**2)
             width = 2 * np.sqrt(np.log(2) / np.where(slope > 0, slope, np.nan))
@@ -251,13 +271,13 @@ def _flags(scene: Scene, objects: NDArray[Any], unlike: Bool) -> dict[str, NDArr
     import sep
 
     number = len(objects) + 1
-    labels = _with_border(scene.labels)
+    labels = _with_border(scene.labels).ravel()
+    pixels = np.flatnonzero(((scene.bits.ravel() != 0) | scene.hidden.ravel()) & (labels != 0))
+    names, bits = labels[pixels], scene.bits.ravel()[pixels]
     image_flags = np.zeros(number, np.int64)
-    for k in range(16):
-        touched = np.bincount(labels[(scene.bits >> k & 1) != 0], minlength=number) > 0
-        image_flags |= touched.astype(np.int64) << k
-    flagged = np.bincount(labels[scene.bits != 0], minlength=number)
-    cut = np.bincount(labels[scene.hidden], minlength=number)[1:] > 0
+    np.bitwise_or.at(image_flags, names, bits)
+    flagged = np.bincount(names[bits != 0], minlength=number)
+    cut = np.bincount(names[scene.hidden.ravel()[pixels]], minlength=number)[1:] > 0
     cut |= (objects["flag"] & sep.OBJ_TRUNC) != 0
     saturated = (image_flags[1:] & SATURATED) != 0
     blended = (objects["flag"] & sep.OBJ_MERGED) != 0
@@ -271,10 +291,7 @@ def _flags(scene: Scene, objects: NDArray[Any], unlike: Bool) -> dict[str, NDArr
 
 def _with_border(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     """Labels of the sources, each grown by one pixel into the space between them."""
-    padded = np.pad(labels, 1)
-    ny, nx = labels.shape
-    largest = np.max([padded[j : j + ny, i : i + nx] for j in range(3) for i in range(3)], axis=0)
-    return np.where(labels > 0, labels, largest)
+    return np.where(labels > 0, labels, maximum_in_box(labels, 1))
 
 
 def _profile(scene: Scene, centre: _Centres, flux: Float64, half: int) -> dict[str, NDArray[Any]]:

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging.bits import NONLINEAR, SATURATED
-from keyhole.imaging.medians import median
 from keyhole.imaging.peaks import faint_peaks, with_peaks
 from keyhole.imaging.psf import PointSpread, empirical_psf, moffat_psf
-from keyhole.imaging.scene import Scene, StarField
+from keyhole.imaging.scene import Scene, SkyPixels, StarField
 from keyhole.imaging.starfit import StarFit, ring_medians
 
 __all__ = ["completed"]
@@ -180,8 +179,8 @@ def _levelled(scene: Scene, fit: StarFit, cell: int) -> Scene:
     enough = share * cell**2 > _FEWEST
     level = np.where(enough & ~scene.hidden, level / np.maximum(share, np.float32(1e-6)), np.float32(0))
     fit.lower(level)
-    number = np.asarray(np.where(enough, share * cell**2, scene.empty), np.float32)
-    return scene._replace(data=scene.data - level, background=scene.background + level, empty=number)
+    sky = SkyPixels(empty, cell, 1.0, _FEWEST, scene.sky)
+    return scene._replace(data=scene.data - level, background=scene.background + level, sky=sky)
 
 
 def _without_cores(fit: StarFit, fwhm: float) -> NDArray[np.float32]:
@@ -222,8 +221,7 @@ def _exemplary(objects: NDArray[Any], heights: Float64, scene: Scene, fwhm: floa
     places = _places(objects)
     gaps = np.hypot(*(places[:, np.newaxis] - places).transpose(2, 0, 1))
     alone = np.where(heights > heights[:, np.newaxis], gaps, np.inf).min(axis=1, initial=np.inf) > _ALONE * fwhm
-    noise = np.sqrt(np.float32(median(scene.variance[~scene.hidden])))
-    snr = objects["flux"] / (noise * fwhm)
+    snr = objects["flux"] / (scene.noise * fwhm)
     doubtful = (scene.bits & (NONLINEAR | SATURATED)) != 0
     linear = np.bincount(scene.labels[doubtful], minlength=len(objects) + 1)[1:] == 0
     whole = linear & ((objects["flag"] & sep.OBJ_TRUNC) == 0)
