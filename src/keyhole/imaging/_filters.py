@@ -25,10 +25,12 @@ def summed_in_twos(image: NDArray[Any]) -> NDArray[np.float32]:
     (ceil(ny / 2), ceil(nx / 2)) float32
     """
     ny, nx = image.shape
-    rows = image[::2].astype(np.float32)
-    rows[: ny // 2] += image[1::2]
-    sums = rows[:, ::2].copy()
-    sums[:, : nx // 2] += rows[:, 1::2]
+    rows = np.empty((-(-ny // 2), nx), np.float32)
+    np.add(image[: ny // 2 * 2 : 2], image[1::2], out=rows[: ny // 2], dtype=np.float32)
+    rows[ny // 2 :] = image[ny // 2 * 2 :]
+    sums = np.empty((len(rows), -(-nx // 2)), np.float32)
+    np.add(rows[:, : nx // 2 * 2 : 2], rows[:, 1::2], out=sums[:, : nx // 2])
+    sums[:, nx // 2 :] = rows[:, nx // 2 * 2 :]
     return sums
 
 

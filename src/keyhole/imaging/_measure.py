@@ -7,8 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.imaging._filters import maximum_in_box
-from keyhole.imaging._neighbours import median_at, near
+from keyhole.imaging._neighbours import median_at, near, square_offsets
 from keyhole.imaging.bits import SATURATED
 from keyhole.imaging.catalogue import (
     UNDEFINED,
@@ -160,18 +159,25 @@ def _windowed_centroids(stamps: _Stamps, scene: Scene, window: Float64) -> tuple
     would move the centroid.
     """
     own, values = stamps.own(scene), stamps.cut(scene.data).astype(np.float64)
-    half, whole = own.shape[1] // 2, own.all(axis=(1, 2))
+    light = np.empty_like(values)
+    half = own.shape[1] // 2
     first_x, first_y = stamps.dx[:, 0, :], stamps.dy[:, :, 0]
     moved, active = np.zeros((2, len(own))), np.arange(len(own))
+    # Twice the centre in the stamp, rounded: where it stays, the pixels opposite to each other do.
+    middle = np.full((2, len(own)), -1, np.intp)
     for _ in range(_CENTROID_STEPS):
         dx, dy = first_x[active] - moved[0, active, np.newaxis], first_y[active] - moved[1, active, np.newaxis]
+        now = np.rint(2 * (half - np.array([dx[:, half], dy[:, half]]))).astype(np.intp)
+        changed = (now != middle[:, active]).any(axis=0)
+        middle[:, active] = now
+        if changed.any():
+            some = active[changed]
+            light[some] = values[some] * (own[some] & _opposite(own[some], *middle[:, some]))
         sigma2 = window[active, np.newaxis] ** 2
         square_x, square_y = dx**2, dy**2
         weight = np.exp(square_y / (-2 * sigma2))[:, :, np.newaxis] * np.exp(square_x / (-2 * sigma2))[:, np.newaxis]
         weight *= square_y[:, :, np.newaxis] + square_x[:, np.newaxis] <= 16 * sigma2[:, :, np.newaxis]
-        weight *= values[active]
-        for k in np.flatnonzero(~_symmetric(whole[active], dx, dy, window[active], half)).tolist():
-            weight[k] *= own[active[k]] & _opposite(own[active[k]], half - dx[k, half], half - dy[k, half])
+        weight *= light[active]
         columns, rows = weight.sum(axis=1), weight.sum(axis=2)
         total = columns.sum(axis=1)
         norm = np.where(total > 0, total, np.nan)
@@ -186,19 +192,18 @@ def _windowed_centroids(stamps: _Stamps, scene: Scene, window: Float64) -> tuple
     return stamps.x + moved[0], stamps.y + moved[1]
 
 
-def _symmetric(whole: Bool, dx: Float64, dy: Float64, window: Float64, half: int) -> Bool:
-    """Sources of which no pixel within the window is left out, nor lies opposite to one beyond the stamp."""
-    reach = 4 * window + 0.5
-    return np.asarray(whole & (half - np.maximum(np.abs(dx[:, half]), np.abs(dy[:, half])) >= reach))
+def _opposite(own: Bool, column: Index, row: Index) -> Bool:
+    """What stamps are at the pixels opposite to each across a centre; False beyond them.
 
-
-def _opposite(own: Bool, x: float, y: float) -> Bool:
-    """What `own` is at the pixels opposite to each across a centre in the stamp; False beyond it."""
-    size, found = len(own), np.zeros_like(own)
-    row, column = (round(2 * centre) - np.arange(size) for centre in (y, x))
-    there, across = (row >= 0) & (row < size), (column >= 0) & (column < size)
-    found[np.ix_(there, across)] = own[np.ix_(row[there], column[across])]
-    return found
+    `column` and `row` are those of the centres, times two.
+    """
+    index = np.arange(own.shape[1])
+    across, down = column[:, np.newaxis] - index, row[:, np.newaxis] - index
+    there = (down >= 0) & (down < len(index))
+    there = there[:, :, np.newaxis] & ((across >= 0) & (across < len(index)))[:, np.newaxis]
+    source = np.arange(len(own))[:, np.newaxis, np.newaxis]
+    last = len(index) - 1
+    return np.asarray(there & own[source, down.clip(0, last)[:, :, np.newaxis], across.clip(0, last)[:, np.newaxis]])
 
 
 def _positions(scene: Scene, centre: _Centres, window: Float64, noise_factor: Float64) -> dict[str, NDArray[Any]]:
@@ -271,9 +276,9 @@ def _flags(scene: Scene, objects: NDArray[Any], unlike: Bool) -> dict[str, NDArr
     import sep
 
     number = len(objects) + 1
-    labels = _with_border(scene.labels).ravel()
-    pixels = np.flatnonzero(((scene.bits.ravel() != 0) | scene.hidden.ravel()) & (labels != 0))
-    names, bits = labels[pixels], scene.bits.ravel()[pixels]
+    doubtful = (scene.bits != 0) | scene.hidden
+    pixels = np.flatnonzero(doubtful & near(scene.labels != 0, 1))
+    names, bits = _label_on_or_beside(scene.labels, pixels), scene.bits.ravel()[pixels]
     image_flags = np.zeros(number, np.int64)
     np.bitwise_or.at(image_flags, names, bits)
     flagged = np.bincount(names[bits != 0], minlength=number)
@@ -289,9 +294,15 @@ def _flags(scene: Scene, objects: NDArray[Any], unlike: Bool) -> dict[str, NDArr
     }
 
 
-def _with_border(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Labels of the sources, each grown by one pixel into the space between them."""
-    return np.where(labels > 0, labels, maximum_in_box(labels, 1))
+def _label_on_or_beside(labels: NDArray[np.int32], pixels: Index) -> NDArray[np.int32]:
+    """Labels of pixels (places in the flattened image); of those between sources the largest of their neighbours."""
+    (ny, nx), (y, x) = labels.shape, np.divmod(pixels, labels.shape[1])
+    found = labels[y, x]
+    free = np.flatnonzero(found == 0)
+    for dy, dx in square_offsets(1):
+        beside = labels[(y[free] + dy).clip(0, ny - 1), (x[free] + dx).clip(0, nx - 1)]
+        found[free] = np.maximum(found[free], beside)
+    return found
 
 
 def _profile(scene: Scene, centre: _Centres, flux: Float64, half: int) -> dict[str, NDArray[Any]]:

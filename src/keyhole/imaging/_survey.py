@@ -107,8 +107,8 @@ def survey(
     """
     box = bounding_box(good)
     hidden = np.ascontiguousarray(~good[box])
-    formal = None if variance is None else np.sqrt(_plane(variance[box], hidden, 1))
-    planes = _Planes(_plane(data[box], hidden, 0), formal, hidden)
+    formal = None if variance is None else np.sqrt(_plane(variance[box], hidden))
+    planes = _Planes(_plane(data[box], hidden), formal, hidden)
     level, noise = _sky(planes, limits)
     left = np.subtract(planes.values, level, out=planes.values)
     left[hidden] = 0
@@ -144,16 +144,18 @@ def _sampled(chosen: Bool, *planes: Float32) -> list[Float32]:
     return [plane[::step][some] for plane in planes]
 
 
-def _plane(values: NDArray[Any], hidden: Bool, filling: float) -> Float32:
-    """A copy of a plane as sep wants it: float32, native, contiguous; a number where hidden."""
+def _plane(values: NDArray[Any], hidden: Bool) -> Float32:
+    """A copy of a plane as sep wants it: float32, native, contiguous; 0 where hidden."""
     plane = np.array(values, dtype=np.float32, order="C")
-    plane[hidden] = filling
+    plane[hidden] = 0
     return plane
 
 
 def _sky(planes: _Planes, limits: DetectionLimits) -> _Sky:
-    """Background and noise of each pixel, measured between the sources."""
+    """Background and noise of each pixel, measured between the sources. Fills the hidden pixels of `planes`."""
     bins = _binned(planes)
+    if planes.noise is not None:
+        planes.noise[planes.hidden] = 1
     cell = max(limits.back_size // _BIN, 2)
     sky = _estimate(bins, bins.hidden, limits, cell)
     covered = bins.hidden | near(_outlines(bins.values - sky.level, sky.noise, bins.hidden, limits), _GROW)
@@ -179,7 +181,7 @@ def _binned(planes: _Planes) -> _Planes:
     values /= number
     if planes.noise is None:
         return _Planes(values, None, hidden)
-    noise = summed_in_twos(np.where(planes.hidden, np.float32(0), planes.noise))
+    noise = summed_in_twos(planes.noise)
     noise /= number * np.sqrt(number)
     noise[hidden] = 1
     return _Planes(values, noise, hidden)
@@ -221,7 +223,7 @@ def _raised(planes: _Planes, level: Float32, covered: Bool) -> Float32:
     assert formal is not None
     values, expected, noise = _sampled(~covered, planes.values, level, formal)
     excess = _robust_sigma((values - expected) / noise) if values.size else 1.0
-    return formal * np.float32(excess) if excess > 1 else formal
+    return np.multiply(formal, np.float32(excess)) if excess > 1 else formal
 
 
 def _robust_sigma(values: Float32) -> float:

@@ -114,7 +114,9 @@ def kron_light(
         truncated[members] = (flag & sep.APER_TRUNC) != 0
         half_light[members] = _half_light(image, own, flux[members], masks)
         covered, _, _ = sep.sum_ellipse((scene.hidden | (labels > 0)).astype(np.float32), *own, kron)
-        own_pixels = np.where(np.isin(members + 1, labels), objects["npix"][members], 0)
+        # A source whose pixels are not left out is not in the labels.
+        there = np.array([field is None or field.images[k] is None for k in members.tolist()], bool)
+        own_pixels = np.where(there, objects["npix"][members], 0)
         neighbours[members] = covered - own_pixels > _FOREIGN * own.area * kron**2
         if field is not None:
             foreign_light[members] = _foreign_error(scene, field, image, own, kron)
