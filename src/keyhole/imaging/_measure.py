@@ -34,6 +34,8 @@ _MIN_AXIS: Final = 0.5
 """Pixels; smaller axes are sampling."""
 _MIN_CORE: Final = 1.2
 """Smallest radius, pixels, of the circle in which the width of a core is measured."""
+_WIDE_CORE: Final = 1.5
+"""Width of a source, in units of the median, from which on it is measured apart."""
 _CENTROID_STEPS: Final = 20
 _CENTROID_STEP: Final = 1e-4
 """Pixels; a centre that moves less stays."""
@@ -158,7 +160,7 @@ def _windowed_centroids(stamps: _Stamps, scene: Scene, window: Float64) -> tuple
     A pixel that is hidden or belongs to a neighbour is left out together with the one opposite to it, or its absence
     would move the centroid.
     """
-    own, values = stamps.own(scene), stamps.cut(scene.data).astype(np.float64)
+    own, values = stamps.own(scene, np.arange(len(window))), stamps.cut(scene.data).astype(np.float64)
     light = np.empty_like(values)
     half = own.shape[1] // 2
     first_x, first_y = stamps.dx[:, 0, :], stamps.dy[:, :, 0]
@@ -232,9 +234,20 @@ def _core_fwhm(scene: Scene, centre: _Centres, half_light: Float64) -> Float64:
     width stays. Wings do not enter, whatever the profile; the pixels themselves broaden the result.
     """
     start = np.where(np.isfinite(half_light), 2 * half_light, 4.0)
+    fwhm = np.empty_like(start)
+    # A few wide sources need large stamps, the others do not.
+    wide = start > _WIDE_CORE * np.median(start)
+    for members in (np.flatnonzero(~wide), np.flatnonzero(wide)):
+        if members.size:
+            fwhm[members] = _fitted_fwhm(scene, _Centres(centre.x[members], centre.y[members]), members, start[members])
+    return fwhm
+
+
+def _fitted_fwhm(scene: Scene, centre: _Centres, members: Index, start: Float64) -> Float64:
+    """Widths of some sources, rows of the labels, from first guesses; see `_core_fwhm`."""
     half = int(np.clip(np.ceil(1.2 * start.max()), 4, _MAX_STAMP))
     stamps = _Stamps(scene, centre, half)
-    values = np.where(stamps.own(scene), stamps.cut(scene.data), 0.0).astype(np.float64)
+    values = np.where(stamps.own(scene, members), stamps.cut(scene.data), 0.0).astype(np.float64)
     r2 = stamps.dx**2 + stamps.dy**2
     log = np.log(np.where(values > 0, values, 1.0))
     squared = np.where(values > 0, values, 0.0) ** 2
@@ -363,8 +376,8 @@ class _Stamps:
         """The stamps of one plane."""
         return np.where(self._inside, plane[self._rows, self._columns], 0)
 
-    def own(self, scene: Scene) -> Bool:
-        """Pixels that are usable and belong to no other source."""
+    def own(self, scene: Scene, members: Index) -> Bool:
+        """Pixels that are usable and belong to no other source than that of the stamp, a row of the labels."""
         labels = self.cut(scene.labels)
-        source = np.arange(1, len(labels) + 1)[:, np.newaxis, np.newaxis]
+        source = members[:, np.newaxis, np.newaxis] + 1
         return np.asarray(~self.cut(scene.hidden).astype(bool) & ((labels == 0) | (labels == source)))

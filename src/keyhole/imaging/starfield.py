@@ -8,6 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging._filters import doubled, summed_in_twos
+from keyhole.imaging._smooth import running_sum
 from keyhole.imaging.bits import NONLINEAR, SATURATED
 from keyhole.imaging.peaks import faint_peaks, with_peaks
 from keyhole.imaging.psf import PointSpread, empirical_psf, moffat_psf
@@ -166,18 +168,21 @@ def _psf(scene: Scene, objects: NDArray[Any], places: Float64, heights: Float64,
 
 def _levelled(scene: Scene, fit: StarFit, cell: int) -> Scene:
     """Take away the background that the stars hid: the clipped mean of what they leave in a square around a pixel."""
-    from scipy import ndimage  # slow import
-
     residual = fit.residual
-    noise = np.sqrt(scene.variance)
-    empty = ~scene.hidden & (np.abs(residual) < _CLIP * noise) & (scene.data - residual < _CLIP * noise)
-    for image, label in zip(fit.images, range(1, len(fit.images) + 1), strict=True):
-        if image is None or not image.good:
-            empty &= scene.labels != label
-    share = ndimage.uniform_filter(empty.astype(np.float32), cell, mode="constant")
-    level = ndimage.uniform_filter(np.where(empty, residual, np.float32(0)), cell, mode="constant")
-    enough = share * cell**2 > _FEWEST
-    level = np.where(enough & ~scene.hidden, level / np.maximum(share, np.float32(1e-6)), np.float32(0))
+    limit = np.float32(_CLIP) * np.sqrt(scene.variance)
+    empty = ~scene.hidden & (np.abs(residual) < limit) & (scene.data - residual < limit)
+    unlike = np.array([False, *(image is None or not image.good for image in fit.images)])
+    if unlike.any():
+        empty &= ~unlike[scene.labels]
+    # The level changes on the scale of the square: bins of 4 x 4 pixels tell it.
+    number, total = (
+        running_sum(summed_in_twos(summed_in_twos(plane)), cell / 4)
+        for plane in (empty.view(np.uint8), np.where(empty, residual, np.float32(0)))
+    )
+    level = np.divide(total, number, out=np.zeros_like(total), where=number > _FEWEST)
+    ny, nx = scene.data.shape
+    level = doubled(doubled(level, (-(-ny // 2), -(-nx // 2))), (ny, nx))
+    level[scene.hidden] = 0
     fit.lower(level)
     sky = SkyPixels(empty, cell, 1.0, _FEWEST, scene.sky)
     return scene._replace(data=scene.data - level, background=scene.background + level, sky=sky)
