@@ -16,7 +16,7 @@ from keyhole.errors import AlgorithmError
 from keyhole.imaging._bins import unbinned
 from keyhole.imaging._filters import doubled, summed_in_twos
 from keyhole.imaging._neighbours import bounding_box, near
-from keyhole.imaging.medians import median
+from keyhole.imaging.medians import fair_sample, median
 from keyhole.imaging.scene import Scene, SkyPixels
 
 __all__ = ["DetectionLimits", "survey"]
@@ -38,8 +38,8 @@ _MIN_SKY: Final = 0.3
 _BIN: Final = 2
 _GROW: Final = 2
 """Bins by which sources are grown before the background is measured again: their wings."""
-_FAIR_SAMPLE: Final = 150_000
-"""Pixels that tell a median: to 0.4 per cent of the scatter."""
+_FEW: Final = 150_000
+"""Pixels up to which the background between the sources is measured pixel by pixel: that takes no time."""
 
 
 class DetectionLimits(NamedTuple):
@@ -114,8 +114,8 @@ def survey(
     left[hidden] = 0
     objects, labels = _extract(left, noise, hidden, limits)
     free = ~hidden & (labels == 0)
-    typical = median(_sampled(~hidden, noise)[0])
-    background, sigma = (median(values) for values in _sampled(free if free.any() else ~hidden, level, noise))
+    typical = median(fair_sample(~hidden, noise)[0])
+    background, sigma = (median(values) for values in fair_sample(free if free.any() else ~hidden, level, noise))
     objects, areas = _cleaned(objects, labels, _Planes(left, noise, hidden), limits)
     spread = np.square(noise)
     spread[hidden] = 0
@@ -133,15 +133,6 @@ def survey(
         areas=areas,
     )
     return Surveyed(scene, objects, background, sigma)
-
-
-def _sampled(chosen: Bool, *planes: Float32) -> list[Float32]:
-    """Values of planes on chosen pixels, of large images on those of some rows."""
-    step = max(chosen.size // _FAIR_SAMPLE, 1) | 1
-    some = chosen[::step]
-    if not some.any():
-        step, some = 1, chosen
-    return [plane[::step][some] for plane in planes]
 
 
 def _plane(values: NDArray[Any], hidden: Bool) -> Float32:
@@ -164,11 +155,11 @@ def _sky(planes: _Planes, limits: DetectionLimits) -> _Sky:
     if not enough:
         covered = bins.hidden
     wide = unbinned(covered, _BIN, planes.hidden.shape) | planes.hidden
-    if planes.noise is None or planes.values.size <= _FAIR_SAMPLE:
+    if planes.noise is None or planes.values.size <= _FEW:
         return _estimate(planes, wide, limits, limits.back_size)
-    if covered is not bins.hidden:
-        sky = _estimate(bins, covered, limits, cell)
-    level = doubled(sky.level, planes.hidden.shape)
+    # The noise is that of the pixels: here the level alone is wanted.
+    rough = sky.level if covered is bins.hidden else _surface(bins.values, covered, limits, cell).level
+    level = doubled(rough, planes.hidden.shape)
     return _Sky(level, _raised(planes, level, wide))
 
 
@@ -189,39 +180,39 @@ def _binned(planes: _Planes) -> _Planes:
 
 def _estimate(planes: _Planes, covered: Bool, limits: DetectionLimits, cell: int) -> _Sky:
     """Background and noise of each sample; a formal noise is raised to the measured one."""
-    values = planes.values
+    level, scatter = _surface(planes.values, covered, limits, cell, noise=planes.noise is None)
+    return _Sky(level, scatter if planes.noise is None else _raised(planes, level, covered))
+
+
+def _surface(values: Float32, covered: Bool, limits: DetectionLimits, cell: int, *, noise: bool = False) -> _Sky:
+    """A smooth surface through the modes of cells, and with `noise` through their scatters."""
     n_sky = covered.size - np.count_nonzero(covered)
     if n_sky < cell**2 / 2:
         # Too few pixels for cells.
         sky = values[~covered]
         middle = median(sky) if sky.size else 0.0
-        level = np.full_like(values, middle)
-        scatter = np.full_like(values, max(_robust_sigma(sky - middle) if sky.size else 0.0, 1e-30))
-    else:
-        # sep costs 0.1 s to import.
-        import sep
+        scatter = max(_robust_sigma(sky - middle) if sky.size else 0.0, 1e-30)
+        return _Sky(np.full_like(values, middle), np.full_like(values, scatter))
+    # sep costs 0.1 s to import.
+    import sep
 
-        try:
-            background = sep.Background(
-                values, mask=covered, bw=cell, bh=cell, fw=limits.back_filter, fh=limits.back_filter
-            )
-        except Exception as error:  # sep raises nothing narrower
-            raise AlgorithmError(
-                f"the background in cells of {limits.back_size} pixels failed ({error}); change back_size"
-            ) from error
-        level = background.back(dtype=np.float32)
-        if planes.noise is None:
-            scatter = np.maximum(background.rms(dtype=np.float32), np.float32(1e-30))
-    if planes.noise is None:
-        return _Sky(level, scatter)
-    return _Sky(level, _raised(planes, level, covered))
+    width = limits.back_filter
+    try:
+        background = sep.Background(values, mask=covered, bw=cell, bh=cell, fw=width, fh=width)
+    except Exception as error:  # sep raises nothing narrower
+        raise AlgorithmError(
+            f"the background in cells of {limits.back_size} pixels failed ({error}); change back_size"
+        ) from error
+    level = background.back(dtype=np.float32)
+    rms = np.maximum(background.rms(dtype=np.float32), np.float32(1e-30)) if noise else level
+    return _Sky(level, rms)
 
 
 def _raised(planes: _Planes, level: Float32, covered: Bool) -> Float32:
     """The formal noise, raised to the measured one where that is larger."""
     formal = planes.noise
     assert formal is not None
-    values, expected, noise = _sampled(~covered, planes.values, level, formal)
+    values, expected, noise = fair_sample(~covered, planes.values, level, formal)
     excess = _robust_sigma((values - expected) / noise) if values.size else 1.0
     return np.multiply(formal, np.float32(excess)) if excess > 1 else formal
 
@@ -300,7 +291,7 @@ def _cleaned(
 ) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Leave out what is too small, too sharp or too thin to be a source; also the areas. Changes `labels`."""
     number = len(objects) + 1
-    pixels = np.flatnonzero(labels)
+    pixels = np.flatnonzero(labels != 0)
     names, hidden = labels.ravel()[pixels], planes.hidden.ravel()[pixels]
     assert planes.noise is not None
     counted = planes.values.ravel()[pixels] > np.float32(limits.analysis) * planes.noise.ravel()[pixels]

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from keyhole.imaging._filters import summed_in_twos
 from keyhole.imaging.covariance import cut_circle_factor
-from keyhole.imaging.medians import median
+from keyhole.imaging.medians import fair_sample, median
 
 __all__ = ["EmptyApertures", "adopted_factors", "empty_apertures"]
 
@@ -81,7 +81,7 @@ def empty_apertures(
         return EmptyApertures(factors, numbers)
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     inside = empty[box]
-    clean = np.where(inside, data[box] - np.float32(median(data[box][inside])), 0).astype(np.float32)
+    clean = np.where(inside, data[box] - np.float32(median(fair_sample(inside, data[box])[0])), 0).astype(np.float32)
     fine = _Field.of(clean, np.where(inside, variance[box], 0).astype(np.float32), (~inside).astype(np.float32))
     coarse = fine.in_bins() if any(radius >= _WIDE for radius in radii) else fine
     for k, radius in enumerate(radii):
