@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
-from keyhole.imaging._skypool import CombineRule, make_pool
-from keyhole.imaging.deep_objects import DeepSum
+from keyhole.imaging._skypool import CombineRule, SharedVariance, make_pool
 from keyhole.imaging.levels import lit_box
 from keyhole.imaging.sky import Sky, own_background, skies_of_pool
 
-__all__ = ["KnownObjects", "Levels", "PlaneSequence", "Planes", "Ticks", "packed", "skies_without", "unpacked"]
+__all__ = ["Levels", "PlaneSequence", "Planes", "Ticks", "packed", "skies_without", "unpacked"]
 
 _WHOLE: Final = 64
 """Frames up to which a sequence is not divided."""
 _PART: Final = 48
 """Frames in a part, with those that serve as its skies; a part of which they are more than half is no gain."""
 
+_MOST_KEPT: Final = 1 << 28
+"""Pixels of all masks together that are kept in memory, a bit each: 32 MB."""
+
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
+
+
+class _PackedMasks(Sequence[Bool]):
+    """Masks that are kept as a bit per pixel."""
+
+    def __init__(self, masks: list[NDArray[np.uint8]], shape: tuple[int, ...]) -> None:
+        self._masks, self._shape = masks, shape
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    def __getitem__(self, index: Any) -> Any:
+        return unpacked(self._masks[index], self._shape)
 
 
 class Planes(NamedTuple):
@@ -53,6 +69,7 @@ class PlaneSequence(NamedTuple):
     usables: Sequence[Bool]
     associations: Sequence[Sequence[int]]
     box: tuple[slice, slice]
+    seen: Sequence[bool]
 
     @classmethod
     def of(
@@ -70,12 +87,21 @@ class PlaneSequence(NamedTuple):
             No usable pixel in any frame.
         """
         lit = np.zeros(frames[0].shape, dtype=bool)
+        seen = []
+        # Masks are asked for several times, and making them from quality bits takes longer than unpacking.
+        kept: list[NDArray[np.uint8]] | None = [] if len(frames) * lit.size <= _MOST_KEPT else None
         for i in range(len(frames)):
-            lit |= usables[i]
+            usable = usables[i]
+            lit |= usable
+            seen.append(bool(usable.any()))
+            if kept is not None:
+                kept.append(packed(usable))
+        if kept is not None:
+            usables = _PackedMasks(kept, lit.shape)
         if not lit.any():
             msg = f"no usable pixel in any of {len(frames)} frames: no sky can be made; check their masks"
             raise AlgorithmError(msg)
-        return cls(frames, variances, usables, associations, lit_box(lit))
+        return cls(frames, variances, usables, associations, lit_box(lit), seen)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -117,10 +143,13 @@ def skies_without(
     associations: Sequence[Sequence[int]],
     levels: Levels,
     wanted: Sequence[int],
+    *,
+    noise: SharedVariance | None = None,
 ) -> Iterator[tuple[int, Sky]]:
-    """Skies of the wanted frames of a part, made without objects."""
+    """Skies of the wanted frames of a part, made without objects; with their variances, or a common one."""
     if any(usable.any() for usable in planes.usable):
-        pool = make_pool(planes.data, planes.variance, planes.usable, objects, scale=levels.scale, zero=levels.zero)
+        variances = planes.variance if noise is None else noise
+        pool = make_pool(planes.data, variances, planes.usable, objects, scale=levels.scale, zero=levels.zero)
         skies = skies_of_pool(pool, associations, levels.rule, wanted)
     else:
         skies = ((k, None) for k in wanted)
@@ -128,36 +157,14 @@ def skies_without(
         yield k, own_background(planes.data[k], planes.usable[k], objects[k]) if sky is None else sky
 
 
-class KnownObjects(NamedTuple):
-    """The objects of every frame: those on the sum of all, and those that it shows by itself.
-
-    Attributes
-    ----------
-    shape : (ny, nx)
-    deep : DeepSum or None
-        None: there are no objects.
-    own : list of bits
-    """
-
-    shape: tuple[int, int]
-    deep: DeepSum | None = None
-    own: Sequence[NDArray[np.uint8]] = ()
-
-    def of(self, index: int) -> Bool:
-        """True on the objects of a frame."""
-        if self.deep is None:
-            return np.zeros(self.shape, dtype=bool)
-        return self.deep.mask(index, self.shape) | unpacked(self.own[index], self.shape)
-
-
 def packed(mask: Bool) -> NDArray[np.uint8]:
     """A mask, a bit per pixel."""
     return np.packbits(mask)
 
 
-def unpacked(bits: NDArray[np.uint8], shape: tuple[int, int]) -> Bool:
+def unpacked(bits: NDArray[np.uint8], shape: tuple[int, ...]) -> Bool:
     """The mask of that shape; see `packed`."""
-    return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape).view(np.bool_)
+    return np.unpackbits(bits, count=math.prod(shape)).reshape(shape).view(np.bool_)
 
 
 class Ticks:

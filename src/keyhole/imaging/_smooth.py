@@ -10,7 +10,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["gaussian", "local_mean", "running_sum"]
+from keyhole.imaging._bins import bin_sums
+from keyhole.imaging._masked import zero_except
+
+__all__ = ["gaussian", "local_mean", "running_sum", "spread"]
 
 _REACH: Final = 4.0
 """Where a Gaussian is cut off, in sigma."""
@@ -72,15 +75,16 @@ def _summed(image: Float32, weights: Float32) -> Float32:
         middle = framed[reach : reach + size].reshape(height, width)
         middle[:, nx:] = 0
         framed[reach + size :] = 0
-        _pairs(part.ravel(), weights, nx, height * nx, wide[: height * nx], spare[: height * nx])
+        _pairs(part.ravel(), weights, nx, wide[: height * nx], spare[: height * nx])
         middle[:, :nx] = wide[: height * nx].reshape(height, nx)
-        _pairs(framed, weights, 1, size, wide[:size], spare[:size])
+        _pairs(framed, weights, 1, wide[:size], spare[:size])
         out[start : start + height] = wide[:size].reshape(height, width)[:, :nx]
     return out
 
 
-def _pairs(line: Float32, weights: Float32, stride: int, size: int, out: Float32, spare: Float32) -> None:
+def _pairs(line: Float32, weights: Float32, stride: int, out: Float32, spare: Float32) -> None:
     """Weighted sum of pieces of a line that are shifted to both sides by multiples of a stride."""
+    size = out.size
     centre = (len(weights) - 1) * stride
     np.multiply(line[centre : centre + size], weights[0], out=out)
     for k, weight in enumerate(weights[1:], start=1):
@@ -103,32 +107,19 @@ def local_mean(image: Float32, used: Bool, box: float) -> Float32:
         Width of the box, pixels.
     """
     cell = max(round(box / _CELLS), 1)
-    total = _cell_sums(np.multiply(image, used), cell)
-    share = _cell_sums(used.view(np.uint8), cell)
+    total = bin_sums(zero_except(image.copy(), used), cell)
+    share = bin_sums(used.view(np.uint8), cell)
     width = box / cell
     for _ in range(2):
         total, share = running_sum(total, width), running_sum(share, width)
     enough = share > np.float32(_LEAST_SHARE * box**4 / cell**2)
     mean = np.divide(total, share, out=np.zeros_like(total), where=enough)
-    return _spread(mean, cell, image.shape[0], image.shape[1])
+    return spread(mean, cell, (image.shape[0], image.shape[1]))
 
 
-def _cell_sums(values: NDArray[np.float32] | NDArray[np.uint8], cell: int) -> Float32:
-    """Sums over cells of so many pixels on a side; those at the end may be incomplete."""
-    ny, nx = values.shape
-    rows = np.zeros((-(-ny // cell), nx), np.float32)
-    for phase in range(cell):
-        part = values[phase::cell]
-        rows[: len(part)] += part
-    sums = np.zeros((rows.shape[0], -(-nx // cell)), np.float32)
-    for phase in range(cell):
-        columns = rows[:, phase::cell]
-        sums[:, : columns.shape[1]] += columns
-    return sums
-
-
-def _spread(cells: Float32, cell: int, ny: int, nx: int) -> Float32:
-    """Values on pixels from those in the middle of cells, linearly between two of these."""
+def spread(cells: Float32, cell: int, shape: tuple[int, ...]) -> Float32:
+    """Values on the pixels of a shape from those in the middle of cells, linearly between two of these."""
+    ny, nx = shape
     if cell == 1:
         return cells
     columns = _between(np.ascontiguousarray(cells.T), cell)[:nx].T

@@ -12,16 +12,16 @@ that its sky is made of, so it leaves with the sky.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import ParameterError
 from keyhole.imaging._order_statistics import sort_planes, sorted_median
-from keyhole.imaging.medians import median
+from keyhole.imaging.medians import sampled_median
 
-__all__ = ["model_variances"]
+__all__ = ["NoiseModel", "model_variances"]
 
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
@@ -31,6 +31,9 @@ _CERTAIN: Final = 10.0
 _LEAST_OWN: Final = 0.05
 """A frame keeps at least this part of its variance when that of the masters is taken out."""
 _FEWEST_QUIET: Final = 10
+_LEVEL_PIXELS: Final = 20_000
+_BLOCK: Final = 1 << 13
+_BEYOND: Final = np.float32(1e30)
 
 
 def model_variances(
@@ -67,65 +70,120 @@ def model_variances(
     ParameterError
         Lists of different lengths.
     """
-    n = len(variances)
-    if {len(usables), len(objects), n if shared is None else len(shared)} != {n}:
-        msg = f"model of the noise: {n} frames, {len(usables)} masks, {len(objects)} object masks; give one of each"
-        raise ParameterError(msg)
-    if n < 2:
+    if len(variances) < 2 and {len(variances), len(usables), len(objects)} == {len(variances)}:
         return list(variances)
-    quiets = [usable & ~mask for usable, mask in zip(usables, objects, strict=True)]
-    levels = [_level(plane, quiet, usable) for plane, quiet, usable in zip(variances, quiets, usables, strict=True)]
-    shape, count = _common_shape(variances, quiets, levels)
-    out = []
-    for k, (plane, level) in enumerate(zip(variances, levels, strict=True)):
+    model = NoiseModel.of(variances, usables, objects, shared=shared)
+    return [model.variance(k, *planes) for k, planes in enumerate(zip(variances, usables, objects, strict=True))]
+
+
+class NoiseModel(NamedTuple):
+    """What the frames of a sequence have in common in their noise; see `model_variances`.
+
+    Attributes
+    ----------
+    shape : float32 array (ny, nx)
+        Variance of the sky in a pixel, over its level in the frame.
+    known : bool array (ny, nx)
+        Where it was found in some frame.
+    levels, kept : lists of n floats
+        Level of the variance of each frame, and the part of it that is not shared.
+    """
+
+    shape: Float32
+    known: Bool
+    levels: list[float]
+    kept: list[float]
+
+    @classmethod
+    def of(
+        cls,
+        variances: Sequence[Float32],
+        usables: Sequence[Bool],
+        objects: Sequence[Bool],
+        *,
+        shared: Sequence[float] | None = None,
+    ) -> NoiseModel:
+        """Find it from the planes of all frames."""
+        n = len(variances)
+        if {len(usables), len(objects), n if shared is None else len(shared)} != {n}:
+            msg = f"model of the noise: {n} frames, {len(usables)} masks, {len(objects)} object masks; give one of each"
+            raise ParameterError(msg)
+        quiets = [usable & ~mask for usable, mask in zip(usables, objects, strict=True)]
+        levels = [_level(plane, quiet, usable) for plane, quiet, usable in zip(variances, quiets, usables, strict=True)]
+        shape, known = _common_shape(variances, quiets, levels)
+        kept = [
+            1.0 if shared is None or level <= 0 else 1 - min(shared[k] / level, 1 - _LEAST_OWN)
+            for k, level in enumerate(levels)
+        ]
+        return cls(shape, known, levels, kept)
+
+    @property
+    def factors(self) -> Float32:
+        """Variance of a pixel of each frame between the objects, over `shape`."""
+        return np.array([level * kept for level, kept in zip(self.levels, self.kept, strict=True)], np.float32)
+
+    def variance(self, k: int, plane: Float32, usable: Bool, objects: Bool) -> Float32:
+        """Variance that a frame expects."""
+        level, kept = self.levels[k], self.kept[k]
         if level <= 0:
-            out.append(plane)
-            continue
-        own = np.where(count > 0, shape * np.float32(level), plane)
-        excess = _source_excess(plane - own, objects[k] & usables[k], own)
-        known = 0.0 if shared is None else min(shared[k] / level, 1 - _LEAST_OWN)
+            return plane
+        own = self.shape * np.float32(level * kept)
+        _take_from(plane, own, ~self.known)
         # The light of a source has no part in the noise of the masters that the sky takes away.
-        out.append(np.where(usables[k], own * np.float32(1 - known) + excess, plane).astype(np.float32))
-    return out
+        at = np.flatnonzero(objects & usable & self.known)
+        if at.size:
+            own.reshape(-1)[at] += _source_excess(plane, self.shape, np.float32(level), at)
+        _take_from(plane, own, ~usable)
+        return own
+
+
+def _take_from(plane: Float32, out: Float32, pixels: Bool) -> None:
+    """Take a few pixels from another plane."""
+    at = np.flatnonzero(pixels)
+    out.reshape(-1)[at] = plane.reshape(-1)[at]
 
 
 def _level(variance: Float32, quiet: Bool, usable: Bool) -> float:
     among = quiet if np.count_nonzero(quiet) >= _FEWEST_QUIET else usable
-    return median(variance[among]) if among.any() else 0.0
+    return sampled_median(variance, among, number=_LEVEL_PIXELS) if among.any() else 0.0
 
 
 def _common_shape(
     variances: Sequence[Float32], quiets: Sequence[Bool], levels: Sequence[float]
-) -> tuple[Float32, NDArray[np.intp]]:
-    """Median over the frames of variance over level where there is no object, and number of frames in it."""
-    planes = np.full((len(variances), variances[0].size), np.inf, np.float32)
-    for row, variance, quiet, level in zip(planes, variances, quiets, levels, strict=True):
-        if level > 0:
-            np.divide(variance, np.float32(level), out=row.reshape(variance.shape), where=quiet)
-    count = np.isfinite(planes).sum(axis=0)
-    middle = sorted_median(sort_planes(planes), np.maximum(count, 1))
-    shape = np.where(count > 0, middle, np.float32(1)).astype(np.float32)
-    return shape.reshape(variances[0].shape), count.reshape(variances[0].shape)
+) -> tuple[Float32, Bool]:
+    """Median over the frames of variance over level where there is no object; and where there is any."""
+    chosen = [k for k, level in enumerate(levels) if level > 0]
+    shape, known = np.ones(variances[0].shape, np.float32), np.zeros(variances[0].shape, dtype=bool)
+    ny, nx = variances[0].shape
+    step = max(_BLOCK // nx, 1)
+    for start in range(0, ny if chosen else 0, step):
+        rows = slice(start, min(start + step, ny))
+        planes = np.empty((len(chosen), shape[rows].size), np.float32)
+        for row, k in zip(planes, chosen, strict=True):
+            np.multiply(variances[k][rows], np.float32(1 / levels[k]), out=row.reshape(shape[rows].shape))
+            # What is added keeps values that take no part beyond all others; a choice takes longer.
+            np.add(row, _BEYOND * (~quiets[k][rows].ravel()).astype(np.float32), out=row)
+        count = np.count_nonzero(planes < _BEYOND, axis=0)
+        middle = sorted_median(sort_planes(planes), np.maximum(count, 1)).reshape(shape[rows].shape)
+        known[rows] = (count > 0).reshape(middle.shape)
+        np.copyto(shape[rows], middle, where=known[rows])
+    return shape, known
 
 
-def _source_excess(excess: Float32, objects: Bool, own: Float32) -> Float32:
-    """Variance of the source light: smoothed over 3 x 3 object pixels where it is no more than noise."""
-    if not objects.any():
-        return np.zeros_like(excess)
-    inside = np.where(objects, excess, np.float32(0))
-    smooth, number = _three_by_three(inside), _three_by_three(objects.astype(np.float32))
-    smooth = np.divide(smooth, number, out=np.zeros_like(smooth), where=objects)
+def _source_excess(plane: Float32, shape: Float32, level: np.float32, at: NDArray[np.intp]) -> Float32:
+    """Variance of the source light in object pixels: smoothed over 3 x 3 of these where it is no more than noise."""
+    own = shape.reshape(-1)[at] * level
+    inside = plane.reshape(-1)[at] - own
+    # A frame of nothing about the plane, so that all pixels have neighbours.
+    width = plane.shape[1] + 2
+    place = at + width + 1 + 2 * (at // plane.shape[1])
+    total, number = np.zeros((2, at.size), np.float32)
+    light, there = np.zeros((2, (plane.shape[0] + 2) * width), np.float32)
+    light[place], there[place] = inside, 1
+    for offset in (dy + dx for dy in (-width, 0, width) for dx in (-1, 0, 1)):
+        total += np.take(light, place + offset)
+        number += np.take(there, place + offset)
+    smooth = total / number
     # Counted in electrons, a variance has the noise of its root.
     certain = smooth > np.float32(_CERTAIN) * np.sqrt(np.maximum(own, 0))
     return np.asarray(np.maximum(np.where(certain, inside, smooth), np.float32(0)))
-
-
-def _three_by_three(plane: Float32) -> Float32:
-    """Sum of each pixel and its eight neighbours; nothing comes from beyond the edge."""
-    rows = plane.copy()
-    rows[1:] += plane[:-1]
-    rows[:-1] += plane[1:]
-    total = rows.copy()
-    total[:, 1:] += rows[:, :-1]
-    total[:, :-1] += rows[:, 1:]
-    return total
