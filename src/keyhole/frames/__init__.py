@@ -6,6 +6,7 @@ from keyhole.frames.frame import Frame, Table, Window
 from keyhole.frames.io import read_frame, write_frame
 from keyhole.frames.parking import Parking
 from keyhole.frames.provenance import add_history, add_provenance, file_md5, merge_provenance, sources_of
+from keyhole.frames.stored import into_memory
 from keyhole.frames.window import as_window, cut, share_window, whole
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "as_window",
     "cut",
     "file_md5",
+    "into_memory",
     "merge_provenance",
     "read_frame",
     "share_window",

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from keyhole.errors import DataError, SetupError
 from keyhole.frames.frame import Frame, Table
+from keyhole.frames.stored import StoredFile, stored_plane
 from keyhole.frames.window import whole
 from keyhole.headers import check_complete
 
@@ -30,16 +31,19 @@ _PLANE_ORDER = ("REJMAP", "OBJMASK")
 _EXTENSION_TABLES = ("OBJCAT",)
 _TABLE_ORDER = ("OBJCAT", "HISTORY", "PROVENANCE")
 _STRUCTURAL = ("XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCOUNT", "BSCALE", "BZERO")
+_STORED: dict[str, type[np.generic]] = {"VAR": np.float32, "DQ": np.uint16}
 _SCIENCE_ONLY = ("BUNIT", "GAIN", "RDNOISE", "SATLEVEL", "NONLINEA", "VARNOISE", "INHERIT")
 
 
-def read_frame(path: Path | str) -> Frame:
+def read_frame(path: Path | str, *, stored: bool = False) -> Frame:
     """Read a raw frame or a product with one science extension.
 
     Parameters
     ----------
     path : path
         ``.fits``, ``.fits.gz`` or ``.fits.bz2``.
+    stored : bool
+        Leave image, variance and mask in the file, where it holds them as they are (`StoredPlane`).
 
     Returns
     -------
@@ -62,30 +66,34 @@ def read_frame(path: Path | str) -> Frame:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", VerifyWarning)
             with fits.open(path, memmap=False, lazy_load_hdus=False) as hdus:
-                return _from_hdus(hdus, path)
+                return _from_hdus(hdus, path, stored=stored)
     except (OSError, TypeError, ValueError, KeyError, IndexError, EOFError) as err:
         raise DataError(f"{path}: the file cannot be read as FITS ({err}); get a fresh copy or leave it out") from err
 
 
-def _from_hdus(hdus: fits.HDUList, path: Path) -> Frame:
+def _from_hdus(hdus: fits.HDUList, path: Path, *, stored: bool) -> Frame:
     images = [hdu for hdu in hdus[1:] if _is_science(hdu)]
     if not images and hdus[0].data is not None:
         images = [hdus[0]]
     if len(images) != 1:
         raise DataError(f"{path}: {len(images)} science images in the file, 1 expected; leave the file out")
     science = images[0]
-    if science.data is None or science.data.ndim != 2:
-        raise DataError(f"{path}: the science extension holds no two-dimensional image; leave the file out")
+    file = StoredFile(path) if stored else None
+    data = None if file is None else stored_plane(science, file, np.float32)
+    if data is None:
+        if science.data is None or science.data.ndim != 2:
+            raise DataError(f"{path}: the science extension holds no two-dimensional image; leave the file out")
+        data = _native(science.data, np.float32)
     frame = Frame(
         name=path.name,
         primary=hdus[0].header,
         header=science.header,
-        data=_native(science.data, np.float32),
+        data=data,
         path=path,
     )
     for hdu in hdus[1:]:
-        if hdu is not science and hdu.data is not None:
-            _attach(frame, hdu)
+        if hdu is not science:
+            _attach(frame, hdu, file)
     return frame
 
 
@@ -93,8 +101,16 @@ def _is_science(hdu: Any) -> bool:
     return bool(hdu.is_image) and str(hdu.header.get("EXTNAME", "SCI")).strip().upper() in ("SCI", "")
 
 
-def _attach(frame: Frame, hdu: Any) -> None:
+def _attach(frame: Frame, hdu: Any, file: StoredFile | None) -> None:
+    """Give a frame the plane or table of an extension; planes may stay in a file."""
     name = str(hdu.name)
+    if file is not None and name in _STORED:
+        plane = stored_plane(hdu, file, _STORED[name])
+        if plane is not None:
+            frame.variance, frame.mask = (plane, frame.mask) if name == "VAR" else (frame.variance, plane)
+            return
+    if hdu.data is None:
+        return
     if not hdu.is_image:
         columns = {
             c.name: np.asarray(hdu.data[c.name]).astype(hdu.data[c.name].dtype.newbyteorder("=")) for c in hdu.columns

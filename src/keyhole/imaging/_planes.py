@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
+from keyhole.imaging.bits import MASK_DTYPE
 
 __all__ = ["Band", "Planes", "RowReader", "bands", "block_of", "common_shape"]
 
 _BLOCK_VALUES: Final = 1 << 19
 """Values per plane kind in one block of rows: 2 MB, so that a block stays in the processor's cache."""
-_BAND_VALUES: Final = 1 << 23
-"""Values per plane kind that are read at once from images that are not in memory: 32 MB."""
+_BAND_VALUES: Final = 1 << 22
+"""Values per plane kind that are read at once from images that are not in memory: 16 MB."""
 
 
 class RowReader(Protocol):
@@ -83,14 +84,17 @@ def bands(kinds: tuple[Planes, Planes | None, Planes | None], ny: int, nx: int) 
     step = max(1, _BAND_VALUES // (len(kinds[0]) * nx))
     for start in range(0, ny, step):
         rows = slice(start, min(start + step, ny))
-        parts = [None if planes is None else [np.asarray(plane[rows]) for plane in planes] for planes in kinds]
-        yield start, Band(parts[0] or [], parts[1], parts[2])
+        variance = None if kinds[1] is None else block_of(kinds[1], rows, np.float32)
+        mask = None if kinds[2] is None else block_of(kinds[2], rows, MASK_DTYPE)
+        yield start, Band(block_of(kinds[0], rows, np.float32), variance, mask)
 
 
 def block_of(planes: Planes, rows: slice, dtype: type[np.generic]) -> NDArray[Any]:
-    """Rows of all planes as columns (n, m); the only copy that is made."""
+    """Rows of all planes as an array of its own, (n, rows, nx)."""
+    if isinstance(planes, np.ndarray):
+        return np.array(planes[:, rows], dtype)
     height, nx = rows.stop - rows.start, _shape(planes[0])[1]
     block = np.empty((len(planes), height, nx), dtype)
     for part, plane in zip(block, planes, strict=True):
         part[...] = plane[rows]
-    return block.reshape(len(planes), -1)
+    return block

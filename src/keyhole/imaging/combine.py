@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -192,10 +192,10 @@ def _badness_table() -> NDArray[np.uint8]:
 
 def _load(band: Band, rows: slice) -> tuple[Columns, NDArray[np.bool_]]:
     """The columns of some rows with the best class accepted, and which of them have no data at all."""
-    values = block_of(band.data, rows, np.float32)
+    values = _columns(band.data, rows, np.float32)
     n, m = values.shape
-    noise = None if band.variance is None else block_of(band.variance, rows, np.float32)
-    flags = None if band.mask is None else block_of(band.mask, rows, bits.MASK_DTYPE)
+    noise = None if band.variance is None else _columns(band.variance, rows, np.float32)
+    flags = None if band.mask is None else _columns(band.mask, rows, bits.MASK_DTYPE)
     finite = np.isfinite(values)
     if noise is not None:
         finite &= np.isfinite(noise)
@@ -219,6 +219,11 @@ def _load(band: Band, rows: slice) -> tuple[Columns, NDArray[np.bool_]]:
                 noise[:, empty] = 0
         return Columns(values, noise, flags, accepted, count), empty
     return Columns(values, noise, flags, None, np.full(m, n, np.intp)), np.zeros(m, dtype=bool)
+
+
+def _columns(planes: Planes, rows: slice, dtype: type[np.generic]) -> NDArray[Any]:
+    """Rows of all planes as columns (n, m), as a copy."""
+    return block_of(planes, rows, dtype).reshape(len(planes), -1)
 
 
 def _combine_columns(

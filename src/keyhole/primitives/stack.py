@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from keyhole.errors import InputError
-from keyhole.frames import Frame, merge_provenance
+from keyhole.frames import Frame, into_memory, merge_provenance
 from keyhole.frames.parking import by_rows
 from keyhole.imaging import bits
 from keyhole.imaging.bad_pixels import noisy_pixels
@@ -210,11 +210,12 @@ def _planes(combined: Combined) -> Planes:
     return Planes(combined.data, combined.variance, combined.mask)
 
 
-@primitive("stackFrames", StackFramesParams, scope="list", stamp="STACKFRM", windowed=True)
+@primitive("stackFrames", StackFramesParams, scope="list", stamp="STACKFRM", windowed=True, by_rows=True)
 def stack_frames(frames: list[Frame], params: StackFramesParams, context: Context) -> list[Frame]:
     """Combine frames on one grid; every pixel of every frame has its place."""
     if len(frames) == 1:
         frame = frames[0]
+        into_memory(frame)
         count_inputs(frame, frames)
         _fill(frame, params, context)
         describe_noise(frame, stack_inputs(frames))
@@ -317,14 +318,19 @@ def _keep_saturation(out: Frame, frames: list[Frame]) -> None:
     """Flag what is saturated in any frame: where its value was rejected, the star is wrong all the same."""
     if out.mask is None:
         return
+    kept = out.mask.copy()
+    flags = bits.MASK_DTYPE(bits.NONLINEAR | bits.SATURATED)
     for frame in frames:
         if frame.mask is not None:
-            burnt = frame.mask & bits.MASK_DTYPE(bits.NONLINEAR | bits.SATURATED)
-            out.mask = out.mask | np.where(bits.usable(frame.mask), burnt, bits.MASK_DTYPE(0))
+            mask = np.asarray(by_rows(frame.mask)[:])
+            kept |= np.where(bits.usable(mask), mask & flags, bits.MASK_DTYPE(0))
+    out.mask = kept
 
 
 def _levelled(frames: list[Frame], params: StackFramesParams) -> list[Frame]:
     """Bring frames to the level of the first by factor or offset."""
+    for frame in frames:
+        into_memory(frame)
     usables = [bits.usable(f.mask) if f.mask is not None else np.ones(f.data.shape, bool) for f in frames]
     out = []
     factors = [1.0] * len(frames)
