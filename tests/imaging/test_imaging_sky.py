@@ -5,7 +5,8 @@ import pytest
 from sky_scene import SIGMA, SKY, make_scene
 
 from keyhole.errors import AlgorithmError, ParameterError
-from keyhole.imaging._skypool import clipped_means, combine_members, make_pool
+from keyhole.imaging._skymean import clipped_means, combine_members
+from keyhole.imaging._skypool import make_pool
 from keyhole.imaging.combine import combine
 from keyhole.imaging.levels import sky_level
 from keyhole.imaging.sky import CombineRule, Sky, SkyMatch, make_skies, match_sky, smooth_background, subtract

@@ -46,7 +46,7 @@ class Parking:
     folder : Path
         Where the files are made; there must be room for the planes.
     budget : int
-        Bytes of planes that may stay in memory.
+        Bytes that planes, and what steps need beside them, may take in memory.
     """
 
     def __init__(self, folder: Path, budget: int) -> None:
@@ -70,8 +70,13 @@ class Parking:
             self._keeper.join()
 
     def wanted(self, frame: Frame, n_frames: int) -> bool:
-        """Whether so many frames like this one are more than the budget."""
-        return bytes_of(frame) * n_frames > self.budget
+        """Whether so many frames like this one are more than the budget, with what the steps on them need.
+
+        Steps compare frames that are cut to their light, and hold about as much again for that. Whole frames,
+        darks and flats, are combined row by row.
+        """
+        needed = bytes_of(frame) * (1 if frame.window is None else 2)
+        return needed * n_frames > self.budget
 
     def park(self, frame: Frame) -> None:
         """Move the planes of a frame to disk, but those that are in a file already. Changes `frame`.

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 from keyhole.errors import InputError
 
 if TYPE_CHECKING:
-    from astropy.io import fits
-
     from keyhole.frames.frame import Frame
 
 __all__ = ["StoredFile", "StoredPlane", "StoredRows", "into_memory", "stored_plane"]
@@ -154,30 +152,9 @@ class StoredPlane:
         return self.shape[0]
 
 
-def stored_plane(hdu: Any, file: StoredFile, dtype: type[np.generic]) -> NDArray[Any] | None:
-    """Leave the plane of an image extension where it is.
-
-    Parameters
-    ----------
-    hdu : image HDU of astropy
-        Its data are not read.
-    file : StoredFile
-        Which it is part of.
-    dtype : float32 or uint16
-
-    Returns
-    -------
-    (ny, nx) `StoredPlane`, typed as the array that it stands for, or None
-        None: it is compressed or stored as other numbers, and must be read.
-    """
-    header: fits.Header = hdu.header
-    scale = float(header.get("BSCALE", 1)), float(header.get("BZERO", 0))
-    form = {np.float32: (-32, (1.0, 0.0)), np.uint16: (16, (1.0, float(_SIGN)))}[cast("Any", dtype)]
-    compressed = file.path.suffix != ".fits" or not hdu.is_image or "ZIMAGE" in header
-    if compressed or (header["BITPIX"], scale) != form or header["NAXIS"] != 2 or "BLANK" in header:
-        return None
-    plane = StoredPlane(file, int(hdu.fileinfo()["datLoc"]), (header["NAXIS2"], header["NAXIS1"]), dtype)
-    return cast("NDArray[Any]", plane)
+def stored_plane(file: StoredFile, start: int, shape: tuple[int, int], dtype: type[np.generic]) -> NDArray[Any]:
+    """A `StoredPlane`, typed as the array that it stands for."""
+    return cast("NDArray[Any]", StoredPlane(file, start, shape, dtype))
 
 
 def into_memory(frame: Frame) -> None:

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
-from keyhole.imaging._skypool import CombineRule, make_pool
-from keyhole.imaging.deep_objects import DeepSum
+from keyhole.imaging._skypool import CombineRule, SharedVariance, make_pool
 from keyhole.imaging.levels import lit_box
 from keyhole.imaging.sky import Sky, own_background, skies_of_pool
 
-__all__ = ["KnownObjects", "Levels", "PlaneSequence", "Planes", "Ticks", "packed", "skies_without", "unpacked"]
+__all__ = ["Levels", "PlaneSequence", "Planes", "Ticks", "packed", "skies_without", "unpacked"]
 
 _WHOLE: Final = 64
 """Frames up to which a sequence is not divided."""
@@ -53,6 +52,7 @@ class PlaneSequence(NamedTuple):
     usables: Sequence[Bool]
     associations: Sequence[Sequence[int]]
     box: tuple[slice, slice]
+    seen: Sequence[bool]
 
     @classmethod
     def of(
@@ -70,12 +70,15 @@ class PlaneSequence(NamedTuple):
             No usable pixel in any frame.
         """
         lit = np.zeros(frames[0].shape, dtype=bool)
+        seen = []
         for i in range(len(frames)):
-            lit |= usables[i]
+            usable = usables[i]
+            lit |= usable
+            seen.append(bool(usable.any()))
         if not lit.any():
             msg = f"no usable pixel in any of {len(frames)} frames: no sky can be made; check their masks"
             raise AlgorithmError(msg)
-        return cls(frames, variances, usables, associations, lit_box(lit))
+        return cls(frames, variances, usables, associations, lit_box(lit), seen)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -117,37 +120,18 @@ def skies_without(
     associations: Sequence[Sequence[int]],
     levels: Levels,
     wanted: Sequence[int],
+    *,
+    noise: SharedVariance | None = None,
 ) -> Iterator[tuple[int, Sky]]:
-    """Skies of the wanted frames of a part, made without objects."""
+    """Skies of the wanted frames of a part, made without objects; with their variances, or a common one."""
     if any(usable.any() for usable in planes.usable):
-        pool = make_pool(planes.data, planes.variance, planes.usable, objects, scale=levels.scale, zero=levels.zero)
+        variances = planes.variance if noise is None else noise
+        pool = make_pool(planes.data, variances, planes.usable, objects, scale=levels.scale, zero=levels.zero)
         skies = skies_of_pool(pool, associations, levels.rule, wanted)
     else:
         skies = ((k, None) for k in wanted)
     for k, sky in skies:
         yield k, own_background(planes.data[k], planes.usable[k], objects[k]) if sky is None else sky
-
-
-class KnownObjects(NamedTuple):
-    """The objects of every frame: those on the sum of all, and those that it shows by itself.
-
-    Attributes
-    ----------
-    shape : (ny, nx)
-    deep : DeepSum or None
-        None: there are no objects.
-    own : list of bits
-    """
-
-    shape: tuple[int, int]
-    deep: DeepSum | None = None
-    own: Sequence[NDArray[np.uint8]] = ()
-
-    def of(self, index: int) -> Bool:
-        """True on the objects of a frame."""
-        if self.deep is None:
-            return np.zeros(self.shape, dtype=bool)
-        return self.deep.mask(index, self.shape) | unpacked(self.own[index], self.shape)
 
 
 def packed(mask: Bool) -> NDArray[np.uint8]:

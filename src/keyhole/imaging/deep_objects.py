@@ -21,7 +21,7 @@ from keyhole.imaging.objects import Limits, find_objects, pixel_noise
 
 __all__ = ["DeepSum", "deep_object_masks"]
 
-_BAND_VALUES: Final = 4_000_000
+_BAND_VALUES: Final = 1 << 17
 _SAMPLE: Final = 7
 _MANY: Final = 3000
 """One pixel in seven tells the noise of a frame that has more than these."""
@@ -136,6 +136,26 @@ class DeepSum:
         weight = good.astype(np.float32) * np.float32(sigma**-2)
         return Bins(index, *binned(np.where(good, frame[box], np.float32(0)), weight, self._factor, phase), start)
 
+    def in_bins(self, index: int, mean: NDArray[np.float32], number: NDArray[np.float32], sigma: float) -> Bins | None:
+        """Put a frame that is in bins of its own pixels into the nearest ones of the common grid.
+
+        Parameters
+        ----------
+        mean, number : float32 arrays
+            Mean and number of the usable pixels in each bin of the frame, the first of which begins with its box.
+        sigma : float
+            Noise of a pixel.
+        """
+        group = self._group_of.get(index)
+        if group is None:
+            return None
+        self._sigmas[index] = sigma if sigma > 0 else 1.0
+        return Bins(index, mean, number * np.float32(self._sigmas[index] ** -2), self._start(group, index))
+
+    def _start(self, group: _Group, index: int) -> tuple[int, int]:
+        row, column = group.lead(index)
+        return round(row / self._factor), round(column / self._factor)
+
     def add(self, portion: Sequence[Bins | None]) -> None:
         """Add some frames, after clipping."""
         for group in self._groups:
@@ -164,6 +184,14 @@ class DeepSum:
             part[...] = unbinned(group.found, self._factor, (part.shape[0], part.shape[1]), group.lead(index))
         return mask
 
+    def mask_in_bins(self, index: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """Objects in a frame that was given `in_bins`."""
+        group = self._group_of.get(index)
+        if group is None or group.found is None:
+            return np.zeros(shape, dtype=bool)
+        row, column = self._start(group, index)
+        return group.found[row : row + shape[0], column : column + shape[1]]
+
 
 class _Placed(NamedTuple):
     """Lit box of a frame, and its corners (y0, x0, y1, x1) on the common grid."""
@@ -180,7 +208,8 @@ class _Group:
         self._corners = {i: placed[i].corners[:2] for i in members}
         y0, x0, y1, x1 = _hull([placed[i].corners for i in members])
         self._origin = y0, x0
-        shape = (-(-(y1 - y0) // factor), -(-(x1 - x0) // factor))
+        # One more, as frames that come in bins may be moved by half of one.
+        shape = (-(-(y1 - y0) // factor) + 1, -(-(x1 - x0) // factor) + 1)
         self.total, self.weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self.found: NDArray[np.bool_] | None = None
 

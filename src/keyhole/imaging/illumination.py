@@ -104,9 +104,9 @@ def fit_illumination(
     count = np.isfinite(planes).sum(axis=0)
     middles = sorted_median(sort_planes(planes), np.maximum(count, 1))
     image = np.ones(pool.lit.shape, dtype=np.float32)
-    image[pool.lit] = np.where(count > 0, middles, 1)
+    image[pool.taken] = np.where(count > 0, middles, 1)
     known = np.zeros(pool.lit.shape, dtype=bool)
-    known[pool.lit] = count > 0
+    known[pool.taken] = count > 0
     surface = fit_surface(image, known, degree_x=degree_x, degree_y=degree_y)
     smooth = _evaluate(surface, known, pool.lit)
     middle = median(smooth[pool.lit])

@@ -21,7 +21,17 @@ from keyhole.errors import AlgorithmError
 from keyhole.imaging._products import over_pixels, per_pixel
 from keyhole.imaging.medians import median
 
-__all__ = ["Level", "Surface", "fit_surface", "lit_box", "pair_scales", "sky_level"]
+__all__ = [
+    "Level",
+    "Surface",
+    "bases",
+    "fit_surface",
+    "level_from_sums",
+    "level_limits",
+    "lit_box",
+    "pair_scales",
+    "sky_level",
+]
 
 _LOWER = 3.0
 _UPPER_WITH_STARS = 1.0
@@ -75,7 +85,7 @@ class Surface:
     def over_box(self) -> NDArray[np.float64]:
         """The surface on every pixel of its box, shape of the box."""
         rows, columns = self.box
-        along_y, along_x = _bases(self.coefficients.shape[0] - 1, rows), _bases(self.coefficients.shape[1] - 1, columns)
+        along_y, along_x = bases(self.coefficients.shape[0] - 1, rows), bases(self.coefficients.shape[1] - 1, columns)
         return np.asarray(along_y @ self.coefficients @ along_x.T, dtype=np.float64)
 
 
@@ -177,6 +187,33 @@ def _truncated_normal(values: NDArray[np.float32], centre: float, sigma: float, 
         if abs(level - previous) < _CONVERGED * sigma:
             break
     return centre + level, sigma
+
+
+def level_limits(*, masked: bool) -> tuple[float, float]:
+    """How many sigma below and above the level values count in `sky_level`, with stars or without."""
+    return _LOWER, _UPPER_MASKED if masked else _UPPER_WITH_STARS
+
+
+def level_from_sums(number: float, total: float, squares: float, *, masked: bool) -> tuple[float, float]:
+    """One step of the iteration of `sky_level`, from sums over the values between the limits.
+
+    Parameters
+    ----------
+    number, total, squares : float
+        Number of values between the limits (`level_limits`) about the level so far, sum of their differences from
+        any value near it, and sum of the squares of these.
+    masked : bool
+        Whether stars are left out.
+
+    Returns
+    -------
+    level, sigma : float
+        Of the differences.
+    """
+    shift, variance = _truncated_moments(*level_limits(masked=masked))
+    mean = total / number
+    sigma = math.sqrt(max(squares / number - mean * mean, 0.0) / variance)
+    return mean - shift * sigma, sigma
 
 
 def _truncated_moments(a: float, b: float) -> tuple[float, float]:
@@ -304,7 +341,7 @@ def fit_surface(
         )
         raise AlgorithmError(msg)
     values = data[box][rows, columns].astype(np.float64)
-    basis = (_bases(degree_y, box[0])[rows][:, :, None] * _bases(degree_x, box[1])[columns][:, None, :]).reshape(
+    basis = (bases(degree_y, box[0])[rows][:, :, None] * bases(degree_x, box[1])[columns][:, None, :]).reshape(
         -1, terms
     )
     used = np.ones(rows.size, bool)
@@ -338,7 +375,7 @@ def _sample(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values[:: max(values.size // _SCATTER_VALUES, 1) | 1]
 
 
-def _bases(degree: int, span: slice) -> NDArray[np.float64]:
+def bases(degree: int, span: slice) -> NDArray[np.float64]:
     """Legendre polynomials on the pixels of a span, one column per degree."""
     places = _normalised(np.arange(span.start, span.stop), span)
     return np.asarray(np.polynomial.legendre.legvander(places, degree), dtype=np.float64)

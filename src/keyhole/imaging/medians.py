@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["median"]
+__all__ = ["median", "sampled_median"]
 
 _WORTH_IT: Final = 100_000
 """Fewer values are divided faster than they are counted."""
@@ -59,3 +59,28 @@ def _middle(values: NDArray[Any], rank: int, *, even: bool) -> float:
         return float(values[rank])
     values[rank - 1] = values[:rank].max()
     return float(np.mean(values[rank - 1 : rank + 1]))
+
+
+def sampled_median(values: NDArray[Any], chosen: NDArray[np.bool_] | None = None, *, number: int = 10_000) -> float:
+    """Median of about so many of the chosen values, at regular distances; of all where none of these is chosen.
+
+    Parameters
+    ----------
+    values : array of any shape
+    chosen : bool array of the same shape, optional
+        All if not given.
+    number : int
+
+    Returns
+    -------
+    float
+        NaN without values.
+    """
+    flat = values.ravel()
+    size = flat.size if chosen is None else int(np.count_nonzero(chosen))
+    # The step is odd, as the patterns of detectors repeat at even distances.
+    step = max(size // number, 1) | 1
+    if chosen is None:
+        return median(flat[::step])
+    some = flat[::step][chosen.ravel()[::step]]
+    return median(some if some.size else values[chosen])

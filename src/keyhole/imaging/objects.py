@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._bins import bin_factor, binned, unbinned
-from keyhole.imaging.levels import lit_box, sky_level
+from keyhole.imaging._regions import connected, disc, grown, grown_by_box, peaks_among
+from keyhole.imaging._smooth import gaussian, local_mean
+from keyhole.imaging.levels import Level, lit_box, sky_level
 from keyhole.imaging.medians import median
 
 __all__ = ["Limits", "find_objects", "pixel_noise", "single_frame_objects"]
@@ -30,6 +32,8 @@ _MOFFAT_BETA: Final = 2.5
 _MAX_WING_RADIUS: Final = 12.0
 """In widths of stars."""
 _NOISE_PIXELS: Final = 30_000
+_LEVEL_PIXELS: Final = 20_000
+"""Pixels that tell the level and the scatter of an image well enough for a limit."""
 
 
 class Limits(NamedTuple):
@@ -136,94 +140,91 @@ def find_objects(image: NDArray[np.float32], weight: NDArray[np.float32], limits
 
     The first round finds what stands out anyway and takes it out of the background, the second one decides.
     """
-    from scipy import ndimage  # a quarter of a second: only who detects pays
-
     good = weight > 0
     # g**2 of a Gaussian g is a narrower Gaussian, which gives the noise after smoothing.
     width = limits.smoothing
-    squared = ndimage.gaussian_filter(weight, width / 2**0.5, mode="constant") / (4 * np.pi * width**2)
-    inverse = np.divide(1, np.sqrt(np.maximum(squared, 0)), out=np.zeros_like(weight), where=good & (squared > 0))
+    inverse = gaussian(weight, width / 2**0.5)
+    inverse *= np.float32(1 / (4 * np.pi * width**2))
+    np.sqrt(np.maximum(inverse, 0, out=inverse), out=inverse)
+    np.divide(1, inverse, out=inverse, where=inverse > 0)
+    inverse *= good
     rough = np.zeros(image.shape, dtype=bool)
+    above: NDArray[np.bool_] = rough
     for last in (False, True):
         background = _running_background(image, good, rough, limits.box(_BACKGROUND_BOX))
-        smooth = ndimage.gaussian_filter((image - background) * weight, width, mode="constant")
-        ratio = smooth * inverse
-        level = sky_level(ratio, good, objects=rough if last and (good & ~rough).any() else None)
-        ratio = (ratio - level.value) / (level.sigma if level.sigma > 0 else 1.0)
+        smooth = gaussian(np.multiply(np.subtract(image, background, out=background), weight, out=background), width)
+        ratio = np.multiply(smooth, inverse, out=background)
+        level = _sampled_level(ratio, good & ~rough if last and (good & ~rough).any() else good, masked=last)
+        sigma = level.sigma if level.sigma > 0 else 1.0
+        above = ratio > np.float32(level.value + (1 if last else 2) * limits.threshold * sigma)
         if not last:
-            rough = ndimage.maximum_filter(ratio > 2 * limits.threshold, limits.box(_ROUGH_BOX))
-    cores = _cores(ratio, good, limits)
-    if not cores.any():
-        return cores
-    height = ndimage.gaussian_filter(weight, width, mode="constant")
+            rough = grown_by_box(above, limits.box(_ROUGH_BOX))
+    cores = _cores(above & good, ratio, level.value + limits.peak * sigma, limits.min_pixels)
+    if not cores.size:
+        return np.zeros(image.shape, dtype=bool)
+    mask = np.zeros(image.shape, dtype=bool)
+    mask.reshape(-1)[cores] = True
+    height = gaussian(weight, width)
     smooth = np.divide(smooth, height, out=np.zeros_like(smooth), where=good)
-    return _grown(cores, limits.grow) | _wings(smooth, cores, limits)
+    mask = grown(mask, limits.grow)
+    _add_wings(mask, smooth, cores, limits)
+    return mask
+
+
+def _sampled_level(image: NDArray[np.float32], good: NDArray[np.bool_], *, masked: bool) -> Level:
+    """Level and scatter of some of the good pixels."""
+    step = max(image.size // _LEVEL_PIXELS, 1) | 1
+    values, use = image.ravel()[::step], good.ravel()[::step]
+    if not use.any():
+        values, use = image, good
+    return sky_level(values, use, objects=np.zeros(use.shape, dtype=bool) if masked else None)
 
 
 def _running_background(
     image: NDArray[np.float32], good: NDArray[np.bool_], objects: NDArray[np.bool_], box: int
 ) -> NDArray[np.float32]:
     """Local mean of the pixels without objects, after clipping about the background found so far."""
-    from scipy import ndimage  # slow import
-
     quiet = good & ~objects
     if not quiet.any():
         quiet = good
-    # Every third column tells the scatter well enough for a clip.
-    some = np.s_[:, ::3] if quiet[:, ::3].any() else np.s_[:, :]
-    background = np.full(image.shape, sky_level(image[some], quiet[some]).value, dtype=np.float32)
+    background = np.full(image.shape, _sampled_level(image, quiet, masked=False).value, dtype=np.float32)
     # The second clip follows a sloping background that one level cannot.
     for _ in range(2):
         difference = image - background
-        sigma = sky_level(difference[some], quiet[some]).sigma
-        used = quiet & (np.abs(difference) <= np.float32(2.5 * sigma)) if sigma > 0 else quiet
-        both = np.array([np.where(used, difference, np.float32(0)), used])
-        for _ in range(2):
-            both = ndimage.uniform_filter(both, (1, box, box), mode="constant")
-        above, area = both
-        background += np.divide(above, area, out=np.zeros_like(above), where=area > 0.02)
+        sigma = _sampled_level(difference, quiet, masked=False).sigma
+        limit = np.float32(2.5 * sigma if sigma > 0 else np.inf)
+        used = quiet & (difference <= limit)
+        used &= difference >= -limit
+        background += local_mean(difference, used, box)
     return background
 
 
-def _cores(ratio: NDArray[np.float32], good: NDArray[np.bool_], limits: Limits) -> NDArray[np.bool_]:
-    """Connected areas above the threshold that are large enough and have a peak."""
-    from scipy import ndimage  # slow import
-
-    above = (ratio > limits.threshold) & good
-    labels, number = ndimage.label(above, structure=np.ones((3, 3)))
-    names = labels[above]
-    sizes = np.bincount(names, minlength=number + 1)
-    peaks = np.zeros(number + 1, dtype=ratio.dtype)
-    np.maximum.at(peaks, names, ratio[above])
-    kept = (sizes >= limits.min_pixels) & (peaks >= limits.peak)
-    return np.asarray(kept[labels])
+def _cores(above: NDArray[np.bool_], ratio: NDArray[np.float32], peak: float, min_pixels: int) -> NDArray[np.intp]:
+    """Pixels of the connected areas above the threshold that are large enough and have a peak."""
+    areas = connected(above)
+    sizes = np.bincount(areas.names, minlength=areas.number)
+    peaks = np.full(areas.number, -np.inf, dtype=ratio.dtype)
+    np.maximum.at(peaks, areas.names, ratio.reshape(-1)[areas.pixels])
+    kept = (sizes >= min_pixels) & (peaks >= peak)
+    return areas.pixels[kept[areas.names]]
 
 
-def _grown(cores: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
-    from scipy import ndimage  # slow import
-
-    return np.asarray(ndimage.distance_transform_edt(~cores) <= radius)
-
-
-def _wings(smooth: NDArray[np.float32], cores: NDArray[np.bool_], limits: Limits) -> NDArray[np.bool_]:
-    """Discs about the peaks, as far as a Moffat profile of that height exceeds the wing limit."""
-    from scipy import ndimage  # slow import
-
-    mask = np.zeros(smooth.shape, dtype=bool)
-    peak = cores & (ndimage.maximum_filter(smooth, limits.box(1.0)) == smooth)
+def _add_wings(mask: NDArray[np.bool_], smooth: NDArray[np.float32], cores: NDArray[np.intp], limits: Limits) -> None:
+    """Add discs about the peaks, as far as a Moffat profile of that height exceeds the wing limit, to the mask."""
+    if limits.wing_limit <= 0:
+        return
+    nx = smooth.shape[1]
+    peaks = peaks_among(smooth, cores, limits.box(1.0))
     alpha = limits.fwhm / (2 * (2 ** (1 / _MOFFAT_BETA) - 1) ** 0.5)
     # Smoothing lowers the peak as the square of the widths tells.
     lowered = 1 + (2.3548 * _SMOOTHING) ** 2
-    ny, nx = smooth.shape
-    for y, x in zip(*np.nonzero(peak), strict=True):
-        contrast = float(smooth[y, x]) * lowered / limits.wing_limit if limits.wing_limit > 0 else 0.0
-        if contrast <= 1:
-            continue
-        radius = min(alpha * (contrast ** (1 / _MOFFAT_BETA) - 1) ** 0.5, _MAX_WING_RADIUS * limits.fwhm)
-        reach = int(radius) + 1
-        rows = slice(max(y - reach, 0), min(y + reach + 1, ny))
-        columns = slice(max(x - reach, 0), min(x + reach + 1, nx))
-        dy = np.arange(rows.start, rows.stop)[:, None] - y
-        dx = np.arange(columns.start, columns.stop) - x
-        mask[rows, columns] |= dy * dy + dx * dx <= radius * radius
-    return mask
+    contrast = np.maximum(smooth.reshape(-1)[peaks].astype(np.float64) * lowered / limits.wing_limit, 1)
+    radii = np.minimum(alpha * np.sqrt(contrast ** (1 / _MOFFAT_BETA) - 1), _MAX_WING_RADIUS * limits.fwhm)
+    # Smaller discs lie within the cores as they were grown.
+    for place, radius in zip(peaks[radii > limits.grow].tolist(), radii[radii > limits.grow].tolist(), strict=True):
+        y, x = divmod(place, nx)
+        whole = disc(int(radius * radius))
+        reach = whole.shape[0] // 2
+        top, left = max(reach - y, 0), max(reach - x, 0)
+        part = mask[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]
+        part |= whole[top : top + part.shape[0], left : left + part.shape[1]]

@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError, ParameterError
 from keyhole.imaging._skyfill import fill_uncovered
-from keyhole.imaging._skypool import Column, CombineRule, SkyPool, clipped_means, combine_members, make_pool
+from keyhole.imaging._skymatch import SkyMatch, match_sky
+from keyhole.imaging._skymean import Column, clipped_means, combine_members
+from keyhole.imaging._skypool import CombineRule, SkyPool, make_pool
 from keyhole.imaging.levels import fit_surface, sky_level
-from keyhole.imaging.medians import median
+from keyhole.imaging.medians import sampled_median
 from keyhole.imaging.objects import single_frame_objects
 
 __all__ = [
@@ -31,15 +33,10 @@ __all__ = [
     "match_sky",
     "smooth_background",
     "subtract",
-    "typical_value",
 ]
 
 MASKED_MEAN: Final = CombineRule()
 """The best way once objects are masked: the mean of what lies within 3 sigma of the known noise."""
-
-_MATCH_PASSES: Final = 20
-_MATCHED: Final = 0.002
-_SOME_PIXELS: Final = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,13 +60,6 @@ class Sky:
     variance: NDArray[np.float32]
     count: NDArray[np.int16]
     notes: tuple[str, ...] = ()
-
-
-class SkyMatch(NamedTuple):
-    """What to subtract: ``scale * sky + offset``."""
-
-    scale: float
-    offset: float
 
 
 def make_skies(
@@ -156,7 +146,8 @@ def skies_of_pool(
         # The pixels of the wider network never include the frame itself, so only equal frames share a sky.
         wider = networks.beyond(i)
         key = (*members, -1, *wider)
-        sky = known[key] if key in known else _one_sky(pool, ready[members], len(members), wider, rule)
+        combined = ready[members] if needed[members] == 1 else ready[members].copy()
+        sky = known[key] if key in known else _one_sky(pool, combined, len(members), wider, rule)
         yield i, sky
         needed[members] -= 1
         known = {key: sky} if needed[members] else {}
@@ -208,13 +199,14 @@ def _gives_way(rule: CombineRule, number: int) -> bool:
 
 
 def _one_sky(pool: SkyPool, combined: Column, number: int, wider: list[int], rule: CombineRule) -> Sky:
+    """The sky of a frame, made of the combined values of its list, which become part of it."""
     notes = list(pool.notes)
     if _gives_way(rule, number):
         notes.append(
             f"minmax with nlow={rule.nlow} and nhigh={rule.nhigh} needs more than "
             f"{rule.nlow + rule.nhigh} skies, there are {number}: clipped with the known noise instead"
         )
-    data, variance, count = combined.data.copy(), combined.variance.copy(), combined.count
+    data, variance, count = combined.data, combined.variance, combined.count
     covered = count > 0
     missing = np.flatnonzero(~covered)
     if not covered.any() and wider:
@@ -233,30 +225,31 @@ def _on_frame(pool: SkyPool, combined: Column, covered: NDArray[np.bool_], notes
     """Put the lit pixels back on the frame, with a model where there is no value."""
     data, variance = combined.data, combined.variance
     if not covered.any():
-        data, variance = np.full_like(data, pool.level), pool.variances.mean(axis=0)
+        everywhere = pool.variances_at(np.arange(len(pool.planes)), slice(None))
+        data, variance = np.full_like(data, pool.level), everywhere.mean(axis=0)
         notes = (*notes, "no pixel of the sky frames is usable: the sky is a constant")
-    level = typical_value(data[covered]) if covered.any() else pool.level
-    typical = typical_value(variance[covered]) if covered.any() else typical_value(variance)
-    image = np.full(pool.lit.shape, level, dtype=np.float32)
-    noise = np.full(pool.lit.shape, typical, dtype=np.float32)
-    known = np.zeros(pool.lit.shape, dtype=bool)
-    for plane, values in ((image, data), (noise, variance), (known, covered)):
-        plane.reshape(-1)[pool.at] = values
-    fill_uncovered(image, noise, known, pool.lit)
+    level = sampled_median(data, covered) if covered.any() else pool.level
+    typical = sampled_median(variance, covered) if covered.any() else sampled_median(variance)
+    if pool.planes.shape[1] == pool.shape[0] * pool.shape[1]:
+        whole = Sky(*(plane.reshape(pool.shape) for plane in (data, variance, combined.count)), notes)
+        np.copyto(whole.data, np.float32(level), where=~pool.lit)
+        np.copyto(whole.variance, np.float32(typical), where=~pool.lit)
+        fill_uncovered(whole.data, whole.variance, covered.reshape(pool.shape), pool.lit)
+        return whole
     whole = Sky(
         np.full(pool.shape, level, dtype=np.float32),
         np.full(pool.shape, typical, dtype=np.float32),
         np.zeros(pool.shape, dtype=np.int16),
         notes,
     )
-    whole.data[pool.box], whole.variance[pool.box] = image, noise
-    whole.count[pool.box][pool.lit] = combined.count
+    known = np.zeros(pool.lit.shape, dtype=bool)
+    # The planes of the box, as they lie in those of the frame.
+    image, noise = whole.data[pool.box], whole.variance[pool.box]
+    for plane, values in ((image, data), (noise, variance), (known, covered)):
+        plane[pool.taken] = values
+    fill_uncovered(image, noise, known, pool.lit)
+    whole.count[pool.box][pool.taken] = combined.count
     return whole
-
-
-def typical_value(values: NDArray[np.float32]) -> float:
-    """Median of some thousand of the values, regularly spaced."""
-    return median(values[:: max(values.size // _SOME_PIXELS, 1) | 1])
 
 
 def own_background(frame: NDArray[np.float32], usable: NDArray[np.bool_], objects: NDArray[np.bool_] | None) -> Sky:
@@ -267,64 +260,6 @@ def own_background(frame: NDArray[np.float32], usable: NDArray[np.bool_], object
         return Sky(nothing, nothing.copy(), np.zeros(frame.shape, dtype=np.int16), (note,))
     background = smooth_background(frame, usable, objects=objects)
     return Sky(background, np.zeros_like(background), np.zeros(frame.shape, dtype=np.int16), (note,))
-
-
-def match_sky(
-    data: NDArray[np.float32],
-    sky: NDArray[np.float32],
-    usable: NDArray[np.bool_],
-    *,
-    objects: NDArray[np.bool_] | None = None,
-    scale_sky: bool = True,
-    offset_sky: bool = False,
-    start: float | None = None,
-) -> SkyMatch:
-    """Factor (or offset) that makes the level of the frame minus its sky zero.
-
-    Parameters
-    ----------
-    data, sky : float32 arrays (ny, nx)
-    usable : bool array (ny, nx)
-        True where a pixel is usable.
-    objects : bool array (ny, nx), optional
-        True on known objects, left out of the level.
-    scale_sky : bool
-        Find the factor ``f`` with ``level(data - f sky) = 0``, to a few thousandths of the noise of a pixel.
-    offset_sky : bool
-        If ``scale_sky`` is off: find the offset ``level(data - sky)``.
-    start : float, optional
-        A factor near the right one, which saves time.
-
-    Returns
-    -------
-    SkyMatch
-        ``(1, 0)`` if both are off. A sky whose level is not positive cannot be scaled, then the offset is
-        found. Changes its input: no.
-
-    Raises
-    ------
-    AlgorithmError
-        No usable pixel.
-    """
-    if not (scale_sky or offset_sky):
-        return SkyMatch(1.0, 0.0)
-    # A frame full of stars has its level under them: then the unmasked level is the only one there is.
-    quiet = usable if objects is None or not (usable & ~objects).any() else usable & ~objects
-    frame, model = data[quiet], sky[quiet]
-    everything = np.ones(frame.shape, dtype=bool)
-    nothing = None if objects is None else ~everything
-    if frame.size == 0:
-        raise AlgorithmError("sky cannot be matched to a frame without a usable pixel; check its mask")
-    sky_value = typical_value(model)
-    if not scale_sky or sky_value <= 0:
-        return SkyMatch(1.0, sky_level(frame - model, everything, objects=nothing).value)
-    factor = typical_value(frame) / sky_value if start is None else start
-    for _ in range(_MATCH_PASSES):
-        rest = sky_level(frame - np.float32(factor) * model, everything, objects=nothing)
-        factor += rest.value / sky_value
-        if abs(rest.value) <= _MATCHED * rest.sigma:
-            break
-    return SkyMatch(factor, 0.0)
 
 
 def subtract(

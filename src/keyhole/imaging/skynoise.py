@@ -12,16 +12,16 @@ that its sky is made of, so it leaves with the sky.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import ParameterError
 from keyhole.imaging._order_statistics import sort_planes, sorted_median
-from keyhole.imaging.medians import median
+from keyhole.imaging.medians import sampled_median
 
-__all__ = ["model_variances"]
+__all__ = ["NoiseModel", "model_variances"]
 
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
@@ -31,6 +31,8 @@ _CERTAIN: Final = 10.0
 _LEAST_OWN: Final = 0.05
 """A frame keeps at least this part of its variance when that of the masters is taken out."""
 _FEWEST_QUIET: Final = 10
+_LEVEL_PIXELS: Final = 20_000
+_BLOCK: Final = 1 << 13
 
 
 def model_variances(
@@ -67,57 +69,112 @@ def model_variances(
     ParameterError
         Lists of different lengths.
     """
-    n = len(variances)
-    if {len(usables), len(objects), n if shared is None else len(shared)} != {n}:
-        msg = f"model of the noise: {n} frames, {len(usables)} masks, {len(objects)} object masks; give one of each"
-        raise ParameterError(msg)
-    if n < 2:
+    if len(variances) < 2 and {len(variances), len(usables), len(objects)} == {len(variances)}:
         return list(variances)
-    quiets = [usable & ~mask for usable, mask in zip(usables, objects, strict=True)]
-    levels = [_level(plane, quiet, usable) for plane, quiet, usable in zip(variances, quiets, usables, strict=True)]
-    shape, count = _common_shape(variances, quiets, levels)
-    out = []
-    for k, (plane, level) in enumerate(zip(variances, levels, strict=True)):
+    model = NoiseModel.of(variances, usables, objects, shared=shared)
+    return [model.variance(k, *planes) for k, planes in enumerate(zip(variances, usables, objects, strict=True))]
+
+
+class NoiseModel(NamedTuple):
+    """What the frames of a sequence have in common in their noise; see `model_variances`.
+
+    Attributes
+    ----------
+    shape : float32 array (ny, nx)
+        Variance of the sky in a pixel, over its level in the frame.
+    known : bool array (ny, nx)
+        Where it was found in some frame.
+    levels, kept : lists of n floats
+        Level of the variance of each frame, and the part of it that is not shared.
+    """
+
+    shape: Float32
+    known: Bool
+    levels: list[float]
+    kept: list[float]
+
+    @classmethod
+    def of(
+        cls,
+        variances: Sequence[Float32],
+        usables: Sequence[Bool],
+        objects: Sequence[Bool],
+        *,
+        shared: Sequence[float] | None = None,
+    ) -> NoiseModel:
+        """Find it from the planes of all frames."""
+        n = len(variances)
+        if {len(usables), len(objects), n if shared is None else len(shared)} != {n}:
+            msg = f"model of the noise: {n} frames, {len(usables)} masks, {len(objects)} object masks; give one of each"
+            raise ParameterError(msg)
+        quiets = [usable & ~mask for usable, mask in zip(usables, objects, strict=True)]
+        levels = [_level(plane, quiet, usable) for plane, quiet, usable in zip(variances, quiets, usables, strict=True)]
+        shape, known = _common_shape(variances, quiets, levels)
+        kept = [
+            1.0 if shared is None or level <= 0 else 1 - min(shared[k] / level, 1 - _LEAST_OWN)
+            for k, level in enumerate(levels)
+        ]
+        return cls(shape, known, levels, kept)
+
+    @property
+    def factors(self) -> Float32:
+        """Variance of a pixel of each frame between the objects, over `shape`."""
+        return np.array([level * kept for level, kept in zip(self.levels, self.kept, strict=True)], np.float32)
+
+    def variance(self, k: int, plane: Float32, usable: Bool, objects: Bool) -> Float32:
+        """Variance that a frame expects."""
+        level, kept = self.levels[k], self.kept[k]
         if level <= 0:
-            out.append(plane)
-            continue
-        own = np.where(count > 0, shape * np.float32(level), plane)
-        excess = _source_excess(plane - own, objects[k] & usables[k], own)
-        known = 0.0 if shared is None else min(shared[k] / level, 1 - _LEAST_OWN)
+            return plane
+        own = self.shape * np.float32(level)
+        if not self.known.all():
+            np.copyto(own, plane, where=~self.known)
+        on_source = objects & usable
         # The light of a source has no part in the noise of the masters that the sky takes away.
-        out.append(np.where(usables[k], own * np.float32(1 - known) + excess, plane).astype(np.float32))
-    return out
+        excess = _source_excess(plane, on_source, own) if on_source.any() else None
+        own *= np.float32(kept)
+        if excess is not None:
+            own += excess
+        np.copyto(own, plane, where=~usable)
+        return own
 
 
 def _level(variance: Float32, quiet: Bool, usable: Bool) -> float:
     among = quiet if np.count_nonzero(quiet) >= _FEWEST_QUIET else usable
-    return median(variance[among]) if among.any() else 0.0
+    return sampled_median(variance, among, number=_LEVEL_PIXELS) if among.any() else 0.0
 
 
 def _common_shape(
     variances: Sequence[Float32], quiets: Sequence[Bool], levels: Sequence[float]
-) -> tuple[Float32, NDArray[np.intp]]:
-    """Median over the frames of variance over level where there is no object, and number of frames in it."""
-    planes = np.full((len(variances), variances[0].size), np.inf, np.float32)
-    for row, variance, quiet, level in zip(planes, variances, quiets, levels, strict=True):
-        if level > 0:
-            np.divide(variance, np.float32(level), out=row.reshape(variance.shape), where=quiet)
-    count = np.isfinite(planes).sum(axis=0)
-    middle = sorted_median(sort_planes(planes), np.maximum(count, 1))
-    shape = np.where(count > 0, middle, np.float32(1)).astype(np.float32)
-    return shape.reshape(variances[0].shape), count.reshape(variances[0].shape)
+) -> tuple[Float32, Bool]:
+    """Median over the frames of variance over level where there is no object; and where there is any."""
+    chosen = [k for k, level in enumerate(levels) if level > 0]
+    shape = np.ones(variances[0].shape, np.float32)
+    known = np.zeros(shape.shape, dtype=bool)
+    step = max(_BLOCK // shape.shape[1], 1)
+    for start in range(0, shape.shape[0] if chosen else 0, step):
+        rows = slice(start, min(start + step, shape.shape[0]))
+        planes = np.empty((len(chosen), shape[rows].size), np.float32)
+        for row, k in zip(planes, chosen, strict=True):
+            np.multiply(variances[k][rows], np.float32(1 / levels[k]), out=row.reshape(shape[rows].shape))
+            np.putmask(row, ~quiets[k][rows].ravel(), np.float32(np.inf))
+        count = np.count_nonzero(planes < np.inf, axis=0)
+        middle = sorted_median(sort_planes(planes), np.maximum(count, 1)).reshape(shape[rows].shape)
+        known[rows] = (count > 0).reshape(middle.shape)
+        np.copyto(shape[rows], middle, where=known[rows])
+    return shape, known
 
 
-def _source_excess(excess: Float32, objects: Bool, own: Float32) -> Float32:
+def _source_excess(plane: Float32, objects: Bool, own: Float32) -> Float32:
     """Variance of the source light: smoothed over 3 x 3 object pixels where it is no more than noise."""
-    if not objects.any():
-        return np.zeros_like(excess)
-    inside = np.where(objects, excess, np.float32(0))
+    inside = plane - own
+    inside *= objects
     smooth, number = _three_by_three(inside), _three_by_three(objects.astype(np.float32))
     smooth = np.divide(smooth, number, out=np.zeros_like(smooth), where=objects)
     # Counted in electrons, a variance has the noise of its root.
     certain = smooth > np.float32(_CERTAIN) * np.sqrt(np.maximum(own, 0))
-    return np.asarray(np.maximum(np.where(certain, inside, smooth), np.float32(0)))
+    np.copyto(smooth, inside, where=certain)
+    return np.maximum(smooth, np.float32(0), out=smooth)
 
 
 def _three_by_three(plane: Float32) -> Float32:

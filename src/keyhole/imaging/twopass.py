@@ -7,44 +7,20 @@ frames, and make the skies again without them. A third pass changes nothing that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keyhole.errors import AlgorithmError
-from keyhole.imaging._skysequence import (
-    KnownObjects,
-    Levels,
-    PlaneSequence,
-    Ticks,
-    packed,
-    skies_without,
-    unpacked,
-)
-from keyhole.imaging.deep_objects import DeepSum
-from keyhole.imaging.levels import fit_surface, lit_box
-from keyhole.imaging.medians import median
-from keyhole.imaging.objects import single_frame_objects
-from keyhole.imaging.sky import (
-    MASKED_MEAN,
-    CombineRule,
-    Sky,
-    SkyMatch,
-    check_numbers,
-    match_sky,
-    subtract,
-    typical_value,
-)
-from keyhole.imaging.skynoise import model_variances
+from keyhole.imaging._skyobjects import Detection, KnownObjects, find_all_objects
+from keyhole.imaging._skypool import SharedVariance
+from keyhole.imaging._skysequence import Levels, PlaneSequence, Ticks, skies_without
+from keyhole.imaging._slope import remaining_slope
+from keyhole.imaging.medians import sampled_median
+from keyhole.imaging.sky import MASKED_MEAN, CombineRule, Sky, SkyMatch, check_numbers, match_sky, subtract
+from keyhole.imaging.skynoise import NoiseModel
 
 __all__ = ["FrameSky", "on_full_frame", "remaining_slope", "two_pass_skies"]
-
-
-_BEYOND_DOUBT: Final = 2.5
-"""Detection limit of a single frame in units of that of the sum."""
-_SOME_COLUMNS: Final = 3
-"""The first pass matches levels on one column in so many."""
 
 
 class FrameSky(NamedTuple):
@@ -85,6 +61,11 @@ class FrameSky(NamedTuple):
         data, variance : float32 arrays (ny, nx)
             The frame as it was given to `two_pass_skies`. Not changed.
         """
+        if self.sky.data.shape == data.shape:
+            difference, total = subtract(data, self.variance, self.sky, self.match)
+            if self.slope is not None:
+                difference -= self.slope
+            return difference, total
         level, noise = _outside(self.sky)
         difference = data - np.float32(self.match.scale * level + self.match.offset)
         total = variance + np.float32(self.match.scale**2 * noise)
@@ -98,9 +79,10 @@ class FrameSky(NamedTuple):
         quiet = (self.sky.count > 0) & ~self.objects
         if not quiet.any():
             return 0.0
-        added = self.match.scale**2 * self.sky.variance[quiet]
-        total = median(self.variance[quiet] + added)
-        return min(median(added) / total, 1.0) if total > 0 else 0.0
+        scale = self.match.scale**2
+        added = scale * sampled_median(self.sky.variance, quiet)
+        total = sampled_median(self.variance, quiet) + added
+        return min(added / total, 1.0) if total > 0 else 0.0
 
 
 def two_pass_skies(
@@ -184,62 +166,29 @@ def two_pass_skies(
     tick = Ticks(progress, 2 * len(frames) + number if mask_objects else number)
     masks = KnownObjects(sequence.shape)
     if mask_objects:
-        limits: dict[str, Any] = {"threshold": threshold, "min_pixels": min_pixels, "grow": grow, "fwhm": fwhm}
-        masks = _all_objects(sequence, levels, shifts, matching, tick=tick, wing_sigma=wing_sigma, **limits)
+        detection = Detection(threshold, min_pixels, grow, fwhm, wing_sigma)
+        masks = find_all_objects(sequence, levels, shifts, detection, matching=matching, tick=tick)
     for part, chosen in sequence.parts(number):
         planes, objects = sequence.planes(part), [masks.of(i) for i in part]
-        if model_noise:
+        noise, common = None, None
+        if model_noise and len(part) > 1:
             shared = None if shared_noise is None else [shared_noise[i] for i in part]
-            planes = planes._replace(variance=model_variances(planes.variance, planes.usable, objects, shared=shared))
-        for k, sky in skies_without(planes, objects, sequence.within(part), levels, [part.index(i) for i in chosen]):
+            noise = NoiseModel.of(planes.variance, planes.usable, objects, shared=shared)
+            common = SharedVariance(noise.shape, noise.factors)
+        wanted_here = [part.index(i) for i in chosen]
+        for k, sky in skies_without(planes, objects, sequence.within(part), levels, wanted_here, noise=common):
             data, variance, usable = planes.one(k)
-            match = _match(data, usable, sky, objects[k], **matching)
+            if noise is not None:
+                variance = noise.variance(k, variance, usable, objects[k])
+            match = SkyMatch(1.0, 0.0)
+            if usable.any():
+                match = match_sky(data, sky.data, usable, objects=objects[k], **matching)
             slope = None
             if slope_degree is not None:
                 rest, quiet = _difference(data, sky, match), usable & ~objects[k]
                 slope = remaining_slope(rest, quiet, degree=slope_degree, significance=slope_significance)
             yield FrameSky(part[k], sequence.box, sky, match, slope, variance, objects[k])
             tick()
-
-
-def _all_objects(
-    sequence: PlaneSequence,
-    levels: Levels,
-    shifts: ArrayLike,
-    matching: dict[str, bool],
-    *,
-    tick: Ticks,
-    wing_sigma: float,
-    **limits: Any,
-) -> KnownObjects:
-    """Objects on the sum of the frames less a first sky, and those that a frame shows by itself.
-
-    The latter are elsewhere where a frame does not lie at its commanded place.
-    """
-    shape, number = sequence.shape, len(sequence.frames)
-    boxes, shown = [], []
-    for i in range(number):
-        data, _, usable = sequence.planes([i]).one(0)
-        boxes.append(lit_box(usable))
-        shown.append(packed(single_frame_objects(data, usable, **limits)))
-        tick()
-    moves = np.rint(np.asarray(shifts, dtype=np.float64).reshape(-1, 2)).astype(int)
-    deep = DeepSum(boxes, moves, fwhm=limits["fwhm"])
-    # Peaks of the noise that are masked in a single frame would bias its skies: only what is beyond doubt counts.
-    sure = limits | {"threshold": _BEYOND_DOUBT * limits["threshold"]}
-    own = []
-    for part, chosen in sequence.parts(number):
-        planes, objects = sequence.planes(part), [unpacked(shown[i], shape) for i in part]
-        portion = []
-        for k, sky in skies_without(planes, objects, sequence.within(part), levels, [part.index(i) for i in chosen]):
-            data, variance, usable = planes.one(k)
-            rest = _difference(data, sky, _match(data, usable, sky, objects[k], columns=_SOME_COLUMNS, **matching))
-            portion.append(deep.binned(part[k], rest, usable, variance))
-            own.append(packed(single_frame_objects(rest, usable, **sure)))
-            tick()
-        deep.add(portion)
-    deep.search(**{key: value for key, value in limits.items() if key != "fwhm"}, wing_sigma=wing_sigma)
-    return KnownObjects(shape, deep, own)
 
 
 def _difference(data: NDArray[np.float32], sky: Sky, match: SkyMatch) -> NDArray[np.float32]:
@@ -249,68 +198,11 @@ def _difference(data: NDArray[np.float32], sky: Sky, match: SkyMatch) -> NDArray
     return rest
 
 
-def _match(
-    data: NDArray[np.float32],
-    usable: NDArray[np.bool_],
-    sky: Sky,
-    objects: NDArray[np.bool_],
-    *,
-    scale_sky: bool,
-    offset_sky: bool,
-    columns: int = 1,
-) -> SkyMatch:
-    """Match a sky to its frame, on one column in so many."""
-    if not usable.any():
-        return SkyMatch(1.0, 0.0)
-    part = np.s_[:, ::columns] if usable[:, ::columns].any() else np.s_[:, :]
-    options = {"scale_sky": scale_sky, "offset_sky": offset_sky}
-    return match_sky(data[part], sky.data[part], usable[part], objects=objects[part], **options)
-
-
-def remaining_slope(
-    subtracted: NDArray[np.float32], quiet: NDArray[np.bool_], *, degree: int = 1, significance: float = 1.0
-) -> NDArray[np.float32] | None:
-    """Low-order surface that is left after the sky subtraction, if there is one.
-
-    Parameters
-    ----------
-    subtracted : float32 array (ny, nx)
-        A frame whose sky was subtracted.
-    quiet : bool array (ny, nx)
-        True on usable pixels without objects.
-    degree : int
-        Degree along each axis.
-    significance : float
-        The surface counts if its scatter on quiet pixels is that many times what the noise alone makes of it.
-        A slope below 4 times the noise shows in no single frame, but in a stack it is the largest part of what
-        the noise of wide apertures has in excess of that of the pixels.
-
-    Returns
-    -------
-    float32 array (ny, nx) or None
-        The surface, of mean zero on quiet pixels; None if it is not significant or cannot be fitted. It is
-        never continued beyond its extremes on quiet pixels. Changes its input: no.
-    """
-    try:
-        surface = fit_surface(subtracted, quiet, degree_x=degree, degree_y=degree, iterations=4)
-    except AlgorithmError:
-        return None
-    values = surface.over_box().astype(np.float32)
-    inside = values[quiet[surface.box]]
-    expected = surface.sigma * ((surface.coefficients.size - 1) / surface.used.size) ** 0.5
-    if float(np.std(inside)) <= significance * expected:
-        return None
-    middle = np.mean(inside)
-    slope = np.zeros(subtracted.shape, dtype=np.float32)
-    slope[surface.box] = np.clip(values, inside.min(), inside.max()) - middle
-    return slope
-
-
 def _outside(sky: Sky) -> tuple[np.float32, np.float32]:
     """Constant sky and variance beyond the box of a sky."""
     lit = sky.count > 0
-    some = lit if lit.any() else np.ones(sky.data.shape, dtype=bool)
-    return np.float32(typical_value(sky.data[some])), np.float32(typical_value(sky.variance[some]))
+    some = lit if lit.any() else None
+    return np.float32(sampled_median(sky.data, some)), np.float32(sampled_median(sky.variance, some))
 
 
 def on_full_frame(sky: Sky, box: tuple[slice, slice], shape: tuple[int, int]) -> Sky:

@@ -1,0 +1,130 @@
+"""Matching a sky to its frame: the factor or offset that leaves no level."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.errors import AlgorithmError
+from keyhole.imaging.levels import Level, level_from_sums, level_limits, sky_level
+from keyhole.imaging.medians import sampled_median
+
+__all__ = ["SkyMatch", "match_sky"]
+
+_PASSES: Final = 20
+_MATCHED: Final = 0.002
+"""Level that may be left, in units of the noise of a pixel."""
+_SAMPLE: Final = 60_000
+"""Pixels that tell where to begin; of fewer all are taken."""
+_FINAL_PASSES: Final = 4
+_FINALLY_MATCHED: Final = 0.0005
+_FEW: Final = 1000
+_BLOCK: Final = 1 << 14
+
+Float32 = NDArray[np.float32]
+Bool = NDArray[np.bool_]
+
+
+class SkyMatch(NamedTuple):
+    """What to subtract: ``scale * sky + offset``."""
+
+    scale: float
+    offset: float
+
+
+def match_sky(
+    data: Float32,
+    sky: Float32,
+    usable: Bool,
+    *,
+    objects: Bool | None = None,
+    scale_sky: bool = True,
+    offset_sky: bool = False,
+) -> SkyMatch:
+    """Factor (or offset) that makes the level of the frame minus its sky zero.
+
+    Parameters
+    ----------
+    data, sky : float32 arrays (ny, nx)
+    usable : bool array (ny, nx)
+        True where a pixel is usable.
+    objects : bool array (ny, nx), optional
+        True on known objects, left out of the level.
+    scale_sky : bool
+        Find the factor ``f`` with ``level(data - f sky) = 0``, to a few thousandths of the noise of a pixel.
+    offset_sky : bool
+        If ``scale_sky`` is off: find the offset ``level(data - sky)``.
+
+    Returns
+    -------
+    SkyMatch
+        ``(1, 0)`` if both are off. A sky whose level is not positive cannot be scaled, then the offset is
+        found. Changes its input: no.
+
+    Raises
+    ------
+    AlgorithmError
+        No usable pixel.
+
+    Notes
+    -----
+    The level is that of `keyhole.imaging.levels.sky_level`. A sample of the pixels gives it to a few thousandths of
+    their noise without sorting all of them; the last steps of its iteration are sums over all.
+    """
+    if not (scale_sky or offset_sky):
+        return SkyMatch(1.0, 0.0)
+    # A frame full of stars has its level under them: then the unmasked level is the only one there is.
+    masked = objects is not None
+    quiet = usable if objects is None else usable & ~objects
+    if not quiet.any():
+        quiet = usable
+    if not quiet.any():
+        raise AlgorithmError("sky cannot be matched to a frame without a usable pixel; check its mask")
+    sky_value = sampled_median(sky, quiet)
+    if not scale_sky or sky_value <= 0:
+        return SkyMatch(1.0, _level((data - sky)[quiet], masked=masked).value)
+    planes = data.ravel(), sky.ravel(), quiet.ravel()
+    step = max(data.size // _SAMPLE, 1) | 1
+    step = step if np.count_nonzero(planes[2][::step]) >= _FEW else 1
+    frame, model = (plane[::step][planes[2][::step]] for plane in planes[:2])
+    factor = sampled_median(frame) / sky_value
+    sigma = 0.0
+    for _ in range(_PASSES):
+        rest = _level(frame - np.float32(factor) * model, masked=masked)
+        sigma = rest.sigma
+        factor += rest.value / sky_value
+        if abs(rest.value) <= _MATCHED * sigma:
+            break
+    for _ in range(_FINAL_PASSES if step > 1 and sigma > 0 else 0):
+        left, sigma = _left(planes, factor, sigma, masked=masked)
+        factor += left / sky_value
+        if abs(left) <= _FINALLY_MATCHED * sigma:
+            break
+    return SkyMatch(factor, 0.0)
+
+
+def _level(values: Float32, *, masked: bool) -> Level:
+    everything = np.ones(values.shape, dtype=bool)
+    return sky_level(values, everything, objects=~everything if masked else None)
+
+
+def _left(planes: tuple[Float32, Float32, Bool], factor: float, sigma: float, *, masked: bool) -> tuple[float, float]:
+    """One step of the iteration of a level: of all quiet pixels, about zero and with the scatter so far."""
+    below, above = level_limits(masked=masked)
+    low, high = np.float32(-below * sigma), np.float32(above * sigma)
+    data, sky, quiet = planes
+    number, total, squares = 0, 0.0, 0.0
+    for start in range(0, data.size, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        rest = np.float32(-factor) * sky[part]
+        rest += data[part]
+        counted = rest >= low
+        counted &= rest <= high
+        counted &= quiet[part]
+        rest *= counted
+        number += int(np.count_nonzero(counted))
+        total += float(rest.sum())
+        squares += float(np.dot(rest, rest))
+    return level_from_sums(number, total, squares, masked=masked) if number else (0.0, sigma)

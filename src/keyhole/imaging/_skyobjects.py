@@ -1,0 +1,178 @@
+"""Objects of a sequence of frames, so that no star takes part in a sky; found in bins of their pixels.
+
+The first pass of `keyhole.imaging.twopass` serves the detection alone, which smooths over the width of a star: bins of
+0.4 widths show it all, and there are far fewer of these than pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from keyhole.imaging._bins import bin_factor, bin_sums, unbinned
+from keyhole.imaging._skymatch import SkyMatch, match_sky
+from keyhole.imaging._skysequence import Levels, Planes, PlaneSequence, Ticks, packed, skies_without, unpacked
+from keyhole.imaging.deep_objects import DeepSum
+from keyhole.imaging.medians import sampled_median
+from keyhole.imaging.objects import Limits, find_objects, pixel_noise
+
+__all__ = ["Detection", "KnownObjects", "find_all_objects"]
+
+_BEYOND_DOUBT: Final = 2.5
+"""Detection limit of a single frame in units of that of the sum."""
+_SINGLE_WINGS: Final = 0.2
+"""Part of the noise of a pixel that the wings of stars exceed which a single frame shows."""
+_SAMPLE: Final = 3000
+
+Float32 = NDArray[np.float32]
+Bool = NDArray[np.bool_]
+
+
+class Detection(NamedTuple):
+    """What counts as an object; see `keyhole.imaging.objects.single_frame_objects`."""
+
+    threshold: float
+    min_pixels: int
+    grow: float
+    fwhm: float
+    wing_sigma: float
+
+    def limits(self, noise: float, *, times: float = 1.0) -> Limits:
+        """Limits of a single frame with a noise per pixel, in its bins."""
+        threshold = times * self.threshold
+        found = Limits(threshold, threshold + 1, self.min_pixels, self.grow, _SINGLE_WINGS * noise, self.fwhm)
+        return found.in_bins(bin_factor(self.fwhm))
+
+
+class _Binned(NamedTuple):
+    """A frame in bins: mean of the usable pixels, variance of that, their number, and the objects that it shows."""
+
+    mean: Float32
+    variance: Float32
+    number: Float32
+    sigma: float
+    objects: Bool
+
+
+class KnownObjects(NamedTuple):
+    """The objects of every frame: those on the sum of all, and those that it shows by itself.
+
+    Attributes
+    ----------
+    shape : (ny, nx)
+    factor : int
+        Pixels on the side of a bin.
+    deep : DeepSum or None
+        None: there are no objects.
+    own : list of bits
+    """
+
+    shape: tuple[int, int]
+    factor: int = 1
+    deep: DeepSum | None = None
+    own: Sequence[NDArray[np.uint8]] = ()
+
+    def of(self, index: int) -> Bool:
+        """True on the objects of a frame."""
+        if self.deep is None:
+            return np.zeros(self.shape, dtype=bool)
+        shape = _shape_in_bins(self.shape, self.factor)
+        found = self.deep.mask_in_bins(index, shape) | unpacked(self.own[index], shape)
+        return unbinned(found, self.factor, self.shape)
+
+
+def find_all_objects(
+    sequence: PlaneSequence,
+    levels: Levels,
+    shifts: ArrayLike,
+    detection: Detection,
+    *,
+    matching: dict[str, bool],
+    tick: Ticks,
+) -> KnownObjects:
+    """Objects on the sum of the frames less a first sky, and those that a frame shows by itself.
+
+    The latter are elsewhere where a frame does not lie at its commanded place.
+
+    Parameters
+    ----------
+    sequence, levels, shifts
+        See `keyhole.imaging.twopass.two_pass_skies`.
+    detection : Detection
+    matching : keyword arguments of `match_sky`
+    tick : Ticks
+        Told twice of every frame.
+    """
+    number, factor = len(sequence.frames), bin_factor(detection.fwhm)
+    moves = np.rint(np.asarray(shifts, dtype=np.float64).reshape(-1, 2)).astype(int)
+    nothing, everything = (slice(0, 0), slice(0, 0)), tuple(slice(0, size) for size in sequence.shape)
+    boxes = [everything if seen else nothing for seen in sequence.seen]
+    deep = DeepSum(boxes, moves, fwhm=detection.fwhm)  # type: ignore[arg-type]
+    own = []
+    kept: dict[int, _Binned] = {}
+    for part, chosen in sequence.parts(number):
+        frames = {}
+        for i in part:
+            frames[i] = kept[i] if i in kept else _in_bins(*sequence.planes([i]).one(0), detection)
+            # Ticked here, when it is first seen: frames of an earlier part may come again.
+            if i not in kept:
+                tick()
+        kept = frames
+        planes = Planes(
+            [frames[i].mean for i in part], [frames[i].variance for i in part], [frames[i].number > 0 for i in part]
+        )
+        objects = [frames[i].objects for i in part]
+        portion = []
+        for k, sky in skies_without(planes, objects, sequence.within(part), levels, [part.index(i) for i in chosen]):
+            i, frame, usable = part[k], frames[part[k]], planes.usable[k]
+            match = SkyMatch(1.0, 0.0)
+            if usable.any():
+                match = match_sky(frame.mean, sky.data, usable, objects=frame.objects, **matching)
+            rest = np.float32(-match.scale) * sky.data
+            rest += frame.mean
+            rest -= np.float32(match.offset)
+            portion.append(deep.in_bins(i, rest, frame.number, frame.sigma))
+            # Peaks of the noise that are masked in a single frame would bias its skies: only what is beyond doubt is.
+            own.append(packed(_shown(rest, frame.number, detection, times=_BEYOND_DOUBT)))
+            tick()
+        deep.add(portion)
+    deep.search(
+        threshold=detection.threshold,
+        min_pixels=detection.min_pixels,
+        grow=detection.grow,
+        wing_sigma=detection.wing_sigma,
+    )
+    return KnownObjects(sequence.shape, factor, deep, own)
+
+
+def _shape_in_bins(shape: tuple[int, int], factor: int) -> tuple[int, int]:
+    return -(-shape[0] // factor), -(-shape[1] // factor)
+
+
+def _in_bins(data: Float32, variance: Float32, usable: Bool, detection: Detection) -> _Binned:
+    factor = bin_factor(detection.fwhm)
+    good = usable & np.isfinite(data)
+    number = bin_sums(good.view(np.uint8), factor)
+    light = bin_sums(data if good.all() else np.where(good, data, np.float32(0)), factor)
+    seen = number > 0
+    mean = np.divide(light, number, out=light, where=seen)
+    typical = sampled_median(variance, good, number=_SAMPLE) if good.any() else 1.0
+    # One pixel tells the noise of those in its bin.
+    one = np.s_[::factor, ::factor]
+    noise = np.where(good[one], variance[one], np.float32(typical))
+    np.divide(noise, number, out=noise, where=seen)
+    objects = _shown(mean, number, detection)
+    return _Binned(mean, noise, number, float(typical) ** 0.5, objects)
+
+
+def _shown(mean: Float32, number: Float32, detection: Detection, *, times: float = 1.0) -> Bool:
+    """Objects that a frame in bins shows by itself."""
+    whole = number > 0
+    if not whole.any():
+        return whole
+    noise = pixel_noise(mean, whole) * bin_factor(detection.fwhm)
+    weight = number * np.float32(noise**-2 if noise > 0 else 1)
+    return find_objects(mean, weight, detection.limits(noise, times=times))
