@@ -173,7 +173,7 @@ def _root_of(item: Input) -> str:
 
 
 def _read(item: Input, context: RunContext, recipe: str, *, stored: bool = False) -> Frame:
-    frame = read_input(item.path, stored=stored)
+    frame = read_input(item.path, stored=True) if stored else read_input(item.path)
     if "PREPARED" in item.tags:
         # Raw frames are entered by prepare.
         add_provenance(frame, context.timestamp(), item.path.name, context.checksum(item.path), recipe)

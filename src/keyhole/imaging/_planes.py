@@ -15,8 +15,8 @@ __all__ = ["Band", "Planes", "RowReader", "bands", "block_of", "common_shape"]
 
 _BLOCK_VALUES: Final = 1 << 19
 """Values per plane kind in one block of rows: 2 MB, so that a block stays in the processor's cache."""
-_BAND_VALUES: Final = 1 << 22
-"""Values per plane kind that are read at once from images that are not in memory: 16 MB."""
+_BAND_VALUES: Final = 1 << 23
+"""Values per plane kind that are read at once from images that are not in memory: 32 MB."""
 
 
 class RowReader(Protocol):
@@ -82,11 +82,26 @@ def bands(kinds: tuple[Planes, Planes | None, Planes | None], ny: int, nx: int) 
         yield 0, Band(*kinds)
         return
     step = max(1, _BAND_VALUES // (len(kinds[0]) * nx))
+    # The same memory is used for all bands.
+    room = [
+        None if planes is None else np.empty((len(planes), min(step, ny), nx), dtype)
+        for planes, dtype in zip(kinds, (np.dtype(np.float32), np.dtype(np.float32), np.dtype(MASK_DTYPE)), strict=True)
+    ]
     for start in range(0, ny, step):
         rows = slice(start, min(start + step, ny))
-        variance = None if kinds[1] is None else block_of(kinds[1], rows, np.float32)
-        mask = None if kinds[2] is None else block_of(kinds[2], rows, MASK_DTYPE)
-        yield start, Band(block_of(kinds[0], rows, np.float32), variance, mask)
+        data, variance, mask = (_read(planes, rows, out) for planes, out in zip(kinds, room, strict=True))
+        if data is not None:
+            yield start, Band(data, variance, mask)
+
+
+def _read(planes: Planes | None, rows: slice, room: NDArray[Any] | None) -> NDArray[Any] | None:
+    """Rows of all planes, (n, rows, nx), in the memory given."""
+    if planes is None or room is None:
+        return None
+    band = room[:, : rows.stop - rows.start]
+    for part, plane in zip(band, planes, strict=True):
+        part[...] = plane[rows]
+    return band
 
 
 def block_of(planes: Planes, rows: slice, dtype: type[np.generic]) -> NDArray[Any]:
@@ -95,6 +110,5 @@ def block_of(planes: Planes, rows: slice, dtype: type[np.generic]) -> NDArray[An
         return np.array(planes[:, rows], dtype)
     height, nx = rows.stop - rows.start, _shape(planes[0])[1]
     block = np.empty((len(planes), height, nx), dtype)
-    for part, plane in zip(block, planes, strict=True):
-        part[...] = plane[rows]
+    _read(planes, rows, block)
     return block

@@ -21,7 +21,7 @@ from keyhole.imaging.levels import pair_scales, sky_level
 from keyhole.imaging.medians import median
 from keyhole.imaging.quality import hot_pixels
 from keyhole.imaging.readout import PatternRules, measure_readout, quadrants
-from keyhole.imaging.starlight import starlight
+from keyhole.imaging.starlight import Starlight, starlight
 from keyhole.primitives.bad_pixels import darks_in_words, name_learnt, write_history
 from keyhole.primitives.base import Arcsec, Context, Sigma, primitive
 from keyhole.primitives.figures import tell_growth, tell_master, tell_weights
@@ -232,7 +232,10 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
     inputs = stack_inputs(frames)
     weights = _weights(frames, [item.sigma for item in inputs], params, context)
     shares = None if weights is None else exposure_shares(frames)
-    combined = combine_frames(frames, params, weights, allowed=_allowed(frames, params), shares=shares)
+    light = _starlight(frames, params)
+    allowed = None if light is None else light.light * np.float32(params.signal_tolerance)
+    centre = None if light is None else light.median
+    combined = combine_frames(frames, params, weights, allowed=allowed, centre=centre, shares=shares)
     out = combined_header(frames, combined, params, weights)
     if params.apply_dq:
         _keep_saturation(out, frames)
@@ -262,8 +265,8 @@ def _fill(frame: Frame, params: StackFramesParams, context: Context) -> None:
         context.note(f"{filled.number} pixels without a good value are filled from around and stay flagged")
 
 
-def _allowed(frames: list[Frame], params: StackFramesParams) -> NDArray[np.float32] | None:
-    """What clipping leaves to seeing and clouds; None: nothing."""
+def _starlight(frames: list[Frame], params: StackFramesParams) -> Starlight | None:
+    """The light of which clipping leaves a part to seeing and clouds; None: it leaves nothing."""
     clips = params.reject_method in ("sigclip", "varclip")
     if params.signal_tolerance == 0 or not clips or len({frame.data.shape for frame in frames}) > 1:
         return None
@@ -271,13 +274,12 @@ def _allowed(frames: list[Frame], params: StackFramesParams) -> NDArray[np.float
     variances = [by_rows(frame.variance) for frame in frames if frame.variance is not None]
     masks = [by_rows(frame.mask) for frame in frames if frame.mask is not None] if params.apply_dq else []
     n = len(frames)
-    light = starlight(
+    return starlight(
         [by_rows(frame.data) for frame in frames],
         variances if len(variances) == n else None,
         masks if len(masks) == n else None,
         reach=params.signal_reach / scale,
     )
-    return light * np.float32(params.signal_tolerance)
 
 
 def _weights(
