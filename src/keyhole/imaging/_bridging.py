@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging._neighbours import places
+
 __all__ = ["REACH", "TIED", "Bridged", "Bridges", "bridge"]
 
 REACH: Final = 2
@@ -68,11 +70,16 @@ class Bridges:
 
     def __init__(self, good: NDArray[np.bool_]) -> None:
         self.good = good
-        along_x, along_y = _pairs(good), _pairs(good.T)
         nx = good.shape[1]
         # Places in the flattened plane: the pixel, the two beside it, the two beyond these.
-        self._pairs = np.concatenate([y * nx + x for y, x in (along_x[:2], along_y[1::-1])], axis=1)
-        self._curved = np.concatenate([along_x[2], along_y[2]])
+        y, x = places(good[:, :-2] & good[:, 2:] & ~good[:, 1:-1])
+        along_x, curved_x = _line(x + 1, nx)
+        along_x = along_x + y * nx
+        y, x = places(good[:-2] & good[2:] & ~good[1:-1])
+        along_y, curved_y = _line(y + 1, len(good))
+        along_y = along_y * nx + x
+        self._pairs = np.concatenate([along_x, along_y], axis=1)
+        self._curved = np.concatenate([curved_x, curved_y]) & good.ravel()[self._pairs[3:]].all(axis=0)
         self._at, self._place, self._number = np.unique(self._pairs[0], return_inverse=True, return_counts=True)
         self.known = good.copy()
         self.known.ravel()[self._at] = True
@@ -88,11 +95,8 @@ class Bridges:
         return filled
 
 
-def _pairs(good: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
-    """Rows and columns, (5, k), of bad pixels between good ones, of those beside and beyond, and if these count."""
-    y, x = np.nonzero(good[:, :-2] & good[:, 2:] & ~good[:, 1:-1])
-    x += 1
-    left, right = np.maximum(x - 2, 0), np.minimum(x + 2, good.shape[1] - 1)
-    curved = (left == x - 2) & (right == x + 2) & good[y, left] & good[y, right]
-    columns = np.stack([x, x - 1, x + 1, left, right])
-    return np.broadcast_to(y, columns.shape), columns, curved
+def _line(middle: NDArray[np.intp], length: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Along one axis: bad pixels, those beside and those beyond, (5, k), and whether the line reaches as far."""
+    before, beyond = middle - 2, middle + 2
+    reached = (before >= 0) & (beyond < length)
+    return np.stack([middle, middle - 1, middle + 1, np.maximum(before, 0), np.minimum(beyond, length - 1)]), reached

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._blot import Exposure, Reference, blot, median_reference
-from keyhole.imaging._neighbours import square_offsets
+from keyhole.imaging._neighbours import places, square_offsets
 from keyhole.imaging._noisy import NoisyPixels
 from keyhole.imaging._order_statistics import median_efficiency
 from keyhole.imaging._patches import RING, grown, median_known, ring_median, values_around
@@ -285,7 +285,7 @@ class _Compared(NamedTuple):
         """
         look, residual = self.look, self.residual
         hits = np.zeros(look.good.shape, np.bool_)
-        y, x = np.nonzero((np.abs(residual) > limit * look.sigma + self.step) & where)
+        y, x = places((np.abs(residual) > limit * look.sigma + self.step) & where)
         if not y.size:
             return hits
         sign = np.sign(residual[y, x])
@@ -326,7 +326,7 @@ def _alone(look: _Look, residual: Float32, fwhm: float, rule: HitRule) -> Bools:
             contrast=rule.contrast,
             fwhm=fwhm,
         )
-        y, x = np.nonzero(edges)
+        y, x = places(edges)
         around = median_known(values_around(look.data, look.good & ~edges, y, x, square_offsets(2)))
         excess = sign * (look.data[y, x] - around)
         # The median of two is their mean: the other one differs by twice as much.

@@ -29,7 +29,7 @@ _TOUCHED: Final = 0.001
 _WHOLE_PIXEL: Final = 1e-6
 """Shifts closer than this to a whole number of pixels are whole."""
 _BLOCK: Final = 1 << 16
-"""Output pixels computed together when every pixel has its own kernel."""
+"""Output pixels computed together: what they need stays in the cache."""
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -258,9 +258,6 @@ def _boxes_near_usable(where: _Positions, bits: NDArray[np.uint16], reach: int) 
     in_y = (where.y > rows.start - reach) & (where.y < rows.stop - 1 + reach)
     rows, columns = bounding_box(where.inside & in_x & in_y)
     if rows.start == rows.stop:
-        return
-    if where.separable:
-        yield rows, columns
         return
     step = max(1, _BLOCK // (columns.stop - columns.start))
     for start in range(rows.start, rows.stop, step):
