@@ -8,6 +8,7 @@ from keyhole.frames.io import write_frame
 from keyhole.frames.parking import Parking
 from keyhole.frames.provenance import add_history, add_provenance, file_md5, merge_provenance, sources_of
 from keyhole.frames.reading import read_frame
+from keyhole.frames.stored import into_memory
 from keyhole.frames.window import as_window, cut, share_window, whole
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "cut",
     "file_md5",
     "from_astropy",
+    "into_memory",
     "merge_provenance",
     "read_frame",
     "share_window",

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from keyhole.errors import SetupError
 from keyhole.frames.frame import Frame
+from keyhole.frames.stored import StoredPlane, StoredRows
 
 __all__ = ["Parking", "RowsOnDisk", "by_rows", "bytes_of"]
 
@@ -78,14 +79,14 @@ class Parking:
         return needed * n_frames > self.budget
 
     def park(self, frame: Frame) -> None:
-        """Move the planes of a frame to disk. Changes `frame`.
+        """Move the planes of a frame to disk, but those that are in a file already. Changes `frame`.
 
         Raises
         ------
         SetupError
             There is no room, or the folder cannot be written.
         """
-        planes = [plane for plane in _planes(frame) if plane.size and not _is_mapped(plane)]
+        planes = [plane for plane in _planes(frame) if plane.size and not _is_on_disk(plane)]
         if not planes:
             return
         held = self._write(planes)
@@ -172,8 +173,10 @@ class RowsOnDisk:
         return rows
 
 
-def by_rows(plane: NDArray[Any]) -> NDArray[Any] | RowsOnDisk:
-    """A parked plane in a form that is read row by row; one in memory as it is."""
+def by_rows(plane: NDArray[Any] | StoredPlane) -> NDArray[Any] | RowsOnDisk | StoredRows:
+    """A plane on disk in a form that is read row by row; one in memory as it is."""
+    if isinstance(plane, StoredPlane):
+        return plane.by_rows()
     mapped = _map_of(plane)
     return plane if mapped is None else RowsOnDisk(plane, mapped)
 
@@ -189,8 +192,8 @@ def _planes(frame: Frame) -> Iterable[NDArray[Any]]:
             yield plane
 
 
-def _is_mapped(plane: NDArray[Any]) -> bool:
-    return _map_of(plane) is not None
+def _is_on_disk(plane: NDArray[Any] | StoredPlane) -> bool:
+    return isinstance(plane, StoredPlane) or _map_of(plane) is not None
 
 
 def _map_of(plane: NDArray[Any]) -> mmap.mmap | None:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from keyhole.errors import DataError
 from keyhole.frames.cards import from_astropy
 from keyhole.frames.frame import Frame, Table
+from keyhole.frames.stored import StoredFile, stored_plane
+from keyhole.frames.tables import plain_table
 from keyhole.headers import Header, Unit, read_units
 
 # astropy takes a third of the time that a command needs to start: images of the usual form do not need it.
@@ -22,17 +24,20 @@ __all__ = ["read_frame"]
 
 _TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _UNSIGNED = 32768
+_STORED: dict[str, type[np.generic]] = {"VAR": np.float32, "DQ": np.uint16}
 _BLOCK = 64
 _READ_ERRORS = (OSError, TypeError, ValueError, KeyError, IndexError, EOFError)
 
 
-def read_frame(path: Path | str) -> Frame:
+def read_frame(path: Path | str, *, stored: bool = False) -> Frame:
     """Read a raw frame or a product with one science extension.
 
     Parameters
     ----------
     path : path
         ``.fits``, ``.fits.gz`` or ``.fits.bz2``.
+    stored : bool
+        Leave image, variance and mask in the file, where it holds them as they are (`StoredPlane`).
 
     Returns
     -------
@@ -50,7 +55,7 @@ def read_frame(path: Path | str) -> Frame:
     units = read_units(path, packed_data=True)
     try:
         if all(_is_usual(unit) for unit in units):
-            return _from_units(units, path)
+            return _from_units(units, path, StoredFile(path) if stored else None)
         return _by_astropy(path)
     except _READ_ERRORS as err:
         raise DataError(f"{path}: the file cannot be read as FITS ({err}); get a fresh copy or leave it out") from err
@@ -73,7 +78,7 @@ def _is_unsigned(unit: Unit) -> bool:
     return bool(unit.cards.get("BITPIX") == 16 and unit.cards.get("BZERO") == _UNSIGNED)
 
 
-def _from_units(units: list[Unit], path: Path) -> Frame:
+def _from_units(units: list[Unit], path: Path, stored: StoredFile | None) -> Frame:
     images = [unit for unit in units[1:] if _is_science(unit.cards)]
     if not images and units[0].data_size:
         images = [units[0]]
@@ -85,7 +90,8 @@ def _from_units(units: list[Unit], path: Path) -> Frame:
         header.remove("BZERO", ignore_missing=True)
         header.remove("BSCALE", ignore_missing=True)
     primary = header if science is units[0] else Header(units[0].text)
-    frame = Frame(path.name, primary, header, _as_float(_values(path, science)), path=path)
+    data = _stored(science, stored, np.float32)
+    frame = Frame(path.name, primary, header, _as_float(_values(path, science)) if data is None else data, path=path)
     for unit in units[1:]:
         if unit is science or not unit.data_size:
             continue
@@ -93,8 +99,19 @@ def _from_units(units: list[Unit], path: Path) -> Frame:
         if unit.cards.get("XTENSION") == "BINTABLE":
             frame.tables[name] = _table(path, unit)
         else:
-            _attach(frame, name, _values(path, unit))
+            left = _stored(unit, stored, _STORED.get(name))
+            _attach(frame, name, _values(path, unit) if left is None else left)
     return frame
+
+
+def _stored(unit: Unit, file: StoredFile | None, dtype: type[np.generic] | None) -> NDArray[Any] | None:
+    """A plane that stays in its file; None where it is none of these, or stored as other numbers."""
+    cards = unit.cards
+    form = _is_unsigned(unit) if dtype is np.uint16 else (cards.get("BITPIX"), cards.get("BZERO", 0)) == (-32, 0)
+    if file is None or dtype is None or unit.data is not None or not form or cards.get("NAXIS") != 2:
+        return None
+    shape = int(str(cards["NAXIS2"])), int(str(cards["NAXIS1"]))
+    return stored_plane(file, unit.data_start, shape, dtype)
 
 
 def _is_science(cards: Any) -> bool:
@@ -147,19 +164,22 @@ def _attach(frame: Frame, name: str, values: NDArray[Any]) -> None:
     if name == "VAR":
         frame.variance = _as_float(values)
     elif name == "DQ":
-        frame.mask = values.astype(np.uint16, copy=False)
+        frame.mask = values if values.dtype == np.uint16 else values.astype(np.uint16)
     else:
         frame.planes[name] = values
 
 
 def _table(path: Path, unit: Unit) -> Table:
-    from astropy.io import fits
-
     data = unit.data
     if data is None:
         with path.open("rb") as stream:
             stream.seek(unit.data_start)
             data = stream.read(unit.data_size)
+    plain = plain_table(unit.cards, data)
+    if plain is not None:
+        return plain
+    from astropy.io import fits
+
     text = f"{unit.text}{'END':80s}".encode("latin-1")
     padded = text + b" " * (-len(text) % 2880) + data + b"\0" * (-len(data) % 2880)
     return _columns(fits.BinTableHDU.fromstring(padded))

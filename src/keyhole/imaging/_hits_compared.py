@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging._neighbours import places
 from keyhole.imaging._patches import RING, Index, ring_median, values_around
 
 __all__ = ["Compared", "Look", "blocks", "deviation_of", "largest_step"]
@@ -101,7 +102,7 @@ class Compared(NamedTuple):
         for rows in blocks(self.residual.shape):
             allowed = self.look.sigma[rows] * np.float32(limit)
             allowed += self.step[rows]
-            y, x = np.nonzero((np.abs(self.residual[rows]) > allowed) & self.look.compared[rows])
+            y, x = places((np.abs(self.residual[rows]) > allowed) & self.look.compared[rows])
             found.append((y + rows.start, x))
         y, x = (np.concatenate(part) for part in zip(*found, strict=True))
         return y, x
@@ -109,7 +110,7 @@ class Compared(NamedTuple):
     def beside(self, hits: Bools, limit: float) -> tuple[Index, Index]:
         """The same among the neighbours of hits that deviate in their sense."""
         ny, nx = hits.shape
-        y, x = np.nonzero(hits)
+        y, x = places(hits)
         steps = np.asarray(RING, np.intp)
         y, x = (y + steps[:, :1]).ravel(), (x + steps[:, 1:]).ravel()
         inside = (y >= 0) & (y < ny) & (x >= 0) & (x < nx)

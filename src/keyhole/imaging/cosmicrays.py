@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from keyhole.imaging._blot import Exposure, Reference, blot, median_reference
 from keyhole.imaging._hits_compared import Compared, Look, blocks, deviation_of, largest_step
-from keyhole.imaging._neighbours import square_offsets
+from keyhole.imaging._neighbours import places, square_offsets
 from keyhole.imaging._noisy import NoisyPixels
 from keyhole.imaging._order_statistics import median_efficiency
 from keyhole.imaging._patches import median_known, values_around
@@ -291,7 +291,7 @@ def _alone_in(look: Look, residual: Float32, where: Bools, fwhm: float, rule: Hi
             contrast=rule.contrast,
             fwhm=fwhm,
         )
-        y, x = np.nonzero(edges)
+        y, x = places(edges)
         around = median_known(values_around(look.data, look.good & ~edges, y, x, square_offsets(2)))
         excess = sign * (look.data[y, x] - around)
         # The median of two is their mean: the other one differs by twice as much.
