@@ -46,7 +46,7 @@ def test_pattern_is_removed_to_the_error_of_its_mean(tile: float) -> None:
     # A quadrant has 22200 unlit pixels: 347 boxes.
     assert spread(added - found.offsets, dark) < 1.5 * NOISE / np.sqrt(347)
     for part, quadrant in zip(PARTS, found.quadrants, strict=True):
-        assert quadrant.strength > 15 and quadrant.rms == pytest.approx(float(added[part].std()), rel=0.05)
+        assert quadrant.strength > 15 and quadrant.rms == pytest.approx(float(added[part].std()), rel=0.2)
 
 
 def test_template_is_the_plain_mean_box_shrunk_towards_nothing() -> None:
