@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging._bridging import REACH
 from keyhole.imaging._order_statistics import sort_planes, sorted_median
 from keyhole.imaging._patches import grown
 from keyhole.imaging.bits import BAD, MASK_DTYPE, usable
 from keyhole.imaging.geometry import Grid
+from keyhole.imaging.kernels import kernel_weights
 from keyhole.imaging.medians import median
 from keyhole.imaging.noise import clipped_median_sigma
 from keyhole.imaging.resample import resample
@@ -75,18 +78,32 @@ class Exposure:
         shift = np.asarray(self.shift, float) - [columns.start, rows.start]
         return replace(self, data=data, variance=variance, mask=mask, shift=shift)
 
+    @cached_property
+    def good(self) -> NDArray[np.bool_]:
+        """Usable pixels."""
+        return usable(self.mask)
+
     def sigma(self) -> Float32:
         """Noise of each pixel, positive."""
-        good = usable(self.mask)
+        good = self.good
         if self.variance is not None and (self.variance[good] > 0).any():
             least = np.float32(np.float32(median(self.variance[good & (self.variance > 0)][::_SAMPLE])) * 1e-3)
             return np.sqrt(np.maximum(self.variance, least))
         scatter = clipped_median_sigma(self.data, good).sigma if good.any() else 1.0
         return np.full(self.data.shape, scatter or 1.0, np.float32)
 
+    @cached_property
     def level(self) -> np.float32:
         """Median of the usable pixels; a fair sample gives it as well as all."""
-        return np.float32(median(self.data[usable(self.mask)][::_SAMPLE]))
+        return np.float32(median(self.data[self.good][::_SAMPLE]))
+
+    def rows_for(self, rows: tuple[int, int], columns: tuple[int, int], reach: int) -> slice:
+        """Own rows that a kernel touches for the pixels of a box of the reference grid, from first to last."""
+        corners = np.array([(x, y) for y in rows for x in columns], float).T
+        y = (self.matrix @ corners)[1] + self.shift[1]
+        low, high = int(np.floor(y.min())) - reach, int(np.ceil(y.max())) + reach + 1
+        ny = len(self.data)
+        return slice(min(max(low, 0), ny), min(max(high, 0), ny))
 
 
 class Reference(NamedTuple):
@@ -97,12 +114,15 @@ class Reference(NamedTuple):
     data : (ny, nx) float32
     seen : (ny, nx) int16
         Exposures with a usable value there.
+    mask : (ny, nx) uint16
+        Bad where there is none.
     origin : (x, y)
         First pixel on the reference grid.
     """
 
     data: Float32
     seen: NDArray[np.int16]
+    mask: NDArray[np.uint16]
     origin: tuple[int, int]
 
 
@@ -136,17 +156,20 @@ def median_reference(exposures: Sequence[Exposure]) -> Reference:
     grid = _grid(exposures)
     (ny, nx), (x0, y0) = grid
     data, count = np.zeros((ny, nx), np.float32), np.zeros((ny, nx), np.int16)
-    levels = [exposure.level() for exposure in exposures]
+    reach = kernel_weights(_KERNEL, 0.0).shape[-1] + REACH
     step = max(16, _BAND // (len(exposures) * nx))
     for first in range(0, ny, step):
         height = min(step, ny - first)
         planes = np.full((len(exposures), height * nx), np.inf, np.float32)
-        for plane, exposure, level in zip(planes, exposures, levels, strict=True):
+        for plane, exposure in zip(planes, exposures, strict=True):
+            rows = exposure.rows_for((y0 + first, y0 + first + height - 1), (x0, x0 + nx - 1), reach)
+            if rows.start == rows.stop:
+                continue
             out = resample(
-                (exposure.data - level) / np.float32(exposure.seconds),
+                (exposure.data[rows] - exposure.level) / np.float32(exposure.seconds),
                 None,
-                exposure.mask,
-                shift=exposure.shift,
+                exposure.mask[rows],
+                shift=exposure.shift - np.array([0, rows.start]),
                 matrix=exposure.matrix,
                 output_shape=(height, nx),
                 output_origin=(x0, y0 + first),
@@ -160,7 +183,7 @@ def median_reference(exposures: Sequence[Exposure]) -> Reference:
         middle = sorted_median(sort_planes(planes), np.maximum(there, 1))
         data[first : first + height] = np.where(there > 0, middle, 0).reshape(height, nx)
         count[first : first + height] = there.reshape(height, nx)
-    return Reference(data, count, (x0, y0))
+    return Reference(data, count, np.where(count > 0, MASK_DTYPE(0), MASK_DTYPE(BAD)), (x0, y0))
 
 
 def blot(reference: Reference, exposure: Exposure, sigma: Float32) -> Expected:
@@ -170,7 +193,7 @@ def blot(reference: Reference, exposure: Exposure, sigma: Float32) -> Expected:
     out = resample(
         reference.data,
         None,
-        np.where(reference.seen > 0, MASK_DTYPE(0), MASK_DTYPE(BAD)),
+        reference.mask,
         shift=shift,
         matrix=inverse,
         output_shape=exposure.data.shape,
@@ -189,7 +212,7 @@ def _clearness(exposure: Exposure, sigma: Float32, expected: Float32, known: NDA
 
     Sums over whole stars do not depend on the seeing.
     """
-    good = known & usable(exposure.mask)
+    good = known & exposure.good
     stars = good & (expected > _BRIGHT * sigma)
     if not stars.any():
         return 1.0
@@ -197,7 +220,7 @@ def _clearness(exposure: Exposure, sigma: Float32, expected: Float32, known: NDA
     light = float(expected[stars].sum(dtype=np.float64))
     if light < _CERTAIN * float(np.sqrt(np.square(sigma[stars], dtype=np.float64).sum())):
         return 1.0
-    level = exposure.level()
+    level = exposure.level
     # A cosmic ray must not pass for starlight.
     most = _CLEAREST * np.maximum(expected[stars], 0) + _BRIGHT * sigma[stars]
     seen = np.minimum(exposure.data[stars] - level, most).sum(dtype=np.float64)

@@ -43,6 +43,8 @@ _QUIET: Final = 0.5
 """Starlight, in sigma, up to which a pixel tells how well the noise is known."""
 _STARLIGHT: Final = 0.3
 """Part of the starlight by which exposures differ without being noisy."""
+_BLOCK: Final = 1 << 15
+"""Pixels that are looked at together, so that what is made of them stays in the cache."""
 _SAMPLE: Final = 7
 """One in so many quiet pixels is enough for a scatter."""
 
@@ -198,47 +200,61 @@ def _hits(
     """Hits in one exposure; and how far its pixels deviate in sigma, with those for which that is known."""
     look = _expectation(exposure, reference)
     residual = look.data - look.expected
-    step: Float32 = np.multiply(_largest_step(look.expected), np.float32(rule.gradient))
     hits = _alone(look, residual, fwhm, rule)
     if not look.compared.any():
         return hits, None
     sharpest = rule.sharpness * star_excess(fwhm) + rule.signal
-    compared = _Compared(look, residual, step, sharpest, _burnt(exposure.mask))
+    step = _largest_step(look.expected)
+    step *= np.float32(rule.gradient)
+    compared = _Compared(look, residual, step, sharpest, exposure.mask)
     hits |= compared.beyond(rule.sigma, look.compared)
     for _ in range(rule.grow):
         if not hits.any():
             break
         hits |= compared.beyond(rule.grow_sigma, grown(hits, 1) & ~hits & look.compared, beside=hits)
     # Starlight varies with the seeing: no measure of noise.
-    allowed = look.sigma + step + np.float32(_STARLIGHT) * np.maximum(look.expected, 0)
-    return hits, ((residual / allowed).astype(np.float32, copy=False), look.compared)
+    for rows in _blocks(residual.shape):
+        allowed = look.sigma[rows] + step[rows]
+        allowed += np.float32(_STARLIGHT) * np.maximum(look.expected[rows], 0)
+        residual[rows] /= allowed
+    return hits, (residual, look.compared)
 
 
 def _expectation(exposure: Exposure, reference: Reference | None) -> _Look:
     """What the other exposures let expect, on the scale of this one; the noise is never taken as better than seen."""
-    good = usable(exposure.mask)
+    good = exposure.good
     nothing = np.zeros(good.shape, np.bool_)
-    data = exposure.data - exposure.level()
+    data = exposure.data - exposure.level
     sigma = exposure.sigma()
     if reference is None:
         # A lone noise scale: without comparison the image itself tells, by the differences of its neighbours.
         return _Look(data, np.zeros_like(data), sigma * _own_scale(data, sigma, good), good, nothing, nothing)
     expected = blot(reference, exposure, sigma)
-    compared = good & expected.known & (expected.seen >= _COMPARED)
-    model = expected.data * np.float32(expected.scale)
+    seen = good & expected.known
+    compared = seen & (expected.seen >= _COMPARED)
+    model = expected.data
+    model *= np.float32(expected.scale)
+    twice = seen & (expected.seen == 2)
     # The median has noise too; a pixel that is not compared has only its own.
-    count = np.maximum(expected.seen, _COMPARED)
-    sigma = np.where(compared, sigma * np.sqrt(1 + median_efficiency(count) / count), sigma).astype(np.float32)
+    count = np.maximum(np.arange(int(expected.seen.max(initial=0)) + 1), _COMPARED)
+    factor = np.sqrt(1 + median_efficiency(count) / count)
+    for rows in _blocks(sigma.shape):
+        np.multiply(
+            sigma[rows], factor[expected.seen[rows]], out=sigma[rows], where=compared[rows], casting="same_kind"
+        )
     if not compared.any():
         scale = _own_scale(data, sigma, good)
-        return _Look(data, model, sigma * scale, good, compared, good & expected.known & (expected.seen == 2))
-    quiet = np.flatnonzero(compared & (np.abs(model) < _QUIET * sigma))[::_SAMPLE]
+        return _Look(data, model, sigma * scale, good, compared, twice)
+    starless = compared.copy()
+    for rows in _blocks(sigma.shape):
+        starless[rows] &= np.abs(model[rows]) < _QUIET * sigma[rows]
+    quiet = np.flatnonzero(starless)[::_SAMPLE]
     if quiet.size > 100:
-        rest = (data - model).ravel()[quiet]
+        rest = data.ravel()[quiet] - model.ravel()[quiet]
         middle = np.float32(median(rest))
-        data = data - middle
-        sigma = sigma * np.float32(max(1.0, robust_sigma((rest - middle) / sigma.ravel()[quiet])))
-    return _Look(data, model, sigma, good, compared, good & expected.known & (expected.seen == 2))
+        data -= middle
+        sigma *= np.float32(max(1.0, robust_sigma((rest - middle) / sigma.ravel()[quiet])))
+    return _Look(data, model, sigma, good, compared, twice)
 
 
 def _own_scale(data: Float32, sigma: Float32, good: Bools) -> np.float32:
@@ -261,15 +277,15 @@ class _Compared(NamedTuple):
         Difference to what is expected, and the part of the local gradient that is allowed.
     sharpest : float
         By what part of its neighbours a pixel of a star may stand out.
-    burnt : (ny, nx) bool
-        Saturated or non-linear pixels.
+    mask : (ny, nx) uint16
+        Quality bits of the exposure.
     """
 
     look: _Look
     residual: Float32
     step: Float32
     sharpest: float
-    burnt: Bools
+    mask: NDArray[np.uint16]
 
     def beyond(self, limit: float, where: Bools, beside: Bools | None = None) -> Bools:
         """Pixels that differ from what is expected and are sharper than any star.
@@ -285,13 +301,13 @@ class _Compared(NamedTuple):
         """
         look, residual = self.look, self.residual
         hits = np.zeros(look.good.shape, np.bool_)
-        y, x = places((np.abs(residual) > limit * look.sigma + self.step) & where)
+        y, x = self._differing(limit, where)
         if not y.size:
             return hits
         sign = np.sign(residual[y, x])
         good = look.good if beside is None else look.good & ~beside
         if beside is not None:
-            same = values_around(np.where(beside, np.sign(residual), 0), None, y, x, RING) == sign
+            same = np.sign(values_around(residual, beside, y, x, RING)) == sign
             y, x, sign = (v[same.any(axis=0)] for v in (y, x, sign))
         around = sign * ring_median(residual, good, y, x)
         if beside is not None:
@@ -301,13 +317,18 @@ class _Compared(NamedTuple):
         near = np.fmax(ring_median(look.data, good, y, x), ring_median(look.expected, None, y, x))
         near = np.fmax(near, 0)
         sharp = stands_out > limit * look.sigma[y, x] + self.sharpest * near
-        sharp &= ~(self.burnt[y, x] & (near > _FLAT_TOP * look.data[y, x]))
+        burnt = (self.mask[y, x] & MASK_DTYPE(NONLINEAR | SATURATED)) != 0
+        sharp &= ~(burnt & (near > _FLAT_TOP * look.data[y, x]))
         hits[y[sharp], x[sharp]] = True
         return hits
 
-
-def _burnt(mask: NDArray[np.uint16]) -> Bools:
-    return np.asarray((mask & MASK_DTYPE(NONLINEAR | SATURATED)) != 0)
+    def _differing(self, limit: float, where: Bools) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Rows and columns of the candidates that differ by more than noise and gradient allow."""
+        found = where.copy()
+        for rows in _blocks(where.shape):
+            if found[rows].any():
+                found[rows] &= np.abs(self.residual[rows]) > limit * self.look.sigma[rows] + self.step[rows]
+        return places(found)
 
 
 def _alone(look: _Look, residual: Float32, fwhm: float, rule: HitRule) -> Bools:
@@ -338,10 +359,26 @@ def _alone(look: _Look, residual: Float32, fwhm: float, rule: HitRule) -> Bools:
 def _largest_step(plane: Float32) -> Float32:
     """Largest difference of each pixel to its four neighbours."""
     largest = np.zeros(plane.shape, np.float32)
-    across = np.abs(np.diff(plane, axis=1))
-    down = np.abs(np.diff(plane, axis=0))
-    np.maximum(largest[:, 1:], across, out=largest[:, 1:])
-    np.maximum(largest[:, :-1], across, out=largest[:, :-1])
-    np.maximum(largest[1:], down, out=largest[1:])
-    np.maximum(largest[:-1], down, out=largest[:-1])
+    for rows in _blocks(plane.shape):
+        part, block = plane[rows], largest[rows]
+        across = np.abs(part[:, 1:] - part[:, :-1])
+        np.maximum(block[:, 1:], across, out=block[:, 1:])
+        np.maximum(block[:, :-1], across, out=block[:, :-1])
+        first = max(rows.start - 1, 0)
+        both = plane[first : rows.stop + 1]
+        down = np.abs(both[1:] - both[:-1])
+        # Steps to the row above and to the row below.
+        above, below = down[: rows.stop - 1 - first], down[rows.start - first :]
+        lower = block[1:] if first == rows.start else block
+        np.maximum(lower, above, out=lower)
+        upper = block[: len(below)]
+        np.maximum(upper, below, out=upper)
     return largest
+
+
+def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Rows that stay in the cache together."""
+    ny, nx = shape
+    step = max(1, _BLOCK // max(nx, 1))
+    for first in range(0, ny, step):
+        yield slice(first, min(first + step, ny))
