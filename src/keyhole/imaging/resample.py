@@ -9,6 +9,7 @@ usable pixels only; elsewhere the nearest pixel is copied.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -28,6 +29,8 @@ _TOUCHED: Final = 0.001
 """Share of the kernel's absolute weight from which an unusable pixel is named as a reason."""
 _WHOLE_PIXEL: Final = 1e-6
 """Shifts closer than this to a whole number of pixels are whole."""
+_ROUNDING: Final = 1e-4
+"""Sums of float32 weights are good to that by far."""
 _BLOCK: Final = 1 << 16
 """Output pixels computed together: what they need stays in the cache."""
 
@@ -138,7 +141,7 @@ def resample(
         planes={name: _copy_nearest(plane, where) for name, plane in frame.planes.items()},
         weight=np.zeros(shape, dtype=np.float32),
     )
-    for box in _boxes_near_usable(where, frame.bits, kernel_weights(interpolant, 0.0).shape[-1] // 2):
+    for box in _boxes_near_usable(where, frame.good, kernel_weights(interpolant, 0.0).shape[-1] // 2):
         limits = {"dq_threshold": dq_threshold, "max_lost": max_lost}
         _interpolate(out, box, frame, where.cut(box), interpolant, scale=scale, reasons=reasons, **limits)
     return out
@@ -152,6 +155,7 @@ class _Frame(NamedTuple):
     data: Float32
     variance: Float32 | None
     bits: NDArray[np.uint16]
+    good: NDArray[np.bool_]
     planes: Mapping[str, Plane]
 
 
@@ -188,7 +192,7 @@ def _checked_frame(
         bits = np.where(finite, bits, bits | MASK_DTYPE(BAD))
         values = np.where(np.isfinite(values), values, np.float32(0))
         errors = None if errors is None else np.where(np.isfinite(errors), errors, np.float32(0))
-    return _Frame(values, errors, bits, planes)
+    return _Frame(values, errors, bits, usable(bits), planes)
 
 
 def _checked_transform(shift: ArrayLike, matrix: ArrayLike | None) -> tuple[tuple[Float64, Float64], float]:
@@ -249,9 +253,9 @@ def _inside(nearest: NDArray[np.intp], inside: NDArray[np.bool_], axis: int) -> 
     return slice(int(there[0]), int(there[-1]) + 1), int(nearest[there[0]])
 
 
-def _boxes_near_usable(where: _Positions, bits: NDArray[np.uint16], reach: int) -> Iterator[Box]:
+def _boxes_near_usable(where: _Positions, good: NDArray[np.bool_], reach: int) -> Iterator[Box]:
     """Parts of the output whose kernels may touch a usable pixel."""
-    rows, columns = bounding_box(usable(bits))
+    rows, columns = bounding_box(good)
     if rows.start == rows.stop:
         return
     in_x = (where.x > columns.start - reach) & (where.x < columns.stop - 1 + reach)
@@ -278,13 +282,15 @@ def _interpolate(
 ) -> None:
     """Overwrite one box of the output, where the kernel has enough usable pixels. Changes ``out``."""
     sampler = _Sampler(where, interpolant)
-    bits = sampler.window(frame.bits)
-    bridges = Bridges(sampler.window(usable(frame.bits), margin=REACH))
+    bridges = Bridges(sampler.window(frame.good, margin=REACH))
     inner = (slice(REACH, -REACH), slice(REACH, -REACH))
     good, known = bridges.good[inner], bridges.known[inner]
     total = sampler.total
     lost = sampler.sum(~good, "absolute") / total
-    accepted = (lost <= max_lost) & (sampler.sum(good, "signed") >= _MIN_WEIGHT) & where.inside
+    accepted = (lost <= max_lost) & where.inside
+    # The weights sum to one, and what is lost of that is no more than what is lost of their absolute sum.
+    if max_lost * float(total.max()) > 1 - _MIN_WEIGHT - _ROUNDING:
+        accepted &= sampler.sum(good, "signed") >= _MIN_WEIGHT
     norm = np.where(accepted, sampler.sum(known, "signed"), np.float32(1))
 
     def put(target: Plane, plane: Plane, power: Power, factor: float) -> None:
@@ -304,7 +310,7 @@ def _interpolate(
 
     flags = np.where(accepted, MASK_DTYPE(0), MASK_DTYPE(NO_DATA))
     if reasons:
-        flags = _flags(sampler, bits, accepted, total)
+        flags = _flags(sampler, sampler.window(frame.bits), accepted, total)
         overlap = _Sampler(where, "linear")
         covered = overlap.window(frame.bits)
         for bit in _bits_present(covered, NONLINEAR | SATURATED):
@@ -332,6 +338,12 @@ def _bits_present(bits: NDArray[np.uint16], among: int) -> list[np.uint16]:
     return [MASK_DTYPE(1 << k) for k in range(16) if present >> k & 1]
 
 
+@lru_cache(maxsize=16)
+def _one_kernel(interpolant: str, fraction: float) -> Float32:
+    """The weights that all pixels share, (1, 1, taps): blocks of rows ask for the same ones again."""
+    return kernel_weights(interpolant, np.full((1, 1), fraction)).astype(np.float32)
+
+
 class _Sampler:
     """Sums over the kernels of a box of output pixels.
 
@@ -345,9 +357,10 @@ class _Sampler:
         self._shape = where.inside.shape
         fraction_x, fraction_y = where.x - column, where.y - row
         if self._separable:
-            fraction_x, fraction_y = fraction_x[:1, :1], fraction_y[:1, :1]
-        self._wx = kernel_weights(interpolant, fraction_x).astype(np.float32)
-        self._wy = kernel_weights(interpolant, fraction_y).astype(np.float32)
+            self._wx, self._wy = (_one_kernel(interpolant, float(f[0, 0])) for f in (fraction_x, fraction_y))
+        else:
+            self._wx = kernel_weights(interpolant, fraction_x).astype(np.float32)
+            self._wy = kernel_weights(interpolant, fraction_y).astype(np.float32)
         self._taps = self._wx.shape[-1]
         first = 1 - self._taps // 2
         self._corner = (int(row.min()) + first, int(column.min()) + first)
