@@ -66,10 +66,10 @@ def test_frames_are_parked_when_all_of_them_are_more_than_the_budget(tmp_path):
         assert [parking.wanted(one, n) for n in (1, 3, 4)] == [False, False, True]
 
 
-def test_of_frames_that_are_compared_half_the_budget_is_left_to_the_steps(tmp_path):
+def test_of_frames_that_are_compared_most_of_the_budget_is_left_to_the_steps(tmp_path):
     one = frame()
     one.window = Window((100, 80), (20, 30))
-    with Parking(tmp_path, 4 * bytes_of(one)) as parking:
+    with Parking(tmp_path, 8 * bytes_of(one)) as parking:
         assert [parking.wanted(one, n) for n in (2, 3)] == [False, True]
 
 

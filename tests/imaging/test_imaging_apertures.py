@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from keyhole.imaging import apertures
 from keyhole.imaging.apertures import EmptyApertures, adopted_factors, empty_apertures
 
 SHAPE = (300, 500)
@@ -57,6 +58,22 @@ def test_a_tenth_of_a_circle_may_be_missing_as_if_all_circles_were_looked_at():
             covered = empty[np.rint(y + fine).astype(int), np.rint(x + fine.T).astype(int)][inside]
             whole += empty[round(y), round(x)] and covered.mean() >= 0.9
     assert found.number[0] == pytest.approx(whole * (radius / 2) ** 2 / (np.pi * radius**2), rel=0.05)
+
+
+def test_wide_circles_in_bins_measure_what_those_of_pixels_do(monkeypatch):
+    ratios = []
+    for seed in range(12):
+        data = ndimage.gaussian_filter(np.random.default_rng(seed).normal(0, 1, SHAPE), 0.7).astype(np.float32)
+        empty = np.ones(SHAPE, bool)
+        empty[90:110, 30:60] = False
+        planes = data, np.full(SHAPE, data.var(), np.float32), empty
+        bins = empty_apertures(*planes, (8.0,))
+        with monkeypatch.context() as patch:
+            patch.setattr(apertures, "_WIDE", np.inf)
+            pixels = empty_apertures(*planes, (8.0,))
+        assert bins.number[0] == pytest.approx(pixels.number[0], rel=0.05)
+        ratios.append(bins.factor[0] / pixels.factor[0])
+    assert np.mean(ratios) == pytest.approx(1.0, abs=0.03)
 
 
 def test_no_room_is_no_number():

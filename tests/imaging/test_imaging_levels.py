@@ -7,7 +7,7 @@ from scipy.stats import truncnorm
 from sky_scene import SIGMA, SKY, make_scene
 
 from keyhole.errors import AlgorithmError
-from keyhole.imaging.levels import fit_surface, lit_box, pair_scales, sky_level
+from keyhole.imaging.levels import bases, fit_surface, lit_box, pair_scales, sky_level
 
 
 def test_level_of_pure_noise_is_its_mean():
@@ -123,3 +123,11 @@ def test_surface_finds_the_polynomial_under_outliers():
 def test_surface_through_too_few_pixels_is_refused():
     with pytest.raises(AlgorithmError, match="only 8 usable pixels for 9 coefficients"):
         fit_surface(np.ones((2, 4), np.float32), np.ones((2, 4), bool), degree_x=2, degree_y=2)
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2, 5])
+def test_the_bases_are_legendre_polynomials_over_their_span(degree):
+    places = np.linspace(-1, 1, 41)
+    np.testing.assert_allclose(
+        bases(degree, slice(7, 48)), np.polynomial.legendre.legvander(places, degree), atol=1e-14
+    )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keyhole.imaging import medians
-from keyhole.imaging.medians import median
+from keyhole.imaging.medians import median, sampled_median
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 30_000, 100_001, 200_000])
@@ -50,3 +50,16 @@ def test_infinite_values_are_the_largest(size: int) -> None:
     values = np.random.default_rng(6).normal(size=size)
     values[: size // 4] = np.inf
     assert median(values) == np.median(values)
+
+
+def test_a_sampled_median_is_near_that_of_all_chosen_values() -> None:
+    rng = np.random.default_rng(5)
+    values = rng.normal(100, 10, (300, 400)).astype(np.float32)
+    chosen = rng.random(values.shape) < 0.5
+    values[~chosen] = np.nan
+    assert sampled_median(values, chosen) == pytest.approx(np.median(values[chosen]), abs=0.6)
+    assert sampled_median(values[chosen], number=10**6) == np.median(values[chosen])
+    lonely = np.zeros_like(chosen)
+    lonely[7, 8] = chosen[7, 8] = True
+    values[7, 8] = 3.0
+    assert sampled_median(values, lonely) == 3.0

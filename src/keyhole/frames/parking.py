@@ -72,10 +72,10 @@ class Parking:
     def wanted(self, frame: Frame, n_frames: int) -> bool:
         """Whether so many frames like this one are more than the budget, with what the steps on them need.
 
-        Steps compare frames that are cut to their light, and hold about as much again for that. Whole frames,
-        darks and flats, are combined row by row.
+        Steps compare frames that are cut to their light, and hold up to three times as much again for that. Whole
+        frames, darks and flats, are combined row by row.
         """
-        needed = bytes_of(frame) * (1 if frame.window is None else 2)
+        needed = bytes_of(frame) * (1 if frame.window is None else 4)
         return needed * n_frames > self.budget
 
     def park(self, frame: Frame) -> None:

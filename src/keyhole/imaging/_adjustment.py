@@ -278,8 +278,15 @@ def _least_squares_rotation(z: Float64, residual: Float64, weight: Float64) -> _
 
 
 def _chance_of(statistic: float, freedom: int) -> float:
-    """Probability of an F of 1 and ``freedom`` degrees this large by chance."""
-    # scipy.special is slow to import and rarely needed.
-    from scipy.special import fdtrc
+    """Probability of an F of 1 and ``freedom`` degrees this large by chance, to about 1e-15.
 
-    return float(fdtrc(1, freedom, statistic))
+    That of Student's t beyond the root of F (Abramowitz & Stegun 1964, 26.7.3 and 26.7.4).
+    """
+    angle = math.atan(math.sqrt(statistic / freedom))
+    cosine, odd = math.cos(angle), freedom % 2
+    term, total = (cosine if odd else 1.0), 0.0
+    for k in range(odd + 1, freedom, 2):
+        total += term
+        term *= k / (k + 1) * cosine**2
+    inside = math.sin(angle) * total
+    return max(0.0, 1 - (2 / math.pi * (angle + inside) if odd else inside))

@@ -10,12 +10,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.imaging._bridging import REACH
 from keyhole.imaging._order_statistics import sort_planes, sorted_median
 from keyhole.imaging._patches import grown
 from keyhole.imaging.bits import BAD, MASK_DTYPE, usable
 from keyhole.imaging.geometry import Grid
-from keyhole.imaging.kernels import kernel_weights
 from keyhole.imaging.medians import median
 from keyhole.imaging.noise import clipped_median_sigma
 from keyhole.imaging.resample import resample
@@ -26,7 +24,11 @@ _KERNEL: Final = "poly3"
 _BAND: Final = 1 << 22
 """Values of all exposures together that are sorted at once."""
 _SAMPLE: Final = 7
-"""One in so many pixels is enough for a median."""
+"""One in so many rows is enough for a median, ..."""
+_FEWEST: Final = 5000
+"""... if so many of their pixels are usable."""
+_BEYOND: Final = 8
+"""Pixels around a part of the reference that its interpolation may touch."""
 _BRIGHT: Final = 5.0  # sigma from which on starlight tells the transparency
 _WINGS: Final = 3  # pixels around it that belong to it whatever the seeing
 _CERTAIN: Final = 30.0  # significance of the starlight from which on it is believed
@@ -78,32 +80,26 @@ class Exposure:
         shift = np.asarray(self.shift, float) - [columns.start, rows.start]
         return replace(self, data=data, variance=variance, mask=mask, shift=shift)
 
-    @cached_property
-    def good(self) -> NDArray[np.bool_]:
-        """Usable pixels."""
-        return usable(self.mask)
-
     def sigma(self) -> Float32:
         """Noise of each pixel, positive."""
-        good = self.good
-        if self.variance is not None and (self.variance[good] > 0).any():
-            least = np.float32(np.float32(median(self.variance[good & (self.variance > 0)][::_SAMPLE])) * 1e-3)
-            return np.sqrt(np.maximum(self.variance, least))
+        if self.variance is not None:
+            for rows in (slice(None, None, _SAMPLE), slice(None)):
+                known = self.variance[rows][usable(self.mask[rows]) & (self.variance[rows] > 0)]
+                if known.size:
+                    noise = np.maximum(self.variance, np.float32(median(known) * 1e-3))
+                    return np.sqrt(noise, out=noise)
+        good = usable(self.mask)
         scatter = clipped_median_sigma(self.data, good).sigma if good.any() else 1.0
         return np.full(self.data.shape, scatter or 1.0, np.float32)
 
     @cached_property
     def level(self) -> np.float32:
         """Median of the usable pixels; a fair sample gives it as well as all."""
-        return np.float32(median(self.data[self.good][::_SAMPLE]))
-
-    def rows_for(self, rows: tuple[int, int], columns: tuple[int, int], reach: int) -> slice:
-        """Own rows that a kernel touches for the pixels of a box of the reference grid, from first to last."""
-        corners = np.array([(x, y) for y in rows for x in columns], float).T
-        y = (self.matrix @ corners)[1] + self.shift[1]
-        low, high = int(np.floor(y.min())) - reach, int(np.ceil(y.max())) + reach + 1
-        ny = len(self.data)
-        return slice(min(max(low, 0), ny), min(max(high, 0), ny))
+        for rows in (slice(None, None, _SAMPLE), slice(None)):
+            values = self.data[rows][usable(self.mask[rows])]
+            if values.size >= _FEWEST:
+                break
+        return np.float32(median(values))
 
 
 class Reference(NamedTuple):
@@ -114,15 +110,12 @@ class Reference(NamedTuple):
     data : (ny, nx) float32
     seen : (ny, nx) int16
         Exposures with a usable value there.
-    mask : (ny, nx) uint16
-        Bad where there is none.
     origin : (x, y)
         First pixel on the reference grid.
     """
 
     data: Float32
     seen: NDArray[np.int16]
-    mask: NDArray[np.uint16]
     origin: tuple[int, int]
 
 
@@ -156,21 +149,22 @@ def median_reference(exposures: Sequence[Exposure]) -> Reference:
     grid = _grid(exposures)
     (ny, nx), (x0, y0) = grid
     data, count = np.zeros((ny, nx), np.float32), np.zeros((ny, nx), np.int16)
-    reach = kernel_weights(_KERNEL, 0.0).shape[-1] + REACH
-    step = max(16, _BAND // (len(exposures) * nx))
+    step = min(max(16, _BAND // (len(exposures) * nx)), ny)
+    every = np.empty((len(exposures), step * nx), np.float32)
     for first in range(0, ny, step):
         height = min(step, ny - first)
-        planes = np.full((len(exposures), height * nx), np.inf, np.float32)
+        planes = every[:, : height * nx]
+        planes.fill(np.inf)
         for plane, exposure in zip(planes, exposures, strict=True):
-            rows = exposure.rows_for((y0 + first, y0 + first + height - 1), (x0, x0 + nx - 1), reach)
-            if rows.start == rows.stop:
+            part = _part_near(exposure, Grid((height, nx), (x0, y0 + first)))
+            if part is None:
                 continue
             out = resample(
-                (exposure.data[rows] - exposure.level) / np.float32(exposure.seconds),
+                (part.data - exposure.level) / np.float32(exposure.seconds),
                 None,
-                exposure.mask[rows],
-                shift=exposure.shift - np.array([0, rows.start]),
-                matrix=exposure.matrix,
+                part.mask,
+                shift=part.shift,
+                matrix=part.matrix,
                 output_shape=(height, nx),
                 output_origin=(x0, y0 + first),
                 interpolant=_KERNEL,
@@ -183,7 +177,24 @@ def median_reference(exposures: Sequence[Exposure]) -> Reference:
         middle = sorted_median(sort_planes(planes), np.maximum(there, 1))
         data[first : first + height] = np.where(there > 0, middle, 0).reshape(height, nx)
         count[first : first + height] = there.reshape(height, nx)
-    return Reference(data, count, np.where(count > 0, MASK_DTYPE(0), MASK_DTYPE(BAD)), (x0, y0))
+    return Reference(data, count, (x0, y0))
+
+
+def _part_near(exposure: Exposure, grid: Grid) -> Exposure | None:
+    """The part of an exposure from which a part of the reference is interpolated; None where they do not meet."""
+    (height, width), (x0, y0) = grid
+    corners = np.array([(x0, x0 + width - 1, x0, x0 + width - 1), (y0, y0, y0 + height - 1, y0 + height - 1)], float)
+    own = exposure.matrix @ corners + np.reshape(exposure.shift, (2, 1))
+    low, high = np.floor(own.min(axis=1)) - _BEYOND, np.ceil(own.max(axis=1)) + _BEYOND + 1
+    ny, nx = exposure.data.shape
+    (left, bottom), (right, top) = np.maximum(low, 0).astype(int), np.minimum(high, (nx, ny)).astype(int)
+    if right <= left or top <= bottom:
+        return None
+    rows, columns = slice(int(bottom), int(top)), slice(int(left), int(right))
+    shift = np.asarray(exposure.shift, float) - [columns.start, rows.start]
+    return replace(
+        exposure, variance=None, data=exposure.data[rows, columns], mask=exposure.mask[rows, columns], shift=shift
+    )
 
 
 def blot(reference: Reference, exposure: Exposure, sigma: Float32) -> Expected:
@@ -193,7 +204,7 @@ def blot(reference: Reference, exposure: Exposure, sigma: Float32) -> Expected:
     out = resample(
         reference.data,
         None,
-        reference.mask,
+        np.where(reference.seen > 0, MASK_DTYPE(0), MASK_DTYPE(BAD)),
         shift=shift,
         matrix=inverse,
         output_shape=exposure.data.shape,
@@ -212,7 +223,7 @@ def _clearness(exposure: Exposure, sigma: Float32, expected: Float32, known: NDA
 
     Sums over whole stars do not depend on the seeing.
     """
-    good = known & exposure.good
+    good = known & usable(exposure.mask)
     stars = good & (expected > _BRIGHT * sigma)
     if not stars.any():
         return 1.0

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.imaging._neighbours import median_at, near
+from keyhole.imaging._neighbours import median_at, near, square_offsets
 from keyhole.imaging.bits import SATURATED
 from keyhole.imaging.catalogue import (
     UNDEFINED,
@@ -34,7 +34,11 @@ _MIN_AXIS: Final = 0.5
 """Pixels; smaller axes are sampling."""
 _MIN_CORE: Final = 1.2
 """Smallest radius, pixels, of the circle in which the width of a core is measured."""
+_WIDE_CORE: Final = 1.5
+"""Width of a source, in units of the median, from which on it is measured apart."""
 _CENTROID_STEPS: Final = 20
+_CENTROID_STEP: Final = 1e-4
+"""Pixels; a centre that moves less stays."""
 _MAX_STAMP: Final = 60
 """Largest half side of a stamp, pixels."""
 _DEFAULT_SEEING: Final = 1.2
@@ -112,7 +116,10 @@ def _enter(table: Catalogue, columns: dict[str, NDArray[Any]]) -> None:
 def _mended(scene: Scene) -> Scene:
     """Fill lone unusable pixels from their neighbours, so that a star around one keeps its shape."""
     usable = ~scene.hidden
-    y, x = np.nonzero(scene.hidden & near(usable, 1))
+    rows = np.flatnonzero(scene.hidden & near(usable, 1))
+    if not rows.size:
+        return scene
+    y, x = np.divmod(rows, scene.hidden.shape[1])
     values, count = median_at(scene.data, usable, y, x, radius=1)
     enough = count >= _MIN_NEIGHBOURS
     y, x = y[enough], x[enough]
@@ -153,33 +160,52 @@ def _windowed_centroids(stamps: _Stamps, scene: Scene, window: Float64) -> tuple
     A pixel that is hidden or belongs to a neighbour is left out together with the one opposite to it, or its absence
     would move the centroid.
     """
-    own, values = stamps.own(scene), stamps.cut(scene.data)
+    own, values = stamps.own(scene, np.arange(len(window))), stamps.cut(scene.data).astype(np.float64)
+    light = np.empty_like(values)
     half = own.shape[1] // 2
-    index, source = np.arange(own.shape[1]), np.arange(len(own))[:, np.newaxis, np.newaxis]
-    sigma2 = window[:, np.newaxis, np.newaxis] ** 2
-    moved_x, moved_y = np.zeros(len(own)), np.zeros(len(own))
+    first_x, first_y = stamps.dx[:, 0, :], stamps.dy[:, :, 0]
+    moved, active = np.zeros((2, len(own))), np.arange(len(own))
+    # Twice the centre in the stamp, rounded: where it stays, the pixels opposite to each other do.
+    middle = np.full((2, len(own)), -1, np.intp)
     for _ in range(_CENTROID_STEPS):
-        dx = stamps.dx - moved_x[:, np.newaxis, np.newaxis]
-        dy = stamps.dy - moved_y[:, np.newaxis, np.newaxis]
-        # The centre in the stamp is where dx and dy vanish.
-        column = np.rint(2 * (half - dx[:, 0, half])).astype(np.intp)[:, np.newaxis] - index
-        row = np.rint(2 * (half - dy[:, half, 0])).astype(np.intp)[:, np.newaxis] - index
-        there = (row >= 0) & (row < len(index))
-        across = (column >= 0) & (column < len(index))
-        opposite = own[source, row.clip(0, len(index) - 1)[:, :, None], column.clip(0, len(index) - 1)[:, None, :]]
-        valid = own & opposite & there[:, :, np.newaxis] & across[:, np.newaxis, :]
-        r2 = dx**2 + dy**2
-        light = np.where(valid & (r2 <= 16 * sigma2), values * np.exp(-r2 / (2 * sigma2)), 0.0)
-        total = light.sum(axis=(1, 2))
+        dx, dy = first_x[active] - moved[0, active, np.newaxis], first_y[active] - moved[1, active, np.newaxis]
+        now = np.rint(2 * (half - np.array([dx[:, half], dy[:, half]]))).astype(np.intp)
+        changed = (now != middle[:, active]).any(axis=0)
+        middle[:, active] = now
+        if changed.any():
+            some = active[changed]
+            light[some] = values[some] * (own[some] & _opposite(own[some], *middle[:, some]))
+        sigma2 = window[active, np.newaxis] ** 2
+        square_x, square_y = dx**2, dy**2
+        weight = np.exp(square_y / (-2 * sigma2))[:, :, np.newaxis] * np.exp(square_x / (-2 * sigma2))[:, np.newaxis]
+        weight *= square_y[:, :, np.newaxis] + square_x[:, np.newaxis] <= 16 * sigma2[:, :, np.newaxis]
+        weight *= light[active]
+        columns, rows = weight.sum(axis=1), weight.sum(axis=2)
+        total = columns.sum(axis=1)
         norm = np.where(total > 0, total, np.nan)
         # The window draws every step back by half.
-        step_x, step_y = 2 * (light * dx).sum(axis=(1, 2)) / norm, 2 * (light * dy).sum(axis=(1, 2)) / norm
-        lost = ~(np.hypot(moved_x + step_x, moved_y + step_y) < half)
-        step_x[lost] = step_y[lost] = 0.0
-        moved_x, moved_y = moved_x + step_x, moved_y + step_y
-        if max(np.abs(step_x).max(), np.abs(step_y).max()) < 1e-4:
+        step = 2 * np.array([(columns * dx).sum(axis=1), (rows * dy).sum(axis=1)]) / norm
+        lost = ~(np.hypot(*(moved[:, active] + step)) < half)
+        step[:, lost] = 0.0
+        moved[:, active] += step
+        active = active[np.abs(step).max(axis=0) >= _CENTROID_STEP]
+        if not active.size:
             break
-    return stamps.x + moved_x, stamps.y + moved_y
+    return stamps.x + moved[0], stamps.y + moved[1]
+
+
+def _opposite(own: Bool, column: Index, row: Index) -> Bool:
+    """What stamps are at the pixels opposite to each across a centre; False beyond them.
+
+    `column` and `row` are those of the centres, times two.
+    """
+    index = np.arange(own.shape[1])
+    across, down = column[:, np.newaxis] - index, row[:, np.newaxis] - index
+    there = (down >= 0) & (down < len(index))
+    there = there[:, :, np.newaxis] & ((across >= 0) & (across < len(index)))[:, np.newaxis]
+    source = np.arange(len(own))[:, np.newaxis, np.newaxis]
+    last = len(index) - 1
+    return np.asarray(there & own[source, down.clip(0, last)[:, :, np.newaxis], across.clip(0, last)[:, np.newaxis]])
 
 
 def _positions(scene: Scene, centre: _Centres, window: Float64, noise_factor: Float64) -> dict[str, NDArray[Any]]:
@@ -208,17 +234,29 @@ def _core_fwhm(scene: Scene, centre: _Centres, half_light: Float64) -> Float64:
     width stays. Wings do not enter, whatever the profile; the pixels themselves broaden the result.
     """
     start = np.where(np.isfinite(half_light), 2 * half_light, 4.0)
+    fwhm = np.empty_like(start)
+    # A few wide sources need large stamps, the others do not.
+    wide = start > _WIDE_CORE * np.median(start)
+    for members in (np.flatnonzero(~wide), np.flatnonzero(wide)):
+        if members.size:
+            fwhm[members] = _fitted_fwhm(scene, _Centres(centre.x[members], centre.y[members]), members, start[members])
+    return fwhm
+
+
+def _fitted_fwhm(scene: Scene, centre: _Centres, members: Index, start: Float64) -> Float64:
+    """Widths of some sources, rows of the labels, from first guesses; see `_core_fwhm`."""
     half = int(np.clip(np.ceil(1.2 * start.max()), 4, _MAX_STAMP))
     stamps = _Stamps(scene, centre, half)
-    values = np.where(stamps.own(scene), stamps.cut(scene.data), 0.0).astype(np.float64)
+    values = np.where(stamps.own(scene, members), stamps.cut(scene.data), 0.0).astype(np.float64)
     r2 = stamps.dx**2 + stamps.dy**2
     log = np.log(np.where(values > 0, values, 1.0))
+    squared = np.where(values > 0, values, 0.0) ** 2
+    moments = np.array([squared, squared * r2, squared * log, squared * r2**2, squared * r2 * log])
+    moments, r2 = moments.reshape(5, len(r2), -1), r2.reshape(len(r2), -1)
     fwhm = start
     for _ in range(8):
-        reach = np.maximum(0.6 * fwhm, _MIN_CORE)[:, np.newaxis, np.newaxis]
-        w = np.where((r2 <= reach**2) & (values > 0), values**2, 0.0)
-        norm, wr, wl = (v.sum(axis=(1, 2)) for v in (w, w * r2, w * log))
-        wrr, wrl = (w * r2**2).sum(axis=(1, 2)), (w * r2 * log).sum(axis=(1, 2))
+        within = r2 <= np.maximum(0.6 * fwhm, _MIN_CORE)[:, np.newaxis] ** 2
+        norm, wr, wl, wrr, wrl = np.einsum("knp,np->kn", moments, within.astype(np.float64))
         with np.errstate(divide="ignore", invalid="ignore"):
             slope = (wr * wl - norm * wrl) / (norm * wrr - wr**2)
             width = 2 * np.sqrt(np.log(2) / np.where(slope > 0, slope, np.nan))
@@ -251,13 +289,13 @@ def _flags(scene: Scene, objects: NDArray[Any], unlike: Bool) -> dict[str, NDArr
     import sep
 
     number = len(objects) + 1
-    labels = _with_border(scene.labels)
+    doubtful = (scene.bits != 0) | scene.hidden
+    pixels = np.flatnonzero(doubtful & near(scene.labels != 0, 1))
+    names, bits = _label_on_or_beside(scene.labels, pixels), scene.bits.ravel()[pixels]
     image_flags = np.zeros(number, np.int64)
-    for k in range(16):
-        touched = np.bincount(labels[(scene.bits >> k & 1) != 0], minlength=number) > 0
-        image_flags |= touched.astype(np.int64) << k
-    flagged = np.bincount(labels[scene.bits != 0], minlength=number)
-    cut = np.bincount(labels[scene.hidden], minlength=number)[1:] > 0
+    np.bitwise_or.at(image_flags, names, bits)
+    flagged = np.bincount(names[bits != 0], minlength=number)
+    cut = np.bincount(names[scene.hidden.ravel()[pixels]], minlength=number)[1:] > 0
     cut |= (objects["flag"] & sep.OBJ_TRUNC) != 0
     saturated = (image_flags[1:] & SATURATED) != 0
     blended = (objects["flag"] & sep.OBJ_MERGED) != 0
@@ -269,12 +307,15 @@ def _flags(scene: Scene, objects: NDArray[Any], unlike: Bool) -> dict[str, NDArr
     }
 
 
-def _with_border(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Labels of the sources, each grown by one pixel into the space between them."""
-    padded = np.pad(labels, 1)
-    ny, nx = labels.shape
-    largest = np.max([padded[j : j + ny, i : i + nx] for j in range(3) for i in range(3)], axis=0)
-    return np.where(labels > 0, labels, largest)
+def _label_on_or_beside(labels: NDArray[np.int32], pixels: Index) -> NDArray[np.int32]:
+    """Labels of pixels (places in the flattened image); of those between sources the largest of their neighbours."""
+    (ny, nx), (y, x) = labels.shape, np.divmod(pixels, labels.shape[1])
+    found = labels[y, x]
+    free = np.flatnonzero(found == 0)
+    for dy, dx in square_offsets(1):
+        beside = labels[(y[free] + dy).clip(0, ny - 1), (x[free] + dx).clip(0, nx - 1)]
+        found[free] = np.maximum(found[free], beside)
+    return found
 
 
 def _profile(scene: Scene, centre: _Centres, flux: Float64, half: int) -> dict[str, NDArray[Any]]:
@@ -335,8 +376,8 @@ class _Stamps:
         """The stamps of one plane."""
         return np.where(self._inside, plane[self._rows, self._columns], 0)
 
-    def own(self, scene: Scene) -> Bool:
-        """Pixels that are usable and belong to no other source."""
+    def own(self, scene: Scene, members: Index) -> Bool:
+        """Pixels that are usable and belong to no other source than that of the stamp, a row of the labels."""
         labels = self.cut(scene.labels)
-        source = np.arange(1, len(labels) + 1)[:, np.newaxis, np.newaxis]
+        source = members[:, np.newaxis, np.newaxis] + 1
         return np.asarray(~self.cut(scene.hidden).astype(bool) & ((labels == 0) | (labels == source)))

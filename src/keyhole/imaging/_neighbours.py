@@ -133,14 +133,19 @@ def median_at(
     value : (m,) float32
     count : (m,) int
     """
-    padded = np.pad(np.where(usable, data, np.float32(np.inf)), radius, constant_values=np.inf)
-    offsets = square_offsets(radius)
+    # Few pixels are asked for: those around them are looked up, and no plane is made.
+    (ny, nx), offsets = data.shape, square_offsets(radius)
     value, count = np.ones(len(rows), np.float32), np.zeros(len(rows), np.intp)
     step = max(1, _BLOCK_VALUES // len(offsets))
     for first in range(0, len(rows), step):
         part = slice(first, first + step)
-        y, x = rows[part] + radius, columns[part] + radius
-        planes = np.stack([padded[y + dy, x + dx] for dy, dx in offsets])
+        y, x = rows[part], columns[part]
+        planes = np.full((len(offsets), len(y)), np.inf, np.float32)
+        for plane, (dy, dx) in zip(planes, offsets, strict=True):
+            inside = (y + dy >= 0) & (y + dy < ny) & (x + dx >= 0) & (x + dx < nx)
+            place = (y + dy) * nx + (x + dx)
+            place[~inside] = 0
+            np.copyto(plane, data.ravel()[place], where=inside & usable.ravel()[place])
         there = np.count_nonzero(planes < np.inf, axis=0)
         middle = sorted_median(sort_planes(planes), np.maximum(there, 1))
         value[part], count[part] = np.where(there > 0, middle, 1), there

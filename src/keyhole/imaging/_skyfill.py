@@ -33,7 +33,7 @@ def fill_uncovered(
     covered: NDArray[np.bool_],
     lit: NDArray[np.bool_],
 ) -> None:
-    """Fill the lit but uncovered pixels (in place) with a smooth model of the covered ones.
+    """Fill the lit but uncovered pixels of contiguous planes (in place) with a smooth model of the covered ones.
 
     The model is a low-order surface plus the local mean of what the surface leaves. The variance becomes that
     with which the model misses covered pixels beyond their own noise, of which a smooth model has next to
@@ -43,22 +43,25 @@ def fill_uncovered(
     if not wanted.any() or not covered.any():
         return
     at = np.flatnonzero(wanted)
-    model = _model(np.where(covered, image, np.float32(0)), covered)
+    values, noises = image.reshape(-1), variance.reshape(-1)
+    out = np.flatnonzero(~covered)
+    kept, values[out] = values[out], 0
+    model = _model(image, covered)
+    values[out] = kept
     step = max(image.size // _SAMPLED_PIXELS, 1) | 1
     some = np.flatnonzero(covered.ravel()[::step]) * step
     if not some.size:
         some = np.flatnonzero(covered)
-    values, noises = image.ravel(), variance.ravel()
     difference = values[some] - _on_pixels(model, some, image.shape[1])
     scatter = 1.4826022 * median(np.abs(difference - median(difference)))
     own = median(noises[some])
-    image[np.divmod(at, image.shape[1])] = _on_pixels(model, at, image.shape[1])
-    variance[np.divmod(at, image.shape[1])] = max(scatter**2 - own, _LEAST_MODEL_NOISE * own)
+    values[at] = _on_pixels(model, at, image.shape[1])
+    noises[at] = max(scatter**2 - own, _LEAST_MODEL_NOISE * own)
 
 
 def _on_pixels(model: NDArray[np.float32], at: NDArray[np.intp], width: int) -> NDArray[np.float32]:
     y, x = np.divmod(at, width)
-    return model[y // _BIN, x // _BIN]
+    return np.asarray(model[y // _BIN, x // _BIN])
 
 
 def _model(image: NDArray[np.float32], covered: NDArray[np.bool_]) -> NDArray[np.float32]:

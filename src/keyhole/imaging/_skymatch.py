@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
+from keyhole.imaging._masked import zero_except
 from keyhole.imaging.levels import Level, level_from_sums, level_limits, sky_level
 from keyhole.imaging.medians import sampled_median
 
@@ -16,7 +17,7 @@ __all__ = ["SkyMatch", "match_sky"]
 _PASSES: Final = 20
 _MATCHED: Final = 0.002
 """Level that may be left, in units of the noise of a pixel."""
-_SAMPLE: Final = 60_000
+_SAMPLE: Final = 20_000
 """Pixels that tell where to begin; of fewer all are taken."""
 _FINAL_PASSES: Final = 4
 _FINALLY_MATCHED: Final = 0.0005
@@ -86,7 +87,7 @@ def match_sky(
     if not scale_sky or sky_value <= 0:
         return SkyMatch(1.0, _level((data - sky)[quiet], masked=masked).value)
     planes = data.ravel(), sky.ravel(), quiet.ravel()
-    step = max(data.size // _SAMPLE, 1) | 1
+    step = max(int(np.count_nonzero(quiet)) // _SAMPLE, 1) | 1
     step = step if np.count_nonzero(planes[2][::step]) >= _FEW else 1
     frame, model = (plane[::step][planes[2][::step]] for plane in planes[:2])
     factor = sampled_median(frame) / sky_value
@@ -123,7 +124,7 @@ def _left(planes: tuple[Float32, Float32, Bool], factor: float, sigma: float, *,
         counted = rest >= low
         counted &= rest <= high
         counted &= quiet[part]
-        rest *= counted
+        zero_except(rest, counted)
         number += int(np.count_nonzero(counted))
         total += float(rest.sum())
         squares += float(np.dot(rest, rest))

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging._masked import zero_except
 from keyhole.imaging._order_statistics import pick, sort_planes
 from keyhole.imaging._products import per_pixel
 from keyhole.imaging._skypool import CombineRule, SharedVariance, SkyPool
@@ -90,12 +91,15 @@ def _clipped_mean(pool: SkyPool, members: Index, rule: CombineRule, pixels: Inde
         part = slice(start, min(start + _BLOCK, m))
         chosen = np.arange(part.start, part.stop) if pixels is None else pixels[part]
         values = pool.planes[np.ix_(members, chosen)]
-        found = _clip_block(values, pool.variances_at(members, chosen), rule)
+        noises = pool.variances_at(members, chosen)
+        found = _clip_block(values, noises, np.sqrt(np.maximum(noises, 0)), rule)
         column.data[part], column.variance[part], column.count[part] = found
     return column
 
 
-def _clip_block(values: Float32, noises: Float32, rule: CombineRule) -> tuple[Float32, Float32, NDArray[Any]]:
+def _clip_block(
+    values: Float32, noises: Float32, sigmas: Float32, rule: CombineRule
+) -> tuple[Float32, Float32, NDArray[Any]]:
     """Clipped mean, its variance and the number of values in it, for some columns."""
     count = _number(values < np.inf)
     at_least_one = np.maximum(count, 1)
@@ -105,14 +109,16 @@ def _clip_block(values: Float32, noises: Float32, rule: CombineRule) -> tuple[Fl
     typical = np.sqrt(noises.mean(axis=0))
     apart = (count == 2) | (upper - lower > np.float32(2**0.5 * rule.hsigma) * typical)
     centre = np.where(apart, lower, np.float32(0.5) * (lower + upper))
-    limits = np.sqrt(1 + np.float32(2) / at_least_one.astype(np.float32)) * np.sqrt(np.maximum(noises, 0))
+    widening = np.sqrt(1 + np.float32(2) / at_least_one.astype(np.float32))
     steps = values - centre
-    near = steps <= np.float32(rule.hsigma) * limits
-    near &= steps >= np.float32(-rule.lsigma) * limits
+    limits = sigmas * (np.float32(rule.hsigma) * widening)
+    near = steps <= limits
+    if rule.lsigma != rule.hsigma:
+        limits *= np.float32(rule.lsigma / rule.hsigma)
+    near &= steps >= np.negative(limits, out=limits)
     used = _number(near)
     divisor = np.maximum(used, 1).astype(np.float32)
-    np.copyto(steps, np.float32(0), where=~near)
-    total = steps.sum(axis=0)
+    total = zero_except(steps, near).sum(axis=0)
     noise = (noises * near).sum(axis=0)
     # All fail only where the limits or the noise are next to zero.
     alone = (used == 0) & (count > 0)
@@ -123,8 +129,8 @@ def _clip_block(values: Float32, noises: Float32, rule: CombineRule) -> tuple[Fl
 def _number(mask: NDArray[np.bool_]) -> NDArray[np.int16]:
     """How many of each column are True."""
     if len(mask) < 256:
-        return np.add.reduce(mask.view(np.uint8), axis=0, dtype=np.uint8).astype(np.int16)
-    return np.count_nonzero(mask, axis=0).astype(np.int16)
+        return np.asarray(np.add.reduce(mask.view(np.uint8), axis=0, dtype=np.uint8), np.int16)
+    return np.asarray(np.count_nonzero(mask, axis=0), np.int16)
 
 
 def clipped_means(pool: SkyPool, lists: Sequence[Sequence[int]], rule: CombineRule) -> Iterator[Column]:
@@ -183,6 +189,7 @@ def _together(pool: SkyPool, union: Index, choice: NDArray[np.bool_], rule: Comb
     for row, i in zip(values, union.tolist(), strict=True):
         np.take(pool.planes[i], columns, out=row)
     noises = pool.variances_at(union, columns)
+    sigmas = np.sqrt(np.maximum(noises, 0))
     for k, members in enumerate(choice):
         column = Column(out.data[k], out.variance[k], out.count[k])
         for start in range(0, columns.size, _BLOCK):
@@ -190,7 +197,7 @@ def _together(pool: SkyPool, union: Index, choice: NDArray[np.bool_], rule: Comb
             doubted = of_lists[k, part]
             odd = columns[part][doubted]
             if odd.size:
-                found = _clip_block(values[members, part], noises[members, part], rule)
+                found = _clip_block(values[members, part], noises[members, part], sigmas[members, part], rule)
                 column.data[odd], column.variance[odd], column.count[odd] = (plane[doubted] for plane in found)
         yield column
 
@@ -207,58 +214,55 @@ class _Block(NamedTuple):
     def least_noise(self) -> Float32:
         """The smallest variance of each pixel."""
         if isinstance(self.noise, SharedVariance):
-            return self.noise.plane[self.part] * self.noise.factors[self.union].min()
+            return np.asarray(self.noise.plane[self.part] * self.noise.factors[self.union].min())
         return np.asarray(self.noise[self.union, self.part].min(axis=0))
 
     def variances(self, columns: Index) -> Float32:
         """Variances of some of the pixels."""
         if isinstance(self.noise, SharedVariance):
             return self.noise.at(self.union, columns + self.part.start)
-        return self.noise[np.ix_(self.union, columns + self.part.start)]
+        return np.asarray(self.noise[np.ix_(self.union, columns + self.part.start)])
 
     def summed(self, choice: Float32, used: Float32) -> Float32:
         """Sum of the variances of the used values of each list."""
         if isinstance(self.noise, SharedVariance):
-            return per_pixel(choice * self.noise.factors[self.union], used) * self.noise.plane[self.part]
+            return np.asarray(per_pixel(choice * self.noise.factors[self.union], used) * self.noise.plane[self.part])
         return per_pixel(choice, self.noise[self.union, self.part] * used)
 
 
 def _combine_block(block: _Block, choice: NDArray[np.bool_], rule: CombineRule, out: Column) -> _Doubt:
     """Means of all members of each list, clipped where it does not depend on the list, written into `out`."""
     chosen, values = choice.astype(np.float32), block.values
-    there = (values < np.inf).astype(np.float32)
-    count = there.sum(axis=0).astype(np.int16)
-    some = count > 0
+    good = values < np.inf
+    there, count = good.astype(np.float32), _number(good)
     order = sort_planes(block.order)
     # The median of k of c values is not among the (k - 1) / 2 lowest or highest of these.
     sizes = choice.sum(axis=1)
-    fewest = np.clip(count - (len(values) - int(sizes.min())), 1, None)
+    fewest = count - np.int16(len(values) - int(sizes.min()))
+    everywhere = bool(fewest.min() > 0)
+    np.maximum(fewest, 1, out=fewest)
     least = (fewest - 1) >> 1
-    lowest = np.where(some, pick(order, least), np.float32(0))
-    highest = np.where(some, pick(order, np.maximum(count - 1 - least, 0)), np.float32(0))
-    middle = np.where(some, pick(order, np.maximum(count - 1, 0) >> 1), np.float32(0))
+    lowest, highest = pick(order, least), pick(order, np.maximum(count - 1 - least, 0))
+    middle = pick(order, np.maximum(count - 1, 0) >> 1)
+    if not everywhere:
+        middle = np.where(count > 0, middle, np.float32(0))
+    steps = zero_except(np.subtract(values, middle, out=values), good)
     # The limits are narrowest where the most values are there.
     most = np.clip(count, 1, int(sizes.max()))
-    narrow = np.sqrt(1 + 2 / most.astype(np.float32)) * np.float32(_SAFE)
+    narrow = np.sqrt(1 + np.float32(2) / most.astype(np.float32)) * np.float32(_SAFE)
     limit = narrow * np.sqrt(np.maximum(block.least_noise(), 0))
-    calm = pick(order, np.maximum(count - 1, 0)) - lowest <= np.float32(rule.hsigma) * limit
-    calm &= order[0] - highest >= np.float32(-rule.lsigma) * limit
-    odd = np.flatnonzero(some & ~calm)
-    steps = np.subtract(values, middle, out=values)
-    if int(count.min()) < len(values):
-        np.copyto(steps, np.float32(0), where=there == 0)
+    lowest, highest = lowest - middle, highest - middle
+    calm = steps.max(axis=0) - lowest <= np.float32(rule.hsigma) * limit
+    calm &= steps.min(axis=0) - highest >= np.float32(-rule.lsigma) * limit
+    odd = np.flatnonzero((count > 0) & ~calm)
     number = per_pixel(chosen, there)
-    divisor = np.maximum(number, 1)
+    divisor = number if everywhere else np.maximum(number, 1)
     np.divide(per_pixel(chosen, steps), divisor, out=out.data)
-    np.add(out.data, middle, out=out.data)
+    np.add(out.data, middle if everywhere else middle * (number > 0), out=out.data)
     np.divide(block.summed(chosen, there), divisor * divisor, out=out.variance)
     out.count[...] = number
-    if number.min() < 1:
-        np.copyto(out.data, np.float32(0), where=number == 0)
-    wide = np.sqrt(1 + 2 / fewest[odd].astype(np.float32)) / np.float32(_SAFE)
-    few = _Odd(
-        odd, there[:, odd] > 0, middle[odd], narrow[odd], wide, lowest[odd] - middle[odd], highest[odd] - middle[odd]
-    )
+    wide = np.sqrt(1 + np.float32(2) / fewest[odd].astype(np.float32)) / np.float32(_SAFE)
+    few = _Odd(odd, np.take(good, odd, axis=1), middle[odd], narrow[odd], wide, lowest[odd], highest[odd])
     return _clip_surely(block, few, chosen, rule, out)
 
 
@@ -286,7 +290,7 @@ class _Odd(NamedTuple):
 def _clip_surely(block: _Block, few: _Odd, chosen: Float32, rule: CombineRule, out: Column) -> _Doubt:
     """Leave out of some columns the values that are outliers in every list; what is one in some lists is in doubt."""
     odd = few.columns
-    steps = block.values[:, odd]
+    steps = np.take(block.values, odd, axis=1)
     noise = block.variances(odd)
     sigma = np.sqrt(np.maximum(noise, 0))
     above, below = steps - few.highest, steps - few.lowest

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyhole.imaging._bins import bin_factor, bin_sums, unbinned
+from keyhole.imaging._masked import zero_except
 from keyhole.imaging._skymatch import SkyMatch, match_sky
+from keyhole.imaging._skypool import SharedVariance
 from keyhole.imaging._skysequence import Levels, Planes, PlaneSequence, Ticks, packed, skies_without, unpacked
 from keyhole.imaging.deep_objects import DeepSum
 from keyhole.imaging.medians import sampled_median
@@ -25,6 +27,8 @@ _BEYOND_DOUBT: Final = 2.5
 """Detection limit of a single frame in units of that of the sum."""
 _SINGLE_WINGS: Final = 0.2
 """Part of the noise of a pixel that the wings of stars exceed which a single frame shows."""
+_BESIDE: Final = 0.6
+"""Bins by which a frame lies beside the common grid, on the average."""
 _SAMPLE: Final = 3000
 
 Float32 = NDArray[np.float32]
@@ -48,11 +52,23 @@ class Detection(NamedTuple):
 
 
 class _Binned(NamedTuple):
-    """A frame in bins: mean of the usable pixels, variance of that, their number, and the objects that it shows."""
+    """A frame in bins.
+
+    Attributes
+    ----------
+    mean, number : float32 arrays
+        Mean and number of the usable pixels.
+    response : float32 array
+        Variance of one pixel of each bin in units of the usual one.
+    sigma : float
+        Usual noise of a pixel.
+    objects : bool array
+        The objects that the frame shows.
+    """
 
     mean: Float32
-    variance: Float32
     number: Float32
+    response: Float32
     sigma: float
     objects: Bool
 
@@ -121,12 +137,15 @@ def find_all_objects(
             if i not in kept:
                 tick()
         kept = frames
-        planes = Planes(
-            [frames[i].mean for i in part], [frames[i].variance for i in part], [frames[i].number > 0 for i in part]
+        planes = Planes([frames[i].mean for i in part], [], [frames[i].number > 0 for i in part])
+        noise = SharedVariance(
+            np.add.reduce([frames[i].response for i in part]) / np.float32(len(part) * factor**2),
+            np.array([frames[i].sigma ** 2 for i in part], np.float32),
         )
         objects = [frames[i].objects for i in part]
         portion = []
-        for k, sky in skies_without(planes, objects, sequence.within(part), levels, [part.index(i) for i in chosen]):
+        wanted = [part.index(i) for i in chosen]
+        for k, sky in skies_without(planes, objects, sequence.within(part), levels, wanted, noise=noise):
             i, frame, usable = part[k], frames[part[k]], planes.usable[k]
             match = SkyMatch(1.0, 0.0)
             if usable.any():
@@ -142,7 +161,8 @@ def find_all_objects(
     deep.search(
         threshold=detection.threshold,
         min_pixels=detection.min_pixels,
-        grow=detection.grow,
+        # Frames lie up to half a bin beside the common grid.
+        grow=detection.grow + _BESIDE * factor,
         wing_sigma=detection.wing_sigma,
     )
     return KnownObjects(sequence.shape, factor, deep, own)
@@ -156,16 +176,13 @@ def _in_bins(data: Float32, variance: Float32, usable: Bool, detection: Detectio
     factor = bin_factor(detection.fwhm)
     good = usable & np.isfinite(data)
     number = bin_sums(good.view(np.uint8), factor)
-    light = bin_sums(data if good.all() else np.where(good, data, np.float32(0)), factor)
-    seen = number > 0
-    mean = np.divide(light, number, out=light, where=seen)
-    typical = sampled_median(variance, good, number=_SAMPLE) if good.any() else 1.0
+    light = bin_sums(data if good.all() else zero_except(data.copy(), good), factor)
+    mean = np.divide(light, np.maximum(number, 1), out=light)
+    typical = sampled_median(variance, good, number=_SAMPLE) if good.any() else 0.0
     # One pixel tells the noise of those in its bin.
     one = np.s_[::factor, ::factor]
-    noise = np.where(good[one], variance[one], np.float32(typical))
-    np.divide(noise, number, out=noise, where=seen)
-    objects = _shown(mean, number, detection)
-    return _Binned(mean, noise, number, float(typical) ** 0.5, objects)
+    response = np.where(good[one], variance[one] / np.float32(typical if typical > 0 else 1), np.float32(1))
+    return _Binned(mean, number, response, max(float(typical), 0.0) ** 0.5, _shown(mean, number, detection))
 
 
 def _shown(mean: Float32, number: Float32, detection: Detection, *, times: float = 1.0) -> Bool:

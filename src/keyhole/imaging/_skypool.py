@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from keyhole.imaging._order_statistics import sort_planes, sorted_median
 from keyhole.imaging.combine import Operation, RejectMethod
 from keyhole.imaging.levels import lit_box, sky_level
+from keyhole.imaging.medians import median
 from keyhole.imaging.objects import pixel_noise
 
 __all__ = ["CombineRule", "SharedVariance", "SkyPool", "make_pool"]
@@ -140,7 +141,7 @@ def _normalise(pool: SkyPool, *, scale: bool, zero: bool, masked: bool) -> None:
     known = np.isfinite(levels)
     if not known.any():
         return
-    pool.level = float(np.median(levels[known]))
+    pool.level = median(levels[known])
     if not (scale or zero):
         return
     if scale and (levels[known] <= 0).any():

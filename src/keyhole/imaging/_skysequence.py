@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,24 @@ _WHOLE: Final = 64
 _PART: Final = 48
 """Frames in a part, with those that serve as its skies; a part of which they are more than half is no gain."""
 
+_MOST_KEPT: Final = 1 << 28
+"""Pixels of all masks together that are kept in memory, a bit each: 32 MB."""
+
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
+
+
+class _PackedMasks(Sequence[Bool]):
+    """Masks that are kept as a bit per pixel."""
+
+    def __init__(self, masks: list[NDArray[np.uint8]], shape: tuple[int, ...]) -> None:
+        self._masks, self._shape = masks, shape
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    def __getitem__(self, index: Any) -> Any:
+        return unpacked(self._masks[index], self._shape)
 
 
 class Planes(NamedTuple):
@@ -71,10 +88,16 @@ class PlaneSequence(NamedTuple):
         """
         lit = np.zeros(frames[0].shape, dtype=bool)
         seen = []
+        # Masks are asked for several times, and making them from quality bits takes longer than unpacking.
+        kept: list[NDArray[np.uint8]] | None = [] if len(frames) * lit.size <= _MOST_KEPT else None
         for i in range(len(frames)):
             usable = usables[i]
             lit |= usable
             seen.append(bool(usable.any()))
+            if kept is not None:
+                kept.append(packed(usable))
+        if kept is not None:
+            usables = _PackedMasks(kept, lit.shape)
         if not lit.any():
             msg = f"no usable pixel in any of {len(frames)} frames: no sky can be made; check their masks"
             raise AlgorithmError(msg)
@@ -139,9 +162,9 @@ def packed(mask: Bool) -> NDArray[np.uint8]:
     return np.packbits(mask)
 
 
-def unpacked(bits: NDArray[np.uint8], shape: tuple[int, int]) -> Bool:
+def unpacked(bits: NDArray[np.uint8], shape: tuple[int, ...]) -> Bool:
     """The mask of that shape; see `packed`."""
-    return np.unpackbits(bits, count=shape[0] * shape[1]).reshape(shape).view(np.bool_)
+    return np.unpackbits(bits, count=math.prod(shape)).reshape(shape).view(np.bool_)
 
 
 class Ticks:

@@ -71,14 +71,11 @@ def remaining_slope(subtracted: Float32, quiet: Bool, *, degree: int = 1, signif
         if sigma == 0 or np.abs(change.ravel()[1:]).max(initial=0) < _SETTLED * sigma:
             break
     share = 0.0 if sums is None else _believed(surface, sums, sigma, significance)
-    if share <= 0:
+    if sums is None or share <= 0:
         return None
-    values = along.over(share * surface, slice(None))
-    inside = values[quiet]
-    np.clip(values, inside.min(), inside.max(), out=values)
-    values -= np.mean(inside, dtype=np.float64)
     slope = np.zeros(subtracted.shape, dtype=np.float32)
-    slope[box] = values
+    _continue(share * surface, along, quiet, slope[box])
+    slope[box] -= np.float32(share * (sums.normal[0] @ surface.ravel()) / sums.number)
     return slope
 
 
@@ -137,6 +134,19 @@ def _sums(data: Float32, quiet: Bool, along: _Basis, surface: Float64, limits: t
     # From pairs of functions of y and pairs of functions of x to pairs of their products.
     matrix = normal.reshape(k, k, k, k).transpose(0, 2, 1, 3).reshape(k * k, k * k)
     return _Sums(matrix, right.ravel(), float(matrix[0, 0]))
+
+
+def _continue(surface: Float64, along: _Basis, quiet: Bool, out: Float32) -> None:
+    """Write a surface that stays within its extremes on the quiet pixels."""
+    lowest, highest = np.inf, -np.inf
+    step = max(_BLOCK // quiet.shape[1], 1)
+    for start in range(0, len(out), step):
+        rows = slice(start, start + step)
+        out[rows] = values = along.over(surface, rows)
+        inside = values[quiet[rows]]
+        if inside.size:
+            lowest, highest = min(lowest, float(inside.min())), max(highest, float(inside.max()))
+    np.clip(out, np.float32(lowest), np.float32(highest), out=out)
 
 
 def _believed(surface: Float64, sums: _Sums, sigma: float, significance: float) -> float:

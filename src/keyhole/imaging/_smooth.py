@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._bins import bin_sums
+from keyhole.imaging._masked import zero_except
 
-__all__ = ["gaussian", "local_mean", "running_sum"]
+__all__ = ["gaussian", "local_mean", "running_sum", "spread"]
 
 _REACH: Final = 4.0
 """Where a Gaussian is cut off, in sigma."""
@@ -106,18 +107,19 @@ def local_mean(image: Float32, used: Bool, box: float) -> Float32:
         Width of the box, pixels.
     """
     cell = max(round(box / _CELLS), 1)
-    total = bin_sums(np.multiply(image, used), cell)
+    total = bin_sums(zero_except(image.copy(), used), cell)
     share = bin_sums(used.view(np.uint8), cell)
     width = box / cell
     for _ in range(2):
         total, share = running_sum(total, width), running_sum(share, width)
     enough = share > np.float32(_LEAST_SHARE * box**4 / cell**2)
     mean = np.divide(total, share, out=np.zeros_like(total), where=enough)
-    return _spread(mean, cell, image.shape[0], image.shape[1])
+    return spread(mean, cell, (image.shape[0], image.shape[1]))
 
 
-def _spread(cells: Float32, cell: int, ny: int, nx: int) -> Float32:
-    """Values on pixels from those in the middle of cells, linearly between two of these."""
+def spread(cells: Float32, cell: int, shape: tuple[int, ...]) -> Float32:
+    """Values on the pixels of a shape from those in the middle of cells, linearly between two of these."""
+    ny, nx = shape
     if cell == 1:
         return cells
     columns = _between(np.ascontiguousarray(cells.T), cell)[:nx].T

@@ -9,7 +9,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from keyhole.imaging._filters import summed_in_twos
 from keyhole.imaging.covariance import cut_circle_factor
+from keyhole.imaging.medians import fair_sample, median
 
 __all__ = ["EmptyApertures", "adopted_factors", "empty_apertures"]
 
@@ -17,6 +19,10 @@ _FEWEST: Final = 10
 """Independent apertures that tell a scatter."""
 _MOST: Final = 6_000
 """Circles of one radius, about: more cost time and tell the scatter hardly better."""
+_APART: Final = 1.25
+"""Distance of circles in units of their radius: there is half as much to be learned again from circles at any place."""
+_WIDE: Final = 7.0
+"""Pixels; the edge of such a circle may be that of bins of 2 x 2 pixels."""
 _COMPLETE: Final = 0.9
 """Part of an aperture that must be empty; the sum of the rest is scaled to the whole."""
 _CENTRAL: Final = 15.865
@@ -52,9 +58,9 @@ def empty_apertures(
 ) -> EmptyApertures:
     """Measure the noise of apertures in the parts of an image without objects.
 
-    The circles lie on a grid half their radius apart, or further where there are thousands of them, each at
-    another place of the pixel, and may overlap; the width of the distribution of their sums is that between its
-    central 68 per cent, blind to single outliers.
+    The circles lie on a grid one and a quarter of their radius apart, or further where there are thousands of them,
+    each at another place of the pixel, and overlap a little: nearer ones would tell hardly more. The width of the
+    distribution of their sums is that between its central 68 per cent, blind to single outliers.
 
     Parameters
     ----------
@@ -69,39 +75,67 @@ def empty_apertures(
     -------
     EmptyApertures
     """
-    import sep  # 0.1 s
-
     factors, numbers = np.full(len(radii), np.nan), np.zeros(len(radii), np.intp)
     rows, columns = np.flatnonzero(empty.any(axis=1)), np.flatnonzero(empty.any(axis=0))
     if not rows.size:
         return EmptyApertures(factors, numbers)
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     inside = empty[box]
-    level = np.median(data[box][inside])
-    clean = np.where(inside, data[box] - level, 0).astype(np.float32)
-    noise = np.where(inside, variance[box], 0).astype(np.float32)
-    taken = (~inside).astype(np.float32)
-    sums = np.zeros((inside.shape[0] + 1, inside.shape[1] + 1), np.int32)
-    np.cumsum(np.cumsum(~inside, axis=0, dtype=np.int32), axis=1, out=sums[1:, 1:])
-    least_step = max(1.0, math.sqrt(np.count_nonzero(inside) / _MOST))
+    clean = np.where(inside, data[box] - np.float32(median(fair_sample(inside, data[box])[0])), 0).astype(np.float32)
+    fine = _Field.of(clean, np.where(inside, variance[box], 0).astype(np.float32), (~inside).astype(np.float32))
+    coarse = fine.in_bins() if any(radius >= _WIDE for radius in radii) else fine
     for k, radius in enumerate(radii):
-        step = max(radius / 2, least_step)
-        x, y = _grid(inside, radius, step)
-        if not x.size:
-            continue
-        area = math.pi * radius**2
-        # Most circles lie in squares without a gap: only for the others the gaps are added up.
-        whole = _in_square(sums, x, y, radius) == 0
-        some = np.flatnonzero(~whole)
-        missing, _, _ = sep.sum_circle(taken, x[some], y[some], radius, subpix=0)
-        whole[some] = missing <= (1 - _COMPLETE) * area
-        numbers[k] = int(np.count_nonzero(whole) * min(step**2 / area, 1.0))
-        if numbers[k] < _FEWEST:
-            continue
-        total, error, _ = sep.sum_circle(clean, x[whole], y[whole], radius, var=noise, subpix=0)
-        low, high = np.percentile(total / (error * cut_circle_factor(radius)), [_CENTRAL, 100 - _CENTRAL])
-        factors[k] = (high - low) / 2
+        # Of a wide circle bins of 2 x 2 pixels tell the light: only those at its edge are cut in another way.
+        field, scale = (coarse, 2) if radius >= _WIDE else (fine, 1)
+        factors[k], numbers[k] = _scatter(field, radius / scale)
     return EmptyApertures(factors, numbers)
+
+
+class _Field(NamedTuple):
+    """An image without objects: values and variances, 0 in gaps; what is missing of each pixel, and its running sums.
+
+    ``sums`` is added up along both axes, in sixteenths of a pixel.
+    """
+
+    clean: NDArray[np.float32]
+    variance: NDArray[np.float32]
+    missing: NDArray[np.float32]
+    sums: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, clean: NDArray[np.float32], variance: NDArray[np.float32], missing: NDArray[np.float32]) -> _Field:
+        sums = np.zeros((missing.shape[0] + 1, missing.shape[1] + 1), np.int32)
+        np.cumsum(np.cumsum(16 * missing, axis=0, dtype=np.int32), axis=1, out=sums[1:, 1:])
+        return cls(clean, variance, missing, sums)
+
+    def in_bins(self) -> _Field:
+        """The same in bins of 2 x 2 pixels."""
+        even = np.s_[: self.clean.shape[0] // 2 * 2, : self.clean.shape[1] // 2 * 2]
+        clean, variance, missing = (summed_in_twos(plane[even]) for plane in (self.clean, self.variance, self.missing))
+        return _Field.of(clean, variance, missing * np.float32(0.25))
+
+
+def _scatter(field: _Field, radius: float) -> tuple[float, int]:
+    """Scatter of sums over circles in units of the expected one, and the number of independent circles."""
+    import sep  # 0.1 s
+
+    size = np.count_nonzero(field.missing < 1)
+    step = max(radius * _APART, 1.0, math.sqrt(size / _MOST))
+    x, y = _grid(field.missing < 1, radius, step)
+    if not x.size:
+        return math.nan, 0
+    area = math.pi * radius**2
+    # Most circles lie in squares without a gap: only for the others the gaps are added up.
+    whole = _in_square(field.sums, x, y, radius) == 0
+    some = np.flatnonzero(~whole)
+    missing, _, _ = sep.sum_circle(field.missing, x[some], y[some], radius, subpix=0)
+    whole[some] = missing <= (1 - _COMPLETE) * area
+    number = int(np.count_nonzero(whole) * min(step**2 / area, 1.0))
+    if number < _FEWEST:
+        return math.nan, number
+    total, error, _ = sep.sum_circle(field.clean, x[whole], y[whole], radius, var=field.variance, subpix=0)
+    low, high = np.percentile(total / (error * cut_circle_factor(radius)), [_CENTRAL, 100 - _CENTRAL])
+    return float(high - low) / 2, number
 
 
 def _grid(inside: NDArray[np.bool_], radius: float, step: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

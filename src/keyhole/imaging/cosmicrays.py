@@ -14,16 +14,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._blot import Exposure, Reference, blot, median_reference
+from keyhole.imaging._hits_compared import Compared, Look, blocks, deviation_of, largest_step
 from keyhole.imaging._neighbours import places, square_offsets
 from keyhole.imaging._noisy import NoisyPixels
 from keyhole.imaging._order_statistics import median_efficiency
-from keyhole.imaging._patches import RING, grown, median_known, ring_median, values_around
+from keyhole.imaging._patches import median_known, values_around
 from keyhole.imaging.bits import BAD, COSMIC_RAY, MASK_DTYPE, NONLINEAR, SATURATED, usable
 from keyhole.imaging.laplacian import laplacian_hits, star_excess
 from keyhole.imaging.levels import lit_box
@@ -35,21 +36,23 @@ __all__ = ["Exposure", "HitRule", "Hits", "find_hits"]
 _COMPARED: Final = 3  # exposures from which on a median is one
 _MOST: Final = 64
 """Exposures of which a median is as good as that of more, for bounded memory and time."""
-_FLAT_TOP: Final = 0.3
-"""Saturated pixels whose neighbours have this part of their light belong to a star."""
 _SEEN_TOO: Final = 0.5
 """Part of an excess from which on the only other exposure shows it too."""
 _QUIET: Final = 0.5
 """Starlight, in sigma, up to which a pixel tells how well the noise is known."""
-_STARLIGHT: Final = 0.3
-"""Part of the starlight by which exposures differ without being noisy."""
-_BLOCK: Final = 1 << 15
-"""Pixels that are looked at together, so that what is made of them stays in the cache."""
 _SAMPLE: Final = 7
-"""One in so many quiet pixels is enough for a scatter."""
+"""One in so many pairs of neighbours is enough for a scatter."""
+_ROWS: Final = 128
+"""Rows that are looked at together where exposures are not compared, ..."""
+_AROUND: Final = 24
+"""... with so many pixels around, beyond the reach of the largest hits."""
+_FEWEST_QUIET: Final = 100
+_ENOUGH: Final = 20_000
+"""Quiet pixels from which the scatter is known to half a per cent."""
 
 Bools = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
+Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -172,28 +175,6 @@ def _parts(exposures: list[int]) -> Iterator[list[int]]:
         yield exposures[first:last]
 
 
-class _Look(NamedTuple):
-    """One exposure, what is expected of it, and how well.
-
-    Attributes
-    ----------
-    data, expected, sigma : (ny, nx) float32
-    good : (ny, nx) bool
-        Usable pixels.
-    compared : (ny, nx) bool
-        Those that enough exposures see.
-    twice : (ny, nx) bool
-        Those that one other exposure sees.
-    """
-
-    data: Float32
-    expected: Float32
-    sigma: Float32
-    good: Bools
-    compared: Bools
-    twice: Bools
-
-
 def _hits(
     exposure: Exposure, reference: Reference | None, fwhm: float, rule: HitRule
 ) -> tuple[Bools, tuple[Float32, Bools] | None]:
@@ -203,58 +184,56 @@ def _hits(
     hits = _alone(look, residual, fwhm, rule)
     if not look.compared.any():
         return hits, None
-    sharpest = rule.sharpness * star_excess(fwhm) + rule.signal
-    step = _largest_step(look.expected)
+    step = largest_step(look.expected)
     step *= np.float32(rule.gradient)
-    compared = _Compared(look, residual, step, sharpest, exposure.mask)
-    hits |= compared.beyond(rule.sigma, look.compared)
+    sharpest = rule.sharpness * star_excess(fwhm) + rule.signal
+    compared = Compared(look, residual, step, sharpest, _burnt(exposure.mask))
+    compared.mark(hits, compared.deviating(rule.sigma), rule.sigma)
     for _ in range(rule.grow):
         if not hits.any():
             break
-        hits |= compared.beyond(rule.grow_sigma, grown(hits, 1) & ~hits & look.compared, beside=hits)
-    # Starlight varies with the seeing: no measure of noise.
-    for rows in _blocks(residual.shape):
-        allowed = look.sigma[rows] + step[rows]
-        allowed += np.float32(_STARLIGHT) * np.maximum(look.expected[rows], 0)
-        residual[rows] /= allowed
-    return hits, (residual, look.compared)
+        compared.mark(hits, compared.beside(hits, rule.grow_sigma), rule.grow_sigma, beside=hits.copy())
+    return hits, (deviation_of(look, residual, step), look.compared)
 
 
-def _expectation(exposure: Exposure, reference: Reference | None) -> _Look:
+def _expectation(exposure: Exposure, reference: Reference | None) -> Look:
     """What the other exposures let expect, on the scale of this one; the noise is never taken as better than seen."""
-    good = exposure.good
+    good = usable(exposure.mask)
     nothing = np.zeros(good.shape, np.bool_)
     data = exposure.data - exposure.level
     sigma = exposure.sigma()
     if reference is None:
         # A lone noise scale: without comparison the image itself tells, by the differences of its neighbours.
-        return _Look(data, np.zeros_like(data), sigma * _own_scale(data, sigma, good), good, nothing, nothing)
+        return Look(data, np.zeros_like(data), sigma * _own_scale(data, sigma, good), good, nothing, nothing)
     expected = blot(reference, exposure, sigma)
-    seen = good & expected.known
-    compared = seen & (expected.seen >= _COMPARED)
+    known = good & expected.known
+    compared = known & (expected.seen >= _COMPARED)
     model = expected.data
     model *= np.float32(expected.scale)
-    twice = seen & (expected.seen == 2)
-    # The median has noise too; a pixel that is not compared has only its own.
-    count = np.maximum(np.arange(int(expected.seen.max(initial=0)) + 1), _COMPARED)
-    factor = np.sqrt(1 + median_efficiency(count) / count)
-    for rows in _blocks(sigma.shape):
-        np.multiply(
-            sigma[rows], factor[expected.seen[rows]], out=sigma[rows], where=compared[rows], casting="same_kind"
-        )
+    twice = known & (expected.seen == 2)
     if not compared.any():
-        scale = _own_scale(data, sigma, good)
-        return _Look(data, model, sigma * scale, good, compared, twice)
-    starless = compared.copy()
-    for rows in _blocks(sigma.shape):
-        starless[rows] &= np.abs(model[rows]) < _QUIET * sigma[rows]
-    quiet = np.flatnonzero(starless)[::_SAMPLE]
-    if quiet.size > 100:
-        rest = data.ravel()[quiet] - model.ravel()[quiet]
+        return Look(data, model, sigma * _own_scale(data, sigma, good), good, compared, twice)
+    # The median has noise too; a pixel that is not compared has only its own.
+    counts = np.arange(_COMPARED, int(expected.seen.max()) + 1)
+    growth = np.ones(_COMPARED + counts.size, np.float32)
+    growth[_COMPARED:] = np.sqrt(1 + median_efficiency(counts) / counts)
+    for rows in blocks(sigma.shape):
+        np.multiply(sigma[rows], growth[expected.seen[rows]], out=sigma[rows], where=compared[rows])
+    _adjust(data, model, sigma, compared)
+    return Look(data, model, sigma, good, compared, twice)
+
+
+def _adjust(data: Float32, model: Float32, sigma: Float32, compared: Bools) -> None:
+    """Bring data to the level of the model, and the noise to what is seen, where there is no light. Changes both."""
+    for rows in (slice(None, None, _SAMPLE), slice(None)):
+        quiet = compared[rows] & (np.abs(model[rows]) < _QUIET * sigma[rows])
+        if np.count_nonzero(quiet) >= _ENOUGH:
+            break
+    rest, noise = (data[rows] - model[rows])[quiet], sigma[rows][quiet]
+    if rest.size > _FEWEST_QUIET:
         middle = np.float32(median(rest))
         data -= middle
-        sigma *= np.float32(max(1.0, robust_sigma((rest - middle) / sigma.ravel()[quiet])))
-    return _Look(data, model, sigma, good, compared, twice)
+        sigma *= np.float32(max(1.0, robust_sigma((rest - middle) / noise)))
 
 
 def _own_scale(data: Float32, sigma: Float32, good: Bools) -> np.float32:
@@ -267,76 +246,41 @@ def _own_scale(data: Float32, sigma: Float32, good: Bools) -> np.float32:
     return np.float32(max(1.0, robust_sigma(steps / noise)))
 
 
-class _Compared(NamedTuple):
-    """An exposure against what is expected of it.
-
-    Attributes
-    ----------
-    look : _Look
-    residual, step : (ny, nx) float32
-        Difference to what is expected, and the part of the local gradient that is allowed.
-    sharpest : float
-        By what part of its neighbours a pixel of a star may stand out.
-    mask : (ny, nx) uint16
-        Quality bits of the exposure.
-    """
-
-    look: _Look
-    residual: Float32
-    step: Float32
-    sharpest: float
-    mask: NDArray[np.uint16]
-
-    def beyond(self, limit: float, where: Bools, beside: Bools | None = None) -> Bools:
-        """Pixels that differ from what is expected and are sharper than any star.
-
-        Parameters
-        ----------
-        limit : float
-            Sigma.
-        where : (ny, nx) bool
-            Candidates.
-        beside : (ny, nx) bool, optional
-            Hits of which a pixel must be a neighbour that deviates in the same sense.
-        """
-        look, residual = self.look, self.residual
-        hits = np.zeros(look.good.shape, np.bool_)
-        y, x = self._differing(limit, where)
-        if not y.size:
-            return hits
-        sign = np.sign(residual[y, x])
-        good = look.good if beside is None else look.good & ~beside
-        if beside is not None:
-            same = np.sign(values_around(residual, beside, y, x, RING)) == sign
-            y, x, sign = (v[same.any(axis=0)] for v in (y, x, sign))
-        around = sign * ring_median(residual, good, y, x)
-        if beside is not None:
-            # In the middle of a large hit no neighbour is left to compare with but what is expected.
-            around = np.nan_to_num(around)
-        stands_out = np.abs(residual[y, x]) - around
-        near = np.fmax(ring_median(look.data, good, y, x), ring_median(look.expected, None, y, x))
-        near = np.fmax(near, 0)
-        sharp = stands_out > limit * look.sigma[y, x] + self.sharpest * near
-        burnt = (self.mask[y, x] & MASK_DTYPE(NONLINEAR | SATURATED)) != 0
-        sharp &= ~(burnt & (near > _FLAT_TOP * look.data[y, x]))
-        hits[y[sharp], x[sharp]] = True
-        return hits
-
-    def _differing(self, limit: float, where: Bools) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Rows and columns of the candidates that differ by more than noise and gradient allow."""
-        found = where.copy()
-        for rows in _blocks(where.shape):
-            if found[rows].any():
-                found[rows] &= np.abs(self.residual[rows]) > limit * self.look.sigma[rows] + self.step[rows]
-        return places(found)
+def _burnt(mask: NDArray[np.uint16]) -> Bools:
+    return np.asarray((mask & MASK_DTYPE(NONLINEAR | SATURATED)) != 0)
 
 
-def _alone(look: _Look, residual: Float32, fwhm: float, rule: HitRule) -> Bools:
+def _alone(look: Look, residual: Float32, fwhm: float, rule: HitRule) -> Bools:
     """Pixels with an edge sharper than any star, of either sign, where exposures cannot be compared."""
     where = look.good & ~look.compared
     hits = np.zeros(look.good.shape, np.bool_)
-    if not where.any():
-        return hits
+    for part, inner in _parts_around(where):
+        near = look.cut(part)
+        found = _alone_in(near, residual[part], where[part], fwhm, rule)
+        rows, columns = inner
+        hits[part][inner] = found[rows, columns]
+    return hits
+
+
+def _parts_around(where: Bools) -> Iterator[tuple[Box, Box]]:
+    """Boxes that hold all chosen pixels and what tells about them; and, in each, the part that it answers for."""
+    ny, nx = where.shape
+    for first in range(0, ny, _ROWS):
+        last = min(first + _ROWS, ny)
+        columns = np.flatnonzero(where[first:last].any(axis=0))
+        if not columns.size:
+            continue
+        # Exposures overlap but for strips along their borders.
+        gaps = np.flatnonzero(np.diff(columns) > 4 * _AROUND)
+        for left, right in zip(columns[[0, *(gaps + 1)]], columns[[*gaps, -1]], strict=True):
+            rows = slice(max(first - _AROUND, 0), min(last + _AROUND, ny))
+            across = slice(max(int(left) - _AROUND, 0), min(int(right) + 1 + _AROUND, nx))
+            inner = slice(first - rows.start, last - rows.start), slice(int(left) - across.start, None)
+            yield (rows, across), inner
+
+
+def _alone_in(look: Look, residual: Float32, where: Bools, fwhm: float, rule: HitRule) -> Bools:
+    hits = np.zeros(look.good.shape, np.bool_)
     for sign in (np.float32(1), np.float32(-1)):
         edges = laplacian_hits(
             sign * look.data,
@@ -354,31 +298,3 @@ def _alone(look: _Look, residual: Float32, fwhm: float, rule: HitRule) -> Bools:
         seen_too = look.twice[y, x] & (2 * sign * residual[y, x] < (1 - _SEEN_TOO) * excess)
         hits[y[~seen_too], x[~seen_too]] = True
     return hits
-
-
-def _largest_step(plane: Float32) -> Float32:
-    """Largest difference of each pixel to its four neighbours."""
-    largest = np.zeros(plane.shape, np.float32)
-    for rows in _blocks(plane.shape):
-        part, block = plane[rows], largest[rows]
-        across = np.abs(part[:, 1:] - part[:, :-1])
-        np.maximum(block[:, 1:], across, out=block[:, 1:])
-        np.maximum(block[:, :-1], across, out=block[:, :-1])
-        first = max(rows.start - 1, 0)
-        both = plane[first : rows.stop + 1]
-        down = np.abs(both[1:] - both[:-1])
-        # Steps to the row above and to the row below.
-        above, below = down[: rows.stop - 1 - first], down[rows.start - first :]
-        lower = block[1:] if first == rows.start else block
-        np.maximum(lower, above, out=lower)
-        upper = block[: len(below)]
-        np.maximum(upper, below, out=upper)
-    return largest
-
-
-def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Rows that stay in the cache together."""
-    ny, nx = shape
-    step = max(1, _BLOCK // max(nx, 1))
-    for first in range(0, ny, step):
-        yield slice(first, min(first + step, ny))

@@ -300,7 +300,8 @@ def _disc_pairs(radius: float) -> Float64:
     size, padded = 2 * half + 1, 4 * half + 1
     samples, places = (_DISC_SAMPLES, _DISC_CENTRES) if radius < _WIDE else (_DISC_SAMPLES // 4, _DISC_CENTRES // 2)
     fine = (np.arange(size * samples) + 0.5) / samples - 0.5 - half
-    centres = (np.arange(places) + 0.5) / places - 0.5
+    # Circles that mirror each other have mirrored pairs: a quarter of their places tells those of all.
+    centres = (np.arange(places // 2) + 0.5) / places
     power = np.zeros((padded, padded // 2 + 1))
     for y in centres:
         for x in centres:
@@ -308,4 +309,5 @@ def _disc_pairs(radius: float) -> Float64:
             area = inside.reshape(size, samples, size, samples).mean(axis=(1, 3))
             power += np.abs(np.fft.rfft2(area, (padded, padded))) ** 2
     pairs = np.fft.fftshift(np.fft.irfft2(power, (padded, padded))) / len(centres) ** 2
+    pairs = (pairs + pairs[:, ::-1]) / 2
     return np.asarray(pairs)

@@ -17,6 +17,7 @@ from keyhole.errors import ParameterError
 from keyhole.imaging._bins import bin_factor, binned, unbinned
 from keyhole.imaging._order_statistics import pick, sort_planes, sorted_median
 from keyhole.imaging.levels import lit_box
+from keyhole.imaging.medians import median
 from keyhole.imaging.objects import Limits, find_objects, pixel_noise
 
 __all__ = ["DeepSum", "deep_object_masks"]
@@ -169,7 +170,7 @@ class DeepSum:
         """Find the objects on the sum of all frames that were added; see `deep_object_masks`."""
         for group in self._groups:
             sigmas = [self._sigmas[i] for i in group.members if i in self._sigmas]
-            wing_limit = wing_sigma * float(np.median(sigmas)) if sigmas else 0.0
+            wing_limit = wing_sigma * median(np.array(sigmas)) if sigmas else 0.0
             limits = Limits(threshold, threshold + 1.0, min_pixels, grow, wing_limit, self._fwhm)
             mean = np.divide(group.total, group.weight, out=np.zeros_like(group.total), where=group.weight > 0)
             group.found = find_objects(mean, group.weight, limits.in_bins(self._factor))
@@ -252,7 +253,7 @@ def _connected(placed: Sequence[_Placed]) -> list[list[int]]:
 def _frame_sigma(data: NDArray[np.float32], usable: NDArray[np.bool_], variance: NDArray[np.float32] | None) -> float:
     if variance is not None:
         known = variance[usable]
-        sigma = float(np.median(known[::_SAMPLE] if known.size > _SAMPLE * _MANY else known)) ** 0.5
+        sigma = median(known[::_SAMPLE] if known.size > _SAMPLE * _MANY else known) ** 0.5
     else:
         sigma = pixel_noise(data, usable)
     return sigma if sigma > 0 else 1.0

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from keyhole.errors import AlgorithmError
 from keyhole.imaging._neighbours import bounding_box
+from keyhole.imaging._smooth import running_sum
 from keyhole.imaging.bits import UNILLUMINATED, usable
 from keyhole.imaging.correlate import Correlation, cross_correlate
 from keyhole.imaging.kernels import kernel_weights
@@ -215,12 +216,9 @@ def _likeness(own: _Plane, light: Float32, good: NDArray[np.bool_]) -> float:
 
 def _smoothed(light: Float32, good: NDArray[np.bool_]) -> Float32:
     """Mean of the known pixels round each one."""
-    # scipy.ndimage is slow to import and rarely needed.
-    from scipy.ndimage import uniform_filter
-
     total, share = np.where(good, light, np.float32(0)), good.astype(np.float32)
     for _ in range(2):
-        total, share = (uniform_filter(plane, _SMOOTHING, mode="constant") for plane in (total, share))
+        total, share = running_sum(total, _SMOOTHING), running_sum(share, _SMOOTHING)
     return np.where(good, total / np.maximum(share, np.float32(1e-6)), np.float32(0)).astype(np.float32)
 
 

@@ -15,9 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyhole.errors import AlgorithmError, ParameterError
+from keyhole.imaging._bins import bin_sums
+from keyhole.imaging._masked import zero_except
 from keyhole.imaging._neighbours import near
 from keyhole.imaging._order_statistics import sort_planes, sorted_median
-from keyhole.imaging._skypool import make_pool
+from keyhole.imaging._skypool import SharedVariance, make_pool
+from keyhole.imaging._smooth import spread
 from keyhole.imaging.levels import Surface, fit_surface
 from keyhole.imaging.medians import median
 
@@ -25,7 +28,14 @@ __all__ = ["Illumination", "fit_illumination"]
 
 _MARGIN: Final = 8
 _BLOCK: Final = 16
-_MIN_BLOCK_PIXELS: Final = 64
+_MIN_BLOCK_SHARE: Final = 0.25
+_MANY_PIXELS: Final = 300_000
+"""Pixels of a frame from which on it is put in bins of this many on a side:"""
+_BIN: Final = 2
+_PIXELS: Final = 1 << 13
+
+Float32 = NDArray[np.float32]
+Bool = NDArray[np.bool_]
 
 
 class Illumination(NamedTuple):
@@ -96,27 +106,56 @@ def fit_illumination(
     if not any(usable.any() for usable in usables):
         msg = f"illumination: no usable pixel in any of {n} frames; check their masks"
         raise AlgorithmError(msg)
-    pool = make_pool(frames, None, usables, objects, scale=given is None, zero=False)
+    factor = _BIN if frames[0].size > _MANY_PIXELS else 1
+    planes = _in_bins(frames, usables, objects, factor) if factor > 1 else (frames, usables, objects)
+    alike = SharedVariance(np.ones(planes[0][0].shape, np.float32), np.ones(n, np.float32))
+    pool = make_pool(planes[0], alike, planes[1], planes[2], scale=given is None, zero=False)
     if pool.notes or (given is not None and (given <= 0).any()):
         raise AlgorithmError("illumination: a frame has no positive sky level, so it shows no pattern of the sky")
     scales = np.full(n, pool.level) if given is None else given
-    planes = pool.planes / np.asarray(scales, dtype=np.float32)[:, None]
-    count = np.isfinite(planes).sum(axis=0)
-    middles = sorted_median(sort_planes(planes), np.maximum(count, 1))
-    image = np.ones(pool.lit.shape, dtype=np.float32)
-    image[pool.taken] = np.where(count > 0, middles, 1)
-    known = np.zeros(pool.lit.shape, dtype=bool)
-    known[pool.taken] = count > 0
+    middles, seen = _medians(pool.planes, np.asarray(scales, dtype=np.float32))
+    image, known = np.ones(pool.lit.shape, dtype=np.float32), np.zeros(pool.lit.shape, dtype=bool)
+    image[pool.taken], known[pool.taken] = middles, seen
     surface = fit_surface(image, known, degree_x=degree_x, degree_y=degree_y)
     smooth = _evaluate(surface, known, pool.lit)
     middle = median(smooth[pool.lit])
-    scatter, significance = _judge(image, smooth, known, terms=(degree_x + 1) * (degree_y + 1))
+    block = _BLOCK // factor
+    scatter, significance = _judge(image, smooth, known, block, terms=(degree_x + 1) * (degree_y + 1))
     smooth /= np.float32(middle)
-    model = np.ones(pool.shape, dtype=np.float32)
-    model[pool.box] = np.where(near(pool.lit, _MARGIN), smooth, np.float32(1))
+    whole = np.ones(pool.shape, dtype=np.float32)
+    whole[pool.box] = np.where(near(pool.lit, _MARGIN // factor), smooth, np.float32(1))
+    model = spread(whole, factor, frames[0].shape)
     shown = smooth[pool.lit]
     amplitude = 0.5 * float(shown.max() - shown.min())
     return Illumination(model, amplitude, significance, scatter / middle)
+
+
+def _in_bins(
+    frames: Sequence[Float32], usables: Sequence[Bool], objects: Sequence[Bool] | None, factor: int
+) -> tuple[list[Float32], list[Bool], list[Bool] | None]:
+    """Means of the usable pixels in bins: the pattern is smooth, and there are far fewer bins than pixels."""
+    means, seen = [], []
+    for i, (frame, usable) in enumerate(zip(frames, usables, strict=True)):
+        good = usable & np.isfinite(frame)
+        if objects is not None:
+            good &= ~objects[i]
+        number = bin_sums(good.view(np.uint8), factor)
+        light = bin_sums(zero_except(frame.copy(), good), factor)
+        means.append(np.divide(light, np.maximum(number, 1), out=light))
+        seen.append(number > 0)
+    return means, seen, None if objects is None else [np.zeros_like(mask) for mask in seen]
+
+
+def _medians(planes: Float32, scales: Float32) -> tuple[Float32, Bool]:
+    """Median of the values of each pixel over the scales of their frames, 1 without any; and where there is one."""
+    middles, seen = np.ones(planes.shape[1], np.float32), np.zeros(planes.shape[1], dtype=bool)
+    for start in range(0, planes.shape[1], _PIXELS):
+        part = slice(start, start + _PIXELS)
+        values = planes[:, part] / scales[:, None]
+        count = np.count_nonzero(values < np.inf, axis=0)
+        seen[part] = count > 0
+        middles[part] = np.where(seen[part], sorted_median(sort_planes(values), np.maximum(count, 1)), np.float32(1))
+    return middles, seen
 
 
 def _evaluate(surface: Surface, known: NDArray[np.bool_], lit: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -131,20 +170,20 @@ def _evaluate(surface: Surface, known: NDArray[np.bool_], lit: NDArray[np.bool_]
 
 
 def _judge(
-    image: NDArray[np.float32], model: NDArray[np.float32], known: NDArray[np.bool_], *, terms: int
+    image: NDArray[np.float32], model: NDArray[np.float32], known: NDArray[np.bool_], block: int, *, terms: int
 ) -> tuple[float, float]:
     """Scatter of block means about the model, and the model's own scatter over what that explains."""
-    count = _block_sums(known.astype(np.float64))
-    full = count >= min(_MIN_BLOCK_PIXELS, float(count.max()))
-    residual = _block_sums(np.where(known, image - model, 0))[full] / count[full]
-    shape = _block_sums(np.where(known, model, 0))[full] / count[full]
-    scatter = 1.4826022 * float(np.median(np.abs(residual - np.median(residual))))
+    count = _block_sums(known.astype(np.float64), block)
+    full = count >= min(block * block * _MIN_BLOCK_SHARE, float(count.max()))
+    residual = _block_sums(np.where(known, image - model, 0), block)[full] / count[full]
+    shape = _block_sums(np.where(known, model, 0), block)[full] / count[full]
+    scatter = 1.4826022 * float(median(np.abs(residual - median(residual))))
     # A fit of p terms to m blocks follows p / m of the variance of pure noise.
     expected = scatter * (max(terms - 1, 1) / residual.size) ** 0.5
     spread = float(np.std(shape))
     return scatter, spread / expected if expected > 0 else (np.inf if spread > 0 else 0.0)
 
 
-def _block_sums(values: NDArray[Any]) -> NDArray[np.float64]:
-    sums = np.add.reduceat(values, np.arange(0, values.shape[0], _BLOCK), axis=0, dtype=np.float64)
-    return np.asarray(np.add.reduceat(sums, np.arange(0, values.shape[1], _BLOCK), axis=1))
+def _block_sums(values: NDArray[Any], block: int) -> NDArray[np.float64]:
+    sums = np.add.reduceat(values, np.arange(0, values.shape[0], block), axis=0, dtype=np.float64)
+    return np.asarray(np.add.reduceat(sums, np.arange(0, values.shape[1], block), axis=1))

@@ -378,7 +378,11 @@ def _sample(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def bases(degree: int, span: slice) -> NDArray[np.float64]:
     """Legendre polynomials on the pixels of a span, one column per degree."""
     places = _normalised(np.arange(span.start, span.stop), span)
-    return np.asarray(np.polynomial.legendre.legvander(places, degree), dtype=np.float64)
+    columns = [np.ones_like(places), places]
+    # The recurrence is all that is needed of numpy.polynomial, which is slow to import.
+    for k in range(1, degree):
+        columns.append(((2 * k + 1) * places * columns[k] - k * columns[k - 1]) / (k + 1))
+    return np.stack(columns[: degree + 1], axis=1)
 
 
 def _normalised(index: NDArray[np.int_], span: slice) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._bins import bin_factor, binned, unbinned
+from keyhole.imaging._masked import zero_except
 from keyhole.imaging._regions import connected, disc, grown, grown_by_box, peaks_among
 from keyhole.imaging._smooth import gaussian, local_mean
 from keyhole.imaging.levels import Level, lit_box, sky_level
@@ -32,8 +33,9 @@ _MOFFAT_BETA: Final = 2.5
 _MAX_WING_RADIUS: Final = 12.0
 """In widths of stars."""
 _NOISE_PIXELS: Final = 30_000
-_LEVEL_PIXELS: Final = 20_000
-"""Pixels that tell the level and the scatter of an image well enough for a limit."""
+_LEVEL_PIXELS: Final = 10_000
+_LIMIT_PIXELS: Final = 4_000
+_TINY: Final = np.float32(1e-30)
 
 
 class Limits(NamedTuple):
@@ -145,58 +147,66 @@ def find_objects(image: NDArray[np.float32], weight: NDArray[np.float32], limits
     width = limits.smoothing
     inverse = gaussian(weight, width / 2**0.5)
     inverse *= np.float32(1 / (4 * np.pi * width**2))
-    np.sqrt(np.maximum(inverse, 0, out=inverse), out=inverse)
-    np.divide(1, inverse, out=inverse, where=inverse > 0)
-    inverse *= good
+    np.sqrt(np.maximum(inverse, _TINY, out=inverse), out=inverse)
+    zero_except(np.reciprocal(inverse, out=inverse), good)
     rough = np.zeros(image.shape, dtype=bool)
-    above: NDArray[np.bool_] = rough
+    background = np.full(image.shape, _quick_level(image, good)[0], dtype=np.float32)
     for last in (False, True):
-        background = _running_background(image, good, rough, limits.box(_BACKGROUND_BOX))
-        smooth = gaussian(np.multiply(np.subtract(image, background, out=background), weight, out=background), width)
-        ratio = np.multiply(smooth, inverse, out=background)
-        level = _sampled_level(ratio, good & ~rough if last and (good & ~rough).any() else good, masked=last)
-        sigma = level.sigma if level.sigma > 0 else 1.0
-        above = ratio > np.float32(level.value + (1 if last else 2) * limits.threshold * sigma)
+        # The second clip follows a sloping background that one level cannot.
+        for _ in range(1 if last else 2):
+            _follow(background, image, good & ~rough, limits.box(_BACKGROUND_BOX))
+        smooth = gaussian((image - background) * weight, width)
+        ratio = smooth * inverse
         if not last:
-            rough = grown_by_box(above, limits.box(_ROUGH_BOX))
+            middle, sigma = _quick_level(ratio, good)
+            above = ratio > np.float32(middle + 2 * limits.threshold * sigma)
+            rough = grown_by_box(above & good, limits.box(_ROUGH_BOX))
+    level = _level(ratio, good & ~rough if (good & ~rough).any() else good)
+    sigma = level.sigma if level.sigma > 0 else 1.0
+    above = ratio > np.float32(level.value + limits.threshold * sigma)
     cores = _cores(above & good, ratio, level.value + limits.peak * sigma, limits.min_pixels)
     if not cores.size:
         return np.zeros(image.shape, dtype=bool)
     mask = np.zeros(image.shape, dtype=bool)
     mask.reshape(-1)[cores] = True
     height = gaussian(weight, width)
-    smooth = np.divide(smooth, height, out=np.zeros_like(smooth), where=good)
+    zero_except(np.divide(smooth, np.maximum(height, _TINY, out=height), out=smooth), good)
     mask = grown(mask, limits.grow)
     _add_wings(mask, smooth, cores, limits)
     return mask
 
 
-def _sampled_level(image: NDArray[np.float32], good: NDArray[np.bool_], *, masked: bool) -> Level:
-    """Level and scatter of some of the good pixels."""
-    step = max(image.size // _LEVEL_PIXELS, 1) | 1
-    values, use = image.ravel()[::step], good.ravel()[::step]
-    if not use.any():
-        values, use = image, good
-    return sky_level(values, use, objects=np.zeros(use.shape, dtype=bool) if masked else None)
+def _some(image: NDArray[np.float32], good: NDArray[np.bool_], number: int) -> NDArray[np.float32]:
+    """About so many of the good pixels."""
+    step = max(int(np.count_nonzero(good)) // number, 1) | 1
+    values = image.ravel()[::step][good.ravel()[::step]]
+    return values if values.size else image[good]
 
 
-def _running_background(
-    image: NDArray[np.float32], good: NDArray[np.bool_], objects: NDArray[np.bool_], box: int
-) -> NDArray[np.float32]:
-    """Local mean of the pixels without objects, after clipping about the background found so far."""
-    quiet = good & ~objects
-    if not quiet.any():
-        quiet = good
-    background = np.full(image.shape, _sampled_level(image, quiet, masked=False).value, dtype=np.float32)
-    # The second clip follows a sloping background that one level cannot.
-    for _ in range(2):
-        difference = image - background
-        sigma = _sampled_level(difference, quiet, masked=False).sigma
-        limit = np.float32(2.5 * sigma if sigma > 0 else np.inf)
-        used = quiet & (difference <= limit)
-        used &= difference >= -limit
-        background += local_mean(difference, used, box)
-    return background
+def _level(image: NDArray[np.float32], good: NDArray[np.bool_]) -> Level:
+    """Level and scatter of the pixels without objects."""
+    values = _some(image, good, _LEVEL_PIXELS)
+    nothing = np.zeros(values.shape, dtype=bool)
+    return sky_level(values, ~nothing, objects=nothing)
+
+
+def _quick_level(image: NDArray[np.float32], good: NDArray[np.bool_]) -> tuple[float, float]:
+    """Median and scatter on its dark side, which stars hardly touch; good enough for a limit."""
+    values = np.sort(_some(image, good, _LIMIT_PIXELS))
+    if not values.size:
+        return 0.0, 0.0
+    middle = float(values[values.size // 2])
+    return middle, middle - float(values[round(0.1587 * (values.size - 1))])
+
+
+def _follow(background: NDArray[np.float32], image: NDArray[np.float32], quiet: NDArray[np.bool_], box: int) -> None:
+    """Add the local mean of what a background (changed) leaves of the quiet pixels that are near to it."""
+    difference = image - background
+    middle, sigma = _quick_level(difference, quiet)
+    limit = 2.5 * sigma if sigma > 0 else np.inf
+    used = quiet & (difference <= np.float32(middle + limit))
+    used &= difference >= np.float32(middle - limit)
+    background += local_mean(difference, used, box)
 
 
 def _cores(above: NDArray[np.bool_], ratio: NDArray[np.float32], peak: float, min_pixels: int) -> NDArray[np.intp]:

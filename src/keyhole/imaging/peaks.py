@@ -14,10 +14,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Peaks", "faint_peaks", "with_peaks"]
+from keyhole.imaging._filters import summed_in_twos
+
+__all__ = ["Peaks", "faint_peaks", "filtered", "with_peaks"]
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
+Index = NDArray[np.intp]
 
 _REACH: Final = 2.5
 """Radius of the filter in units of the seeing."""
@@ -35,6 +39,13 @@ what a star's real profile has in excess of a smooth one, are below it."""
 _HALO: Final = 3.0
 _LEAST_WEIGHT: Final = 0.7
 """Part of the filter that must fall on usable pixels."""
+
+_WIDE: Final = 4.0
+"""Seeing, pixels, from which on bins of two pixels tell what is smooth on its scale."""
+_SAFE: Final = 0.9
+"""Part of the smallest noise that any pixel may have: bins average it."""
+_PIECE: Final = 230
+"""Pixels along the side of a piece that is transformed at once."""
 
 
 class Peaks(NamedTuple):
@@ -77,45 +88,118 @@ def faint_peaks(
     Peaks
         Brightest first; cosmic rays and other single pixels are left out.
     """
-    from scipy import ndimage  # slow import: only combinations are searched like this
-
     half = math.ceil(_REACH * fwhm)
-    grid = np.arange(-half, half + 1)
-    square = grid[:, np.newaxis] ** 2 + grid**2
-    disc = square <= (_REACH * fwhm) ** 2
-    shape = np.where(disc, np.exp(-4 * np.log(2) * square / fwhm**2), 0.0)
-    kernel = np.where(disc, shape - shape[disc].mean(), 0.0)
+    shape, kernel = _filters(fwhm, half, 1)
     seen = ~hidden
-    clean = np.where(seen, data, 0).astype(np.float64)
-    filtered = _Filter(data.shape, half)
+    clean = np.where(seen, data, np.float32(0))
     height = filtered(clean, kernel)
-    noise = np.sqrt(np.maximum(filtered(np.where(seen, variance, 0), kernel**2), 0.0))
-    weight = filtered(seen, shape) / shape.sum()
-    allowed = seen & (weight > _LEAST_WEIGHT) & (noise > 0)
+    # Noise and weight vary slowly: bins tell them as well, and only where the image is high.
+    smooth = _Smooth.of(variance, seen, fwhm, bins=2 if fwhm >= _WIDE else 1)
+    least = smooth.least_error(correlation)
+    places = np.flatnonzero((height > np.float32(threshold * least)) & seen) if least > 0 else np.zeros(0, np.intp)
+    y, x = np.divmod(places, data.shape[1])
+    noise, allowed = smooth.at(y, x)
     error = noise * correlation
     if doubtful is not None:
-        error = np.hypot(error, filtered(np.where(seen, np.abs(doubtful), 0), shape))
-    snr = np.divide(height, error, out=np.zeros_like(height), where=allowed)
-    highest = snr == ndimage.maximum_filter(snr, footprint=square <= (_APART * fwhm) ** 2)
-    y, x = np.nonzero(highest & (snr > threshold))
-    sigma = np.sqrt(np.where(seen, np.maximum(variance, 0), 0))
-    y, x = _broad(clean, seen, (y, x), _SHARPEST * height / (kernel**2).sum() + _NOISE_OF_ONE * sigma)
-    order = np.argsort(-snr[y, x])
+        error = np.hypot(error, filtered(np.where(seen, np.abs(doubtful), 0).astype(np.float32), shape)[y, x])
+    ratio = np.divide(height[y, x], error, out=np.zeros(places.size), where=allowed)
+    snr = np.zeros(data.shape)
+    snr[y, x] = ratio
+    among = ratio > threshold
+    y, x = _highest(snr, y[among], x[among], (_APART * fwhm) ** 2)
+    sigma = np.sqrt(np.maximum(variance[y, x], 0))
+    y, x = _broad(clean, seen, (y, x), _SHARPEST * height[y, x] / (kernel**2).sum() + _NOISE_OF_ONE * sigma)
+    order = np.argsort(-snr[y, x], kind="stable")
     return Peaks(x[order], y[order], snr[y, x][order])
 
 
-class _Filter:
-    """Correlates images of one shape with small symmetric kernels; beyond the border there is nothing."""
+def _filters(fwhm: float, half: int, step: int) -> tuple[Float64, Float64]:
+    """A Gaussian, and the same lowered to volume zero within its radius, on every so many pixels."""
+    grid = np.arange(-(half // step) * step, half + 1, step)
+    square = grid[:, np.newaxis] ** 2 + grid**2
+    disc = square <= (_REACH * fwhm) ** 2
+    shape = np.where(disc, np.exp(-4 * np.log(2) * square / fwhm**2), 0.0)
+    return shape, np.where(disc, shape - shape[disc].mean(), 0.0)
 
-    def __init__(self, shape: tuple[int, ...], half: int) -> None:
-        self._shape, self._half = shape, half
-        self._padded = tuple(_fast_length(n + 2 * half) for n in shape)
 
-    def __call__(self, image: NDArray[Any], kernel: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The filtered image."""
-        product = np.fft.rfft2(image, self._padded) * np.fft.rfft2(kernel, self._padded)
-        (ny, nx), half = self._shape, self._half
-        return np.asarray(np.fft.irfft2(product, self._padded)[half : half + ny, half : half + nx])
+class _Smooth(NamedTuple):
+    """Variance under the filter, and the part of it that is seen, in bins of some pixels."""
+
+    variance: Float32
+    weight: Float32
+    bins: int
+
+    @classmethod
+    def of(cls, variance: Float32, seen: Bool, fwhm: float, *, bins: int) -> _Smooth:
+        half = math.ceil(_REACH * fwhm)
+        whole = (_filters(fwhm, half, 1)[1] ** 2).sum()
+        share, power = _filters(fwhm, half, bins)
+        power = power**2
+        planes = np.where(seen, variance, np.float32(0)), seen.astype(np.float32)
+        if bins == 2:
+            planes = summed_in_twos(planes[0]), summed_in_twos(planes[1])
+        noise = filtered(planes[0], power * (whole / (power.sum() * bins**2)))
+        return cls(noise, filtered(planes[1], share / (share.sum() * bins**2)), bins)
+
+    def least_error(self, correlation: float) -> float:
+        """Smallest error anywhere, 0 if nothing is seen."""
+        there = (self.weight > _LEAST_WEIGHT) & (self.variance > 0)
+        return _SAFE * correlation * math.sqrt(float(self.variance[there].min())) if there.any() else 0.0
+
+    def at(self, rows: Index, columns: Index) -> tuple[Float64, Bool]:
+        """Noise of the filtered image at pixels, and where it is known."""
+        variance, weight = self._between(rows, columns)
+        allowed = (weight > _LEAST_WEIGHT) & (variance > 0)
+        return np.sqrt(np.maximum(variance, 0.0)), np.asarray(allowed)
+
+    def _between(self, rows: Index, columns: Index) -> Float64:
+        """Variance and weight at pixels, linearly between the middles of bins."""
+        found = np.zeros((2, rows.size))
+        (my, mx), offset = self.variance.shape, (self.bins - 1) / 2
+        y, x = (rows - offset) / self.bins, (columns - offset) / self.bins
+        top, left = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
+        for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            share = (1 - np.abs(y - top - dy)) * (1 - np.abs(x - left - dx))
+            place = (top + dy).clip(0, my - 1), (left + dx).clip(0, mx - 1)
+            found += share * np.array([self.variance[place], self.weight[place]])
+        return found
+
+
+def filtered(image: NDArray[np.float32], kernel: Float64) -> Float32:
+    """Correlate an image with a small symmetric kernel; beyond the border there is nothing.
+
+    By Fourier transforms of pieces that overlap by the size of the kernel.
+
+    Parameters
+    ----------
+    image : (ny, nx) float32
+    kernel : (k, k) float64, k odd
+
+    Returns
+    -------
+    (ny, nx) float32
+        To one part in a million of the brightest pixels of a piece.
+    """
+    half = kernel.shape[0] // 2
+    steps = [_piece(n) for n in image.shape]
+    size = tuple(_fast_length(step + 2 * half) for step in steps)
+    transform = np.fft.rfft2(kernel, size).astype(np.complex64)
+    padded = np.pad(image, half)
+    out = np.empty(image.shape, np.float32)
+    for y in range(0, image.shape[0], steps[0]):
+        for x in range(0, image.shape[1], steps[1]):
+            piece = padded[y : y + steps[0] + 2 * half, x : x + steps[1] + 2 * half]
+            part = out[y : y + steps[0], x : x + steps[1]]
+            product = np.fft.rfft2(piece, size)
+            product *= transform
+            near = slice(2 * half, 2 * half + part.shape[0]), slice(2 * half, 2 * half + part.shape[1])
+            part[:] = np.fft.irfft2(product, size)[near]
+    return out
+
+
+def _piece(n: int) -> int:
+    """Length of equal pieces of about the best size."""
+    return -(-n // max(round(n / _PIECE), 1))
 
 
 def _fast_length(least: int) -> int:
@@ -131,18 +215,37 @@ def _fast_length(least: int) -> int:
         length += 1
 
 
-def _broad(
-    data: NDArray[np.float64], seen: Bool, places: tuple[Any, Any], limit: NDArray[np.float64]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The places where no single pixel stands out of its neighbours by more than the limit."""
-    from scipy import ndimage
+def _highest(snr: Float64, y: Index, x: Index, square: float) -> tuple[Index, Index]:
+    """Those of some pixels of which none is higher within a circle, given by the square of its radius."""
+    (ny, nx), reach = snr.shape, int(square**0.5)
+    own, kept = snr[y, x], np.ones(y.size, bool)
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            if dy**2 + dx**2 <= square:
+                kept &= snr[(y + dy).clip(0, ny - 1), (x + dx).clip(0, nx - 1)] <= own
+    return y[kept], x[kept]
 
-    ring = np.array([[1.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
-    count = ndimage.convolve(seen.astype(np.float64), ring, mode="constant")
-    around = ndimage.convolve(data, ring, mode="constant") / np.maximum(count, 1)
-    sharp = ndimage.maximum_filter(data - around, 3)
-    broad = sharp[places] < limit[places]
-    return places[0][broad], places[1][broad]
+
+def _broad(data: Float32, seen: Bool, places: tuple[Index, Index], limit: Float64) -> tuple[Index, Index]:
+    """The places where no single pixel stands out of its neighbours by more than the limit."""
+    (ny, nx), (y, x) = data.shape, places
+    reach = np.arange(-2, 3)
+    rows, columns = y[:, np.newaxis, np.newaxis] + reach[:, np.newaxis], x[:, np.newaxis, np.newaxis] + reach
+    inside = (rows >= 0) & (rows < ny) & (columns >= 0) & (columns < nx)
+    rows, columns = rows.clip(0, ny - 1), columns.clip(0, nx - 1)
+    values = np.where(inside, data[rows, columns], 0.0)
+    there = (inside & seen[rows, columns]).astype(np.float64)
+    inner = values[:, 1:-1, 1:-1]
+    around = (_of_nine(values) - inner) / np.maximum(_of_nine(there) - there[:, 1:-1, 1:-1], 1)
+    sharp = np.where(inside[:, 1:-1, 1:-1], inner - around, -np.inf).max(axis=(1, 2), initial=-np.inf)
+    broad = sharp < limit
+    return y[broad], x[broad]
+
+
+def _of_nine(stamps: Float64) -> Float64:
+    """Sum of each pixel of stamps and its neighbours, without their border."""
+    rows = stamps[:, :-2] + stamps[:, 1:-1] + stamps[:, 2:]
+    return np.asarray(rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:])
 
 
 def with_peaks(

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from keyhole.imaging._filters import moved, spline_coefficients
 
 __all__ = ["PointSpread", "StarImage", "empirical_psf", "moffat_psf"]
 
@@ -33,6 +37,8 @@ _PRIOR: Final = 0.2
 """Part by which real profiles differ from it."""
 _MARGIN: Final = 4
 """Pixels that a spline needs around those it moves."""
+_SPLINE_PAD: Final = 10
+"""Pixels by which an image is continued, so that its borders are not mirrored."""
 _MANY: Final = 3
 """Stars from which on the image of a star is more than its mean profile: the lumps of one may be its neighbours."""
 _TAPER: Final = (2.5, 4.0)
@@ -40,7 +46,8 @@ _TAPER_OF_FEW: Final = (0.8, 1.2)
 """Radii, in units of the seeing, between which the image passes into the mean profile."""
 
 
-class PointSpread(NamedTuple):
+@dataclass(frozen=True)
+class PointSpread:
     """Image of a point source.
 
     Attributes
@@ -70,13 +77,14 @@ class PointSpread(NamedTuple):
 
     def at(self, dx: float, dy: float, half: int) -> Float64:
         """Image of a source that much beside the centre of the middle pixel (pixels), (2 half + 1, 2 half + 1)."""
-        from scipy import ndimage  # slow import
+        outer = self.half - half
+        cut = slice(outer, outer + 2 * (half + _MARGIN) + 1)
+        return moved(self._splines[cut, cut], dx, dy, _MARGIN)
 
-        margin = min(half + _MARGIN, self.half)
-        cut = slice(self.half - margin, self.half + margin + 1)
-        moved = ndimage.shift(self.image[cut, cut], (dy, dx), order=3, mode="constant")
-        inner = slice(margin - half, margin + half + 1)
-        return np.asarray(moved[inner, inner])
+    @cached_property
+    def _splines(self) -> Float64:
+        """Spline coefficients of the image with a margin of nothing."""
+        return spline_coefficients(np.pad(self.image, _MARGIN))
 
     def reach(self, contrast: float) -> int:
         """Radius, pixels, where a star whose height is so many times the noise of a pixel vanishes in it."""
@@ -210,8 +218,6 @@ def _normalised(image: Float64) -> Float64:
 
 def _centred(data: Float32, usable: Bool, x: float, y: float, half: int) -> tuple[Float64, Bool] | None:
     """Pixels around a star, moved so that it stands on the middle one; which of them are known."""
-    from scipy import ndimage  # slow import
-
     column, row = round(x), round(y)
     ny, nx = data.shape
     if not (0 <= column < nx and 0 <= row < ny):
@@ -223,8 +229,8 @@ def _centred(data: Float32, usable: Bool, x: float, y: float, half: int) -> tupl
     if not seen[half - 1 : half + 2, half - 1 : half + 2].all():
         return None
     values = np.where(seen, data[index], 0).astype(np.float64)
-    moved = ndimage.shift(values, (row - y, column - x), order=3, mode="nearest")
-    return moved, seen
+    splines = spline_coefficients(np.pad(values, _SPLINE_PAD, mode="edge"))
+    return moved(splines, column - x, row - y, _SPLINE_PAD), seen
 
 
 def _clipped_mean(stamps: Float64, weights: Float64) -> tuple[Float64, Float64]:

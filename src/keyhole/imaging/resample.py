@@ -31,8 +31,10 @@ _WHOLE_PIXEL: Final = 1e-6
 """Shifts closer than this to a whole number of pixels are whole."""
 _ROUNDING: Final = 1e-4
 """Sums of float32 weights are good to that by far."""
-_BLOCK: Final = 1 << 16
-"""Output pixels computed together: what they need stays in the cache."""
+_BLOCK: Final = 1 << 17
+"""Output pixels computed together: what is computed on the way stays in the cache."""
+_FEWEST_ROWS: Final = 16
+"""Rows of a block at least, as its kernels need some rows beyond."""
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -263,7 +265,9 @@ def _boxes_near_usable(where: _Positions, good: NDArray[np.bool_], reach: int) -
     rows, columns = bounding_box(where.inside & in_x & in_y)
     if rows.start == rows.stop:
         return
-    step = max(1, _BLOCK // (columns.stop - columns.start))
+    fewest = _FEWEST_ROWS if where.separable else 1
+    number = max((rows.stop - rows.start) * (columns.stop - columns.start) // _BLOCK, 1)
+    step = max(fewest, -(-(rows.stop - rows.start) // number))
     for start in range(rows.start, rows.stop, step):
         yield slice(start, min(start + step, rows.stop)), columns
 

@@ -21,7 +21,7 @@ from keyhole.imaging._skymatch import SkyMatch, match_sky
 from keyhole.imaging._skymean import Column, clipped_means, combine_members
 from keyhole.imaging._skypool import CombineRule, SkyPool, make_pool
 from keyhole.imaging.levels import fit_surface, sky_level
-from keyhole.imaging.medians import sampled_median
+from keyhole.imaging.medians import median, sampled_median
 from keyhole.imaging.objects import single_frame_objects
 
 __all__ = [
@@ -231,9 +231,10 @@ def _on_frame(pool: SkyPool, combined: Column, covered: NDArray[np.bool_], notes
     level = sampled_median(data, covered) if covered.any() else pool.level
     typical = sampled_median(variance, covered) if covered.any() else sampled_median(variance)
     if pool.planes.shape[1] == pool.shape[0] * pool.shape[1]:
-        whole = Sky(*(plane.reshape(pool.shape) for plane in (data, variance, combined.count)), notes)
-        np.copyto(whole.data, np.float32(level), where=~pool.lit)
-        np.copyto(whole.variance, np.float32(typical), where=~pool.lit)
+        shape = pool.shape
+        whole = Sky(data.reshape(shape), variance.reshape(shape), combined.count.reshape(shape), notes)
+        dark = np.flatnonzero(~pool.lit)
+        whole.data.reshape(-1)[dark], whole.variance.reshape(-1)[dark] = level, typical
         fill_uncovered(whole.data, whole.variance, covered.reshape(pool.shape), pool.lit)
         return whole
     whole = Sky(
@@ -243,11 +244,11 @@ def _on_frame(pool: SkyPool, combined: Column, covered: NDArray[np.bool_], notes
         notes,
     )
     known = np.zeros(pool.lit.shape, dtype=bool)
-    # The planes of the box, as they lie in those of the frame.
-    image, noise = whole.data[pool.box], whole.variance[pool.box]
+    image, noise = np.full_like(whole.data[pool.box], level), np.full_like(whole.data[pool.box], typical)
     for plane, values in ((image, data), (noise, variance), (known, covered)):
         plane[pool.taken] = values
     fill_uncovered(image, noise, known, pool.lit)
+    whole.data[pool.box], whole.variance[pool.box] = image, noise
     whole.count[pool.box][pool.taken] = combined.count
     return whole
 
@@ -323,6 +324,6 @@ def smooth_background(
     surface = fit_surface(data, quiet, degree_x=degree, degree_y=degree, upper=2.5, lower=2.5)
     values = surface.over_box()
     inside = values[quiet[surface.box]]
-    background = np.full(data.shape, np.median(inside), dtype=np.float32)
+    background = np.full(data.shape, median(inside), dtype=np.float32)
     background[surface.box] = np.clip(values, inside.min(), inside.max())
     return background

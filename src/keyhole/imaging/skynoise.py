@@ -33,6 +33,7 @@ _LEAST_OWN: Final = 0.05
 _FEWEST_QUIET: Final = 10
 _LEVEL_PIXELS: Final = 20_000
 _BLOCK: Final = 1 << 13
+_BEYOND: Final = np.float32(1e30)
 
 
 def model_variances(
@@ -126,17 +127,20 @@ class NoiseModel(NamedTuple):
         level, kept = self.levels[k], self.kept[k]
         if level <= 0:
             return plane
-        own = self.shape * np.float32(level)
-        if not self.known.all():
-            np.copyto(own, plane, where=~self.known)
-        on_source = objects & usable
+        own = self.shape * np.float32(level * kept)
+        _take_from(plane, own, ~self.known)
         # The light of a source has no part in the noise of the masters that the sky takes away.
-        excess = _source_excess(plane, on_source, own) if on_source.any() else None
-        own *= np.float32(kept)
-        if excess is not None:
-            own += excess
-        np.copyto(own, plane, where=~usable)
+        at = np.flatnonzero(objects & usable & self.known)
+        if at.size:
+            own.reshape(-1)[at] += _source_excess(plane, self.shape, np.float32(level), at)
+        _take_from(plane, own, ~usable)
         return own
+
+
+def _take_from(plane: Float32, out: Float32, pixels: Bool) -> None:
+    """Take a few pixels from another plane."""
+    at = np.flatnonzero(pixels)
+    out.reshape(-1)[at] = plane.reshape(-1)[at]
 
 
 def _level(variance: Float32, quiet: Bool, usable: Bool) -> float:
@@ -149,40 +153,37 @@ def _common_shape(
 ) -> tuple[Float32, Bool]:
     """Median over the frames of variance over level where there is no object; and where there is any."""
     chosen = [k for k, level in enumerate(levels) if level > 0]
-    shape = np.ones(variances[0].shape, np.float32)
-    known = np.zeros(shape.shape, dtype=bool)
-    step = max(_BLOCK // shape.shape[1], 1)
-    for start in range(0, shape.shape[0] if chosen else 0, step):
-        rows = slice(start, min(start + step, shape.shape[0]))
+    shape, known = np.ones(variances[0].shape, np.float32), np.zeros(variances[0].shape, dtype=bool)
+    ny, nx = variances[0].shape
+    step = max(_BLOCK // nx, 1)
+    for start in range(0, ny if chosen else 0, step):
+        rows = slice(start, min(start + step, ny))
         planes = np.empty((len(chosen), shape[rows].size), np.float32)
         for row, k in zip(planes, chosen, strict=True):
             np.multiply(variances[k][rows], np.float32(1 / levels[k]), out=row.reshape(shape[rows].shape))
-            np.putmask(row, ~quiets[k][rows].ravel(), np.float32(np.inf))
-        count = np.count_nonzero(planes < np.inf, axis=0)
+            # What is added keeps values that take no part beyond all others; a choice takes longer.
+            np.add(row, _BEYOND * (~quiets[k][rows].ravel()).astype(np.float32), out=row)
+        count = np.count_nonzero(planes < _BEYOND, axis=0)
         middle = sorted_median(sort_planes(planes), np.maximum(count, 1)).reshape(shape[rows].shape)
         known[rows] = (count > 0).reshape(middle.shape)
         np.copyto(shape[rows], middle, where=known[rows])
     return shape, known
 
 
-def _source_excess(plane: Float32, objects: Bool, own: Float32) -> Float32:
-    """Variance of the source light: smoothed over 3 x 3 object pixels where it is no more than noise."""
-    inside = plane - own
-    inside *= objects
-    smooth, number = _three_by_three(inside), _three_by_three(objects.astype(np.float32))
-    smooth = np.divide(smooth, number, out=np.zeros_like(smooth), where=objects)
+def _source_excess(plane: Float32, shape: Float32, level: np.float32, at: NDArray[np.intp]) -> Float32:
+    """Variance of the source light in object pixels: smoothed over 3 x 3 of these where it is no more than noise."""
+    own = shape.reshape(-1)[at] * level
+    inside = plane.reshape(-1)[at] - own
+    # A frame of nothing about the plane, so that all pixels have neighbours.
+    width = plane.shape[1] + 2
+    place = at + width + 1 + 2 * (at // plane.shape[1])
+    total, number = np.zeros((2, at.size), np.float32)
+    light, there = np.zeros((2, (plane.shape[0] + 2) * width), np.float32)
+    light[place], there[place] = inside, 1
+    for offset in (dy + dx for dy in (-width, 0, width) for dx in (-1, 0, 1)):
+        total += np.take(light, place + offset)
+        number += np.take(there, place + offset)
+    smooth = total / number
     # Counted in electrons, a variance has the noise of its root.
     certain = smooth > np.float32(_CERTAIN) * np.sqrt(np.maximum(own, 0))
-    np.copyto(smooth, inside, where=certain)
-    return np.maximum(smooth, np.float32(0), out=smooth)
-
-
-def _three_by_three(plane: Float32) -> Float32:
-    """Sum of each pixel and its eight neighbours; nothing comes from beyond the edge."""
-    rows = plane.copy()
-    rows[1:] += plane[:-1]
-    rows[:-1] += plane[1:]
-    total = rows.copy()
-    total[:, 1:] += rows[:, :-1]
-    total[:, :-1] += rows[:, 1:]
-    return total
+    return np.asarray(np.maximum(np.where(certain, inside, smooth), np.float32(0)))

@@ -8,11 +8,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging._filters import doubled, summed_in_twos
+from keyhole.imaging._smooth import running_sum
 from keyhole.imaging.bits import NONLINEAR, SATURATED
-from keyhole.imaging.medians import median
 from keyhole.imaging.peaks import faint_peaks, with_peaks
 from keyhole.imaging.psf import PointSpread, empirical_psf, moffat_psf
-from keyhole.imaging.scene import Scene, StarField
+from keyhole.imaging.scene import Scene, SkyPixels, StarField
 from keyhole.imaging.starfit import StarFit, ring_medians
 
 __all__ = ["completed"]
@@ -167,21 +168,24 @@ def _psf(scene: Scene, objects: NDArray[Any], places: Float64, heights: Float64,
 
 def _levelled(scene: Scene, fit: StarFit, cell: int) -> Scene:
     """Take away the background that the stars hid: the clipped mean of what they leave in a square around a pixel."""
-    from scipy import ndimage  # slow import
-
     residual = fit.residual
-    noise = np.sqrt(scene.variance)
-    empty = ~scene.hidden & (np.abs(residual) < _CLIP * noise) & (scene.data - residual < _CLIP * noise)
-    for image, label in zip(fit.images, range(1, len(fit.images) + 1), strict=True):
-        if image is None or not image.good:
-            empty &= scene.labels != label
-    share = ndimage.uniform_filter(empty.astype(np.float32), cell, mode="constant")
-    level = ndimage.uniform_filter(np.where(empty, residual, np.float32(0)), cell, mode="constant")
-    enough = share * cell**2 > _FEWEST
-    level = np.where(enough & ~scene.hidden, level / np.maximum(share, np.float32(1e-6)), np.float32(0))
+    limit = np.float32(_CLIP) * np.sqrt(scene.variance)
+    empty = ~scene.hidden & (np.abs(residual) < limit) & (scene.data - residual < limit)
+    unlike = np.array([False, *(image is None or not image.good for image in fit.images)])
+    if unlike.any():
+        empty &= ~unlike[scene.labels]
+    # The level changes on the scale of the square: bins of 4 x 4 pixels tell it.
+    number, total = (
+        running_sum(summed_in_twos(summed_in_twos(plane)), cell / 4)
+        for plane in (empty.view(np.uint8), np.where(empty, residual, np.float32(0)))
+    )
+    level = np.divide(total, number, out=np.zeros_like(total), where=number > _FEWEST)
+    ny, nx = scene.data.shape
+    level = doubled(doubled(level, (-(-ny // 2), -(-nx // 2))), (ny, nx))
+    level[scene.hidden] = 0
     fit.lower(level)
-    number = np.asarray(np.where(enough, share * cell**2, scene.empty), np.float32)
-    return scene._replace(data=scene.data - level, background=scene.background + level, empty=number)
+    sky = SkyPixels(empty, cell, 1.0, _FEWEST, scene.sky)
+    return scene._replace(data=scene.data - level, background=scene.background + level, sky=sky)
 
 
 def _without_cores(fit: StarFit, fwhm: float) -> NDArray[np.float32]:
@@ -222,8 +226,7 @@ def _exemplary(objects: NDArray[Any], heights: Float64, scene: Scene, fwhm: floa
     places = _places(objects)
     gaps = np.hypot(*(places[:, np.newaxis] - places).transpose(2, 0, 1))
     alone = np.where(heights > heights[:, np.newaxis], gaps, np.inf).min(axis=1, initial=np.inf) > _ALONE * fwhm
-    noise = np.sqrt(np.float32(median(scene.variance[~scene.hidden])))
-    snr = objects["flux"] / (noise * fwhm)
+    snr = objects["flux"] / (scene.noise * fwhm)
     doubtful = (scene.bits & (NONLINEAR | SATURATED)) != 0
     linear = np.bincount(scene.labels[doubtful], minlength=len(objects) + 1)[1:] == 0
     whole = linear & ((objects["flag"] & sep.OBJ_TRUNC) == 0)

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging.medians import fair_sample, median
 from keyhole.imaging.psf import PointSpread, StarImage
 
 __all__ = ["StarFit", "ring_medians"]
@@ -60,8 +61,8 @@ class StarFit:
 
     def __init__(self, data: Float32, variance: Float32, hidden: Bool, psf: PointSpread) -> None:
         self._residual, self._variance, self._hidden, self._psf = data.astype(np.float64), variance, hidden, psf
-        known = variance[~hidden]
-        self._noise = float(np.sqrt(np.median(known))) if known.size else 1.0
+        known = fair_sample(~hidden, variance)[0]
+        self._noise = float(np.sqrt(median(known))) if known.size else 1.0
         self._fits: list[_Fit | None] = []
         self._heights = np.zeros(0)
         self.images: list[StarImage | None] = []

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging._filters import maximum_in_box
 from keyhole.imaging.bits import usable
 from keyhole.imaging.combine import RowReader, combine
 from keyhole.imaging.levels import lit_box
@@ -67,8 +68,6 @@ def starlight(
     Starlight
         Changes its input: no.
     """
-    from scipy.ndimage import maximum_filter  # slow import
-
     shape = data[0].shape
     lit = np.full(shape, mask is None)
     for plane in mask or ():
@@ -88,6 +87,6 @@ def starlight(
     level = np.float32(np.median(middle.data[lit[box]]))
     bright = middle.data - level
     bright[(bright < _SIGNIFICANT * np.sqrt(middle.variance)) | ~usable(middle.mask)] = 0
-    light[box] = maximum_filter(bright, size=2 * round(reach) + 1, mode="constant")
+    light[box] = maximum_in_box(bright, round(reach))
     known[box] = middle.data
     return Starlight(light, known)

@@ -17,7 +17,7 @@ from keyhole.imaging._skypool import SharedVariance
 from keyhole.imaging._skysequence import Levels, PlaneSequence, Ticks, skies_without
 from keyhole.imaging._slope import remaining_slope
 from keyhole.imaging.medians import sampled_median
-from keyhole.imaging.sky import MASKED_MEAN, CombineRule, Sky, SkyMatch, check_numbers, match_sky, subtract
+from keyhole.imaging.sky import MASKED_MEAN, CombineRule, Sky, SkyMatch, check_numbers, match_sky
 from keyhole.imaging.skynoise import NoiseModel
 
 __all__ = ["FrameSky", "on_full_frame", "remaining_slope", "two_pass_skies"]
@@ -41,6 +41,8 @@ class FrameSky(NamedTuple):
         Of the frame before the subtraction.
     objects : bool array
         True on the objects that were left out of the skies.
+    rest : float32 array
+        The frame less its sky and its slope.
     """
 
     number: int
@@ -50,6 +52,7 @@ class FrameSky(NamedTuple):
     slope: NDArray[np.float32] | None
     variance: NDArray[np.float32]
     objects: NDArray[np.bool_]
+    rest: NDArray[np.float32]
 
     def subtracted(
         self, data: NDArray[np.float32], variance: NDArray[np.float32]
@@ -61,17 +64,14 @@ class FrameSky(NamedTuple):
         data, variance : float32 arrays (ny, nx)
             The frame as it was given to `two_pass_skies`. Not changed.
         """
-        if self.sky.data.shape == data.shape:
-            difference, total = subtract(data, self.variance, self.sky, self.match)
-            if self.slope is not None:
-                difference -= self.slope
-            return difference, total
-        level, noise = _outside(self.sky)
+        noise = np.float32(self.match.scale**2) * self.sky.variance
+        noise += self.variance
+        if self.rest.shape == data.shape:
+            return self.rest, noise
+        level, beyond = _outside(self.sky)
         difference = data - np.float32(self.match.scale * level + self.match.offset)
-        total = variance + np.float32(self.match.scale**2 * noise)
-        difference[self.box], total[self.box] = subtract(data[self.box], self.variance, self.sky, self.match)
-        if self.slope is not None:
-            difference[self.box] -= self.slope
+        total = variance + np.float32(self.match.scale**2 * beyond)
+        difference[self.box], total[self.box] = self.rest, noise
         return difference, total
 
     def sky_share(self) -> float:
@@ -183,11 +183,13 @@ def two_pass_skies(
             match = SkyMatch(1.0, 0.0)
             if usable.any():
                 match = match_sky(data, sky.data, usable, objects=objects[k], **matching)
-            slope = None
+            rest, slope = _difference(data, sky, match), None
             if slope_degree is not None:
-                rest, quiet = _difference(data, sky, match), usable & ~objects[k]
+                quiet = usable & ~objects[k]
                 slope = remaining_slope(rest, quiet, degree=slope_degree, significance=slope_significance)
-            yield FrameSky(part[k], sequence.box, sky, match, slope, variance, objects[k])
+                if slope is not None:
+                    rest -= slope
+            yield FrameSky(part[k], sequence.box, sky, match, slope, variance, objects[k], rest)
             tick()
 
 

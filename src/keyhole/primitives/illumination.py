@@ -59,10 +59,12 @@ def illumination_correct(frames: list[Frame], params: IlluminationParams, contex
     if fit.significance < params.min_significance:
         context.note(f"lamp and sky illumination agree within {percent:.1f} %; nothing to correct")
         return frames
+    factor = np.reciprocal(fit.model)
+    square = np.square(factor)
     for frame in frames:
-        frame.data = frame.data / fit.model
+        frame.data = frame.data * factor
         if frame.variance is not None:
-            frame.variance = frame.variance / fit.model**2
+            frame.variance = frame.variance * square
         context.settle(frame, len(frames))
         frame.header["ILLUMAMP"] = (round(fit.amplitude, 5), "Half range of the illumination divided by")
     context.note(f"illumination of the sky differs from the lamp's by +-{percent:.1f} %; corrected")

@@ -12,7 +12,7 @@ from pydantic import Field
 from keyhole.frames import Frame, Table
 from keyhole.imaging import bits
 from keyhole.imaging.combine import Operation, RejectMethod
-from keyhole.imaging.medians import median
+from keyhole.imaging.medians import sampled_median
 from keyhole.imaging.sky import CombineRule
 from keyhole.imaging.skygroups import Associations, associate, separate
 from keyhole.imaging.twopass import FrameSky, on_full_frame, two_pass_skies
@@ -47,6 +47,7 @@ __all__ = [
 
 _SKY_TABLE = "SKYTABLE"
 _SHORT_CAMERA = 0.15  # arcsec per pixel
+_LEVEL_PIXELS = 100_000
 _WIDE_SEEING = 0.75  # arcsec; masks made for it hold the stars of most nights
 _GUIDERS = ("PWFS1_ST", "PWFS2_ST", "OIWFS_ST")
 _CONFIGURATION = (
@@ -322,7 +323,7 @@ def _take(frame: Frame, found: FrameSky, params: SkyCorrectParams, context: Cont
     for text in sky.notes:
         context.caveat(text, [frame])
     lit = _lit(frame)[found.box]
-    level = factor.scale * median(sky.data[lit]) + factor.offset if lit.any() else 0.0
+    level = factor.scale * sampled_median(sky.data, lit, number=_LEVEL_PIXELS) + factor.offset if lit.any() else 0.0
     if params.save_sky:
         saved = frame.copy()
         whole = on_full_frame(sky, found.box, frame.data.shape)

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import numpy as np
+
+from keyhole.imaging._masked import zero_except
+
+
+def test_values_that_are_not_kept_become_zero_even_if_they_are_no_numbers():
+    values = np.array([[1.5, np.inf, -np.inf], [np.nan, -2.0, 1e-42]], np.float32)
+    kept = np.array([[True, False, False], [False, True, False]])
+    out = zero_except(values, kept)
+    assert out is values
+    np.testing.assert_array_equal(values, [[1.5, 0, 0], [0, -2, 0]])
+
+
+def test_parts_of_planes_are_changed_in_place():
+    plane = np.ones((4, 6), np.float32)
+    zero_except(plane[1:3, ::2], np.zeros((2, 3), np.bool_))
+    assert plane.sum() == 24 - 6

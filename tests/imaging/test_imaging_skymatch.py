@@ -1,0 +1,52 @@
+"""The level that a sky leaves, from sums over the pixels, against the level of all of them sorted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from keyhole.imaging._skymatch import match_sky
+from keyhole.imaging.levels import level_from_sums, level_limits, sky_level
+
+SIGMA = 50.0
+
+
+def scene(shape, *, share=0.03, seed=3):
+    """A frame with unmasked faint stars, its sky, and where it is usable."""
+    rng = np.random.default_rng(seed)
+    sky = (3000 + 200 * np.linspace(-1, 1, shape[1]) + rng.normal(0, 10, shape)).astype(np.float32)
+    light = np.where(rng.random(shape) < share, rng.exponential(4 * SIGMA, shape), 0)
+    frame = (1.07 * sky + light + rng.normal(0, SIGMA, shape)).astype(np.float32)
+    return frame, sky, rng.random(shape) > 0.1
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("shape", [(60, 200), (300, 900)])
+def test_the_level_that_is_left_is_zero_for_all_pixels(shape, masked):
+    frame, sky, usable = scene(shape)
+    objects = np.zeros(shape, np.bool_)
+    objects[5:9, 30:40] = True
+    match = match_sky(frame, sky, usable, objects=objects if masked else None)
+    rest = frame - np.float32(match.scale) * sky
+    left = sky_level(rest, usable, objects=objects if masked else None)
+    assert abs(left.value) < 0.003 * left.sigma
+
+
+def test_values_of_pixels_that_are_not_usable_play_no_part():
+    frame, sky, usable = scene((300, 900))
+    plain = match_sky(frame, sky, usable)
+    frame[~usable], sky[~usable] = np.nan, 1e9
+    assert match_sky(frame, sky, usable) == plain
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_level_does_not_change_by_a_step_from_itself(masked):
+    values = np.random.default_rng(4).normal(7, 3, 200_000).astype(np.float32)
+    everywhere = np.ones(values.shape, np.bool_)
+    level = sky_level(values, everywhere, objects=~everywhere if masked else None)
+    below, above = level_limits(masked=masked)
+    offsets = values.astype(float) - level.value
+    near = offsets[(offsets >= -below * level.sigma) & (offsets <= above * level.sigma)]
+    step, sigma = level_from_sums(near.size, near.sum(), (near**2).sum(), masked=masked)
+    assert abs(step) < 1e-3 * level.sigma
+    assert sigma == pytest.approx(level.sigma, rel=1e-3)
