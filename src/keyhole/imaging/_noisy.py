@@ -7,6 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging._chances import chi_square_limit
+
 __all__ = ["NoisyPixels"]
 
 _FEWEST: Final = 4  # exposures from which on a scatter is one
@@ -35,9 +37,8 @@ class NoisyPixels:
 
     def found(self, probability: float) -> NDArray[np.bool_]:
         """Pixels whose sum of squares exceeds that of normal deviates with the given probability, (ny, nx)."""
-        from scipy.special import chdtri  # slow import
-
-        counts = np.arange(int(self._count.max(initial=0)) + 1)
-        limit = np.full(counts.shape, np.inf)
-        limit[_FEWEST:] = chdtri(counts[_FEWEST:], probability)
+        limit = np.full(int(self._count.max(initial=0)) + 1, np.inf)
+        for count in np.flatnonzero(np.bincount(self._count.ravel())).tolist():
+            if count >= _FEWEST:
+                limit[count] = chi_square_limit(probability, count)
         return np.asarray(self._squares > limit[self._count])
