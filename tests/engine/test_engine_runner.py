@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from raw_frames import electrons
 from threadpoolctl import threadpool_info, threadpool_limits
 from toy_runs import raw_file, raw_files
 
 from keyhole.engine.context import read_input
 from keyhole.engine.events import Caveat, ProductWritten, Progress, RunFailed, StepFinished, StepStarted
 from keyhole.errors import DataError, InputError, ParameterError, SetupError
-from keyhole.frames import read_frame
+from keyhole.frames import Parking, read_frame, write_frame
+from keyhole.frames.stored import StoredPlane
 
 
 def level(path: Path) -> float:
@@ -419,3 +421,23 @@ def test_matrix_products_have_one_thread_so_that_their_last_bits_are_the_same_ev
     with threadpool_limits(2, user_api="blas"):
         reduced(darks[:1], recipe)
     assert set(seen) == {1}
+
+
+def test_products_that_do_not_fit_into_memory_are_stacked_from_their_files(reduced, tmp_path, monkeypatch):
+    rng = np.random.default_rng(4)
+    files = []
+    for number in range(4):
+        frame = electrons(rng.normal(50, 10, (40, 30)), number=number, mask=rng.choice([0, 1, 4], (40, 30)))
+        files.append(write_frame(frame, tmp_path / frame.name.replace(".fits", "_varAdded.fits")))
+    kinds = set()
+
+    def park(self, frame):
+        kinds.update(type(plane) for plane in (frame.data, frame.variance, frame.mask))
+
+    monkeypatch.setattr(Parking, "park", park)
+    less, more = (
+        read_frame(reduced(files, lambda p: p.stackFrames(), memory=memory).outputs[0]) for memory in (0, 1000)
+    )
+    assert kinds == {StoredPlane, np.ndarray}
+    for plane, other in ((less.data, more.data), (less.variance, more.variance), (less.mask, more.mask)):
+        np.testing.assert_array_equal(plane, other)

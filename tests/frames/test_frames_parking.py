@@ -13,7 +13,7 @@ import pytest
 from raw_frames import electrons
 
 from keyhole.errors import SetupError
-from keyhole.frames import Parking
+from keyhole.frames import Parking, Window
 from keyhole.frames.parking import _STATM, RowsOnDisk, by_rows, bytes_of
 
 
@@ -64,6 +64,13 @@ def test_frames_are_parked_when_all_of_them_are_more_than_the_budget(tmp_path):
     assert bytes_of(one) == size
     with Parking(tmp_path, 3 * size) as parking:
         assert [parking.wanted(one, n) for n in (1, 3, 4)] == [False, False, True]
+
+
+def test_of_frames_that_are_compared_most_of_the_budget_is_left_to_the_steps(tmp_path):
+    one = frame()
+    one.window = Window((100, 80), (20, 30))
+    with Parking(tmp_path, 8 * bytes_of(one)) as parking:
+        assert [parking.wanted(one, n) for n in (2, 3)] == [False, True]
 
 
 @pytest.mark.skipif(

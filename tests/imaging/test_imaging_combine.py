@@ -406,3 +406,20 @@ def test_shares_of_rejected_values_are_lost():
     )
     assert found.data == pytest.approx(10.0)
     assert found.variance == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("n", [3, 8, 70])
+def test_a_median_that_is_known_changes_nothing(n):
+    rng = np.random.default_rng(n)
+    data = rng.normal(0, 3, (n, 9, 7)).astype(np.float32)
+    data[rng.random(data.shape) < 0.05] += 40
+    variance = rng.uniform(4, 12, data.shape).astype(np.float32)
+    mask = rng.choice([0, 0, 0, 0, BAD, NO_DATA], data.shape).astype(np.uint16)
+    mask[:, 2, 3] = BAD
+    centre = combine(data, variance, mask, operation="median", reject_method="none").data
+    centre[:3] = np.nan
+    options = {"operation": "mean", "reject_method": "varclip", "lsigma": 3.0, "hsigma": 4.0}
+    plain = combine(data, variance, mask, **options)
+    for known, sought in zip(combine(data, variance, mask, centre=centre, **options), plain, strict=True):
+        np.testing.assert_array_equal(known, sought)
+    assert plain.unused.max() > np.count_nonzero(mask, axis=0).min()

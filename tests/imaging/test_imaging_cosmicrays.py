@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import special
 from sky_scene import moffat
 
 from keyhole.imaging import cosmicrays
 from keyhole.imaging._blot import blot, median_reference
+from keyhole.imaging._hits_compared import Look, largest_step
+from keyhole.imaging._noisy import chi_square_limit
 from keyhole.imaging.bits import BAD, COSMIC_RAY, SATURATED, UNILLUMINATED
 from keyhole.imaging.cosmicrays import Exposure, HitRule, find_hits
 
@@ -148,8 +151,12 @@ def test_noise_is_not_flagged() -> None:
 
 
 def test_noise_larger_than_the_variance_says_flags_nothing() -> None:
-    exposures = [replace(e, variance=e.variance / 4) for e in night(6)]
-    assert sum(map(len, flagged(exposures))) <= 2
+    found = []
+    for seed in range(8):
+        exposures = [replace(e, variance=e.variance / 4) for e in night(6, seed=seed)]
+        found.append(sum(map(len, flagged(exposures))))
+    # Of 46000 pixels, of which the known noise would call 1100 hit.
+    assert np.mean(found) <= 4
 
 
 def test_noisy_pixel_is_bad_in_all_exposures_and_a_single_hit_makes_none() -> None:
@@ -230,3 +237,35 @@ def test_median_mapped_back_gives_the_light_without_the_hit() -> None:
         inside = expected.known & (expected.seen > 4)
         np.testing.assert_allclose(expected.data[inside], light[inside], atol=0.04 * light.max())
         assert abs(expected.data[40, 60] - light[40, 60]) < 30
+
+
+@pytest.mark.parametrize("probability", [1e-12, 1e-7, 0.01, 0.5])
+@pytest.mark.parametrize("free", [1, 2, 3, 4, 5, 20, 64, 201])
+def test_limit_of_a_sum_of_squares_is_that_of_the_chi_square_distribution(free: int, probability: float) -> None:
+    assert chi_square_limit(free, probability) == pytest.approx(special.chdtri(free, probability), rel=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (130, 33), (200, 700)])
+def test_largest_step_is_that_to_any_of_four_neighbours(shape: tuple[int, int]) -> None:
+    plane = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    padded = np.pad(plane, 1, constant_values=np.nan)
+    around = [padded[1 + dy :, 1 + dx :][: shape[0], : shape[1]] for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1))]
+    np.testing.assert_array_equal(largest_step(plane), np.nanmax(np.abs(np.array(around) - plane), axis=0))
+
+
+def test_parts_that_are_looked_at_alone_give_what_the_whole_gives() -> None:
+    rng = np.random.default_rng(8)
+    shape = (300, 400)
+    data = rng.normal(0, 1, shape).astype(np.float32)
+    y, x = rng.integers(0, 300, 400), rng.integers(0, 400, 400)
+    data[y, x] += 40
+    good = rng.random(shape) > 0.01
+    compared = np.ones(shape, bool)
+    compared[:30] = compared[:, :40] = compared[:, 390:] = False
+    zero = np.zeros(shape, np.float32)
+    look = Look(data, zero, zero + 1, good, compared & good, zero > 1)
+    rule = HitRule()
+    where = good & ~compared
+    whole = cosmicrays._alone_in(look, data, where, 3.0, rule)
+    np.testing.assert_array_equal(cosmicrays._alone(look, data, 3.0, rule), whole)
+    assert 20 < np.count_nonzero(whole) == np.count_nonzero(whole & where)

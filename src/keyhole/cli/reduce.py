@@ -75,7 +75,7 @@ def _add_what_to_do(parser: argparse.ArgumentParser) -> None:
         type=_megabytes,
         default=None,
         metavar="MB",
-        help="megabytes of frames held in memory, more wait on disk (default: 128)",
+        help="megabytes of frames held in memory, more wait on disk (default: 352)",
     )
     add("-c", "--config", default=None, metavar="FILE", help="configuration file of the calibration databases")
     add("--local_db_dir", default=None, metavar="DIR", help="calibration database, in place of the configured one")

@@ -18,7 +18,7 @@ from keyhole.engine.book import StepBook
 from keyhole.engine.events import Caveat, EventSink, Metric, PreviewDrawn, ProductWritten, Progress
 from keyhole.engine.served import Served
 from keyhole.errors import CalibrationError
-from keyhole.frames import Frame, Parking, file_md5, read_frame, sources_of, write_frame
+from keyhole.frames import Frame, Parking, file_md5, into_memory, read_frame, sources_of, write_frame
 from keyhole.instruments import Instrument, load
 from keyhole.primitives.previews import draw, plain
 
@@ -156,9 +156,15 @@ class RunContext:
         """Tell how far a long step has come."""
         self.book.emit(Progress(done, total))
 
-    def settle(self, frame: Frame, n_frames: int) -> None:
-        """Keep a frame on disk from here on, if so many of its kind do not fit into memory."""
-        if self._parking is not None and self._parking.wanted(frame, n_frames):
+    def settle(self, frame: Frame, n_frames: int, *, by_rows: bool = False) -> None:
+        """Keep a frame on disk from here on, if so many of its kind do not fit into memory.
+
+        Planes that are still in its file stay there, if it is to be read by rows.
+        """
+        wanted = self._parking is not None and self._parking.wanted(frame, n_frames)
+        if not (wanted and by_rows):
+            into_memory(frame)
+        if self._parking is not None and wanted:
             self._parking.park(frame)
             self._parking.breathe()
 
@@ -245,17 +251,18 @@ class RunContext:
             product.primary[f"CAVEAT{number:02d}"] = text
 
 
-def read_input(path: Path) -> Frame:
+def read_input(path: Path, *, stored: bool = False) -> Frame:
     """Read an input of a run; the name of a raw frame is noted in ORIGNAME, where all names start from.
 
-    Caveats of an earlier run are taken out of the header: see `caveats_of`.
+    Caveats of an earlier run are taken out of the header: see `caveats_of`. Planes that are `stored` stay in the
+    file, see `keyhole.frames.read_frame`.
 
     Raises
     ------
     InputError, DataError
         The file is missing or damaged.
     """
-    frame = read_frame(path)
+    frame = read_frame(path, stored=stored)
     if "ORIGNAME" not in frame.primary:
         name = path.name.removesuffix(".gz").removesuffix(".bz2")
         frame.primary["ORIGNAME"] = (name, "Original filename prior to processing")

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
 
 from keyhole.engine.inputs import require_plain_name
 from keyhole.errors import DataError, InputError, ParameterError
 from keyhole.frames import Frame, add_provenance, file_md5, read_frame, write_frame
+from keyhole.headers import Header
 from keyhole.primitives.bad_pixels import bad_pixels_for, write_history
 
 __all__ = ["ImportedMask", "import_mask"]
@@ -97,7 +97,8 @@ def _start(date: str | None, taken: datetime | None) -> datetime:
 
 def _write(like: Frame, values: np.ndarray, source: Path, output: Path, start: datetime) -> None:
     stamp = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
-    primary = fits.Header([like.primary.cards[key] for key in _COPIED if key in like.primary])
+    told = like.primary.comments
+    primary = Header({key: (like.primary[key], told[key]) for key in _COPIED if key in like.primary})
     primary["OBJECT"] = ("BPM", "Bad-pixel mask")
     primary["OBSTYPE"] = "BPM"
     primary["DATE-OBS"] = (start.date().isoformat(), "Holds from this day on")
@@ -105,7 +106,7 @@ def _write(like: Frame, values: np.ndarray, source: Path, output: Path, start: d
     primary["NBADPIX"] = (int(values.sum()), "Bad pixels in the mask")
     primary["BPMASK"] = (stamp, "UT time stamp for keyhole bpm import")
     primary["GEM-TLM"] = (stamp, "UT last modification with the pipeline")
-    header = fits.Header()
+    header = Header()
     if "DETSEC" in like.header:
         header["DETSEC"] = like.header["DETSEC"]
     mask = Frame(output.name, primary, header, values)

@@ -12,7 +12,7 @@ from keyhole.recipes import Recipe, mode_defaults, parameter_set
 
 __all__ = ["DEFAULT_MEMORY", "Association", "Request", "Result"]
 
-DEFAULT_MEMORY = 128
+DEFAULT_MEMORY = 352
 """Megabytes of frames in memory, if nothing else is asked for."""
 
 

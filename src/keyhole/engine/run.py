@@ -141,7 +141,7 @@ def _open(
     clock: Callable[[], datetime],
     *,
     parking: Parking,
-) -> tuple[RunContext, list[Callable[[], Frame]]]:
+) -> tuple[RunContext, list[Callable[..., Frame]]]:
     """Lay out what steps will ask for, and how each input is read when its turn comes."""
     items = plan.inputs.items
     roots = {str(item.path): _root_of(item) for item in items}
@@ -172,8 +172,8 @@ def _root_of(item: Input) -> str:
     return PlannedFrame(item).root
 
 
-def _read(item: Input, context: RunContext, recipe: str) -> Frame:
-    frame = read_input(item.path)
+def _read(item: Input, context: RunContext, recipe: str, *, stored: bool = False) -> Frame:
+    frame = read_input(item.path, stored=True) if stored else read_input(item.path)
     if "PREPARED" in item.tags:
         # Raw frames are entered by prepare.
         add_provenance(frame, context.timestamp(), item.path.name, context.checksum(item.path), recipe)

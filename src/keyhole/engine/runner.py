@@ -47,7 +47,7 @@ class Runner:
     context : RunContext
         What the steps may ask of the run.
     inputs : sequence of callable
-        Each reads a frame of the stream ``main`` when it is needed.
+        Each reads a frame of the stream ``main`` when it is needed; with ``stored=True`` planes stay in the file.
     settings : mapping
         ``name`` or ``step:name`` to the value given by the user.
     mode_defaults : callable
@@ -71,7 +71,7 @@ class Runner:
         self,
         context: RunContext,
         *,
-        inputs: Sequence[Callable[[], Frame]],
+        inputs: Sequence[Callable[..., Frame]],
         settings: Mapping[str, Any],
         mode_defaults: Callable[[str], Mapping[str, Any]],
         total: int,
@@ -83,7 +83,7 @@ class Runner:
         self._total = total
         self._number = 0
         self._emit = emit
-        self._unread: list[Callable[[], Frame]] = list(inputs)
+        self._unread: list[Callable[..., Frame]] = list(inputs)
         self._waiting: list[_Call] = []
         self._waiting_stream = "main"
         self.current: str | None = None
@@ -119,7 +119,7 @@ class Runner:
             self._waiting.append(call)
             return
         self.finish()
-        self._read()
+        self._read(by_rows=step.by_rows and source == target)
         frames = self._stream(source, step)
         if source != target:
             frames = [frame.copy() for frame in frames]
@@ -264,14 +264,14 @@ class Runner:
         for frame in frames:
             self._context.write(frame, final=step.writes)
 
-    def _read(self) -> None:
-        """Read the inputs, where no step has done it yet."""
+    def _read(self, *, by_rows: bool = False) -> None:
+        """Read the inputs, where no step has done it yet; one that goes by rows may leave them in their files."""
         if self._unread:
             reading, self._unread = self._unread, []
             frames = self._context.streams["main"] = []
             for read in reading:
-                frames.append(read())
-                self._context.settle(frames[-1], len(reading))
+                frames.append(read(stored=True) if by_rows else read())
+                self._context.settle(frames[-1], len(reading), by_rows=by_rows)
 
     def _mark(self, step: Primitive, frames: list[Frame], before: list[Frame], *, writes: bool) -> None:
         """Note whether ``main`` is still what it was; a choice among its frames changes none of them."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keyhole.engine.request import Association
 from keyhole.frames import Frame
-
-if TYPE_CHECKING:
-    from astropy.io import fits
+from keyhole.headers import Header
 
 __all__ = ["GRADE_CARD", "Served"]
 
@@ -95,7 +93,7 @@ class Served:
         self._step[found.sentence] = found
 
 
-def _add_history(header: fits.Header, sentence: str) -> None:
+def _add_history(header: Header, sentence: str) -> None:
     text = "".join(c if c.isascii() and c.isprintable() else "?" for c in sentence)
     told = "".join(str(line) for line in header.get("HISTORY", ()))
     # Cards cut a long sentence anywhere, and lose the blanks there.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from keyhole.frames.cards import from_astropy, to_astropy
 from keyhole.frames.frame import Frame, Table, Window
-from keyhole.frames.io import read_frame, write_frame
+from keyhole.frames.io import write_frame
 from keyhole.frames.parking import Parking
 from keyhole.frames.provenance import add_history, add_provenance, file_md5, merge_provenance, sources_of
+from keyhole.frames.reading import read_frame
+from keyhole.frames.stored import into_memory
 from keyhole.frames.window import as_window, cut, share_window, whole
 
 __all__ = [
@@ -18,10 +21,13 @@ __all__ = [
     "as_window",
     "cut",
     "file_md5",
+    "from_astropy",
+    "into_memory",
     "merge_provenance",
     "read_frame",
     "share_window",
     "sources_of",
+    "to_astropy",
     "whole",
     "write_frame",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.io import fits
 
 from keyhole.errors import DataError
+from keyhole.frames.cards import from_astropy
 from keyhole.frames.frame import Frame, Table
 from keyhole.frames.io import _to_hdus
 from keyhole.frames.window import whole
@@ -55,8 +56,8 @@ def from_astrodata(ad: Any) -> Frame:
     ext = ad[0]
     frame = Frame(
         name=Path(ad.filename or "unnamed.fits").name,
-        primary=ad.phu.copy(),
-        header=ext.hdr.copy(),
+        primary=from_astropy(ad.phu),
+        header=from_astropy(ext.hdr),
         data=np.ascontiguousarray(ext.data, dtype=np.float32),
         path=Path(ad.path) if ad.path else None,
     )

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.headers import Headers, describe, describe_extension, tags
-
-if TYPE_CHECKING:
-    from astropy.io import fits
+from keyhole.headers import Header, Headers, describe, describe_extension, tags
 
 __all__ = ["Frame", "Table", "Window"]
 
@@ -31,9 +27,6 @@ class Window(NamedTuple):
 
     shape: tuple[int, int]
     origin: tuple[int, int]
-
-
-_ABSENT: Final = object()
 
 
 @dataclass
@@ -58,41 +51,6 @@ class Table:
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
 
-class _Seen(Mapping[str, Any]):
-    """Cards of a header that remember their values once asked for; for as long as the header does not change."""
-
-    __slots__ = ("_header", "_values")
-
-    def __init__(self, header: fits.Header) -> None:
-        self._header = header
-        self._values: dict[str, Any] = {}
-
-    def get(self, keyword: str, default: Any = None) -> Any:
-        """Value of a card, `default` when it is absent."""
-        try:
-            value = self._values[keyword]
-        except KeyError:
-            value = self._values[keyword] = self._header.get(keyword, _ABSENT)
-        return default if value is _ABSENT else value
-
-    def __getitem__(self, keyword: str) -> Any:
-        """Value of a card; KeyError when there is none."""
-        value = self.get(keyword, _ABSENT)
-        return self._header[keyword] if value is _ABSENT else value
-
-    def __contains__(self, keyword: object) -> bool:
-        """Whether a card has this name."""
-        return keyword in self._header
-
-    def __iter__(self) -> Iterator[str]:
-        """Keywords in the order of the header."""
-        return iter(self._header)
-
-    def __len__(self) -> int:
-        """Number of cards."""
-        return len(self._header)
-
-
 @dataclass
 class Frame:
     """One science extension with its variance, data quality, further planes and tables.
@@ -101,8 +59,8 @@ class Frame:
     ----------
     name : str
         Current file name, without folder.
-    primary, header : `astropy.io.fits.Header`
-        Primary header, and header of the science extension.
+    primary, header : Header
+        Primary header, and header of the science extension; one of astropy is taken over.
     data : (ny, nx) float32 ndarray
         Pixels, in the unit named by ``BUNIT`` of `header` (absent: ADU).
     variance : (ny, nx) float32 ndarray or None
@@ -121,8 +79,8 @@ class Frame:
     """
 
     name: str
-    primary: fits.Header
-    header: fits.Header
+    primary: Header
+    header: Header
     data: NDArray[np.float32]
     variance: NDArray[np.float32] | None = None
     mask: NDArray[np.uint16] | None = None
@@ -130,6 +88,9 @@ class Frame:
     tables: dict[str, Table] = field(default_factory=dict)
     path: Path | None = None
     window: Window | None = None
+
+    def __post_init__(self) -> None:
+        self.primary, self.header = _own(self.primary), _own(self.header)
 
     @property
     def headers(self) -> Headers:
@@ -142,27 +103,22 @@ class Frame:
         return self.name
 
     @property
-    def phu(self) -> fits.Header:
+    def phu(self) -> Header:
         """The primary header, as published recipes ask for it."""
         return self.primary
 
     @property
     def tags(self) -> frozenset[str]:
         """What the frame is."""
-        return tags(self._seen)
-
-    @property
-    def _seen(self) -> Headers:
-        """The headers for one question: it asks for the same cards again and again, and astropy takes its time."""
-        return Headers(primary=_Seen(self.primary), extensions=(_Seen(self.header),), name=self.name)
+        return tags(self.headers)
 
     def describe(self, name: str, **options: Any) -> Any:
         """Answer a descriptor for the one extension of this frame (never a list)."""
-        return describe_extension(self._seen, name, **options)
+        return describe_extension(self.headers, name, **options)
 
     def describe_file(self, name: str, **options: Any) -> Any:
         """Answer a descriptor for the file as a whole (a list where values belong to extensions)."""
-        return describe(self._seen, name, **options)
+        return describe(self.headers, name, **options)
 
     @property
     def root(self) -> str:
@@ -197,6 +153,13 @@ class Frame:
         from keyhole.frames.exchange import from_astrodata
 
         return from_astrodata(ad)
+
+
+def _own(header: Any) -> Header:
+    """A header of this package; others, such as those of astropy, give their text."""
+    if isinstance(header, Header):
+        return header
+    return Header(header.tostring(sep="", endcard=False, padding=False))
 
 
 def strip_extension(name: str) -> str:

@@ -1,4 +1,4 @@
-"""FITS in and out: complete files only, written under a temporary name and renamed."""
+"""FITS out: complete files only, written under a temporary name and renamed."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import DataError, SetupError
+from keyhole.frames.cards import to_astropy
 from keyhole.frames.frame import Frame, Table
 from keyhole.frames.window import whole
-from keyhole.headers import check_complete
+from keyhole.headers import Header
 
-# astropy takes half of the time that a command needs to start: it is loaded when a file is read or written, which
-# those that only look at steps and parameters never do.
+# astropy takes half of the time that a command needs to start: it is loaded when a file is written, which those that
+# only look at steps and parameters never do.
 if TYPE_CHECKING:
     from astropy.io import fits
 
-__all__ = ["read_frame", "write_frame"]
+__all__ = ["write_frame"]
 
 # Planes and tables in the order of the published layout; others follow in the order of the frame.
 _PLANE_ORDER = ("REJMAP", "OBJMASK")
@@ -31,95 +32,6 @@ _EXTENSION_TABLES = ("OBJCAT",)
 _TABLE_ORDER = ("OBJCAT", "HISTORY", "PROVENANCE")
 _STRUCTURAL = ("XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCOUNT", "BSCALE", "BZERO")
 _SCIENCE_ONLY = ("BUNIT", "GAIN", "RDNOISE", "SATLEVEL", "NONLINEA", "VARNOISE", "INHERIT")
-
-
-def read_frame(path: Path | str) -> Frame:
-    """Read a raw frame or a product with one science extension.
-
-    Parameters
-    ----------
-    path : path
-        ``.fits``, ``.fits.gz`` or ``.fits.bz2``.
-
-    Returns
-    -------
-    Frame
-        Pixels as native float32, mask as native uint16.
-
-    Raises
-    ------
-    InputError
-        The file does not exist.
-    DataError
-        It is not FITS, ends early, or holds no image or more than one science image.
-    """
-    from astropy.io import fits
-    from astropy.io.fits.verify import VerifyWarning
-
-    path = Path(path)
-    check_complete(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", VerifyWarning)
-            with fits.open(path, memmap=False, lazy_load_hdus=False) as hdus:
-                return _from_hdus(hdus, path)
-    except (OSError, TypeError, ValueError, KeyError, IndexError, EOFError) as err:
-        raise DataError(f"{path}: the file cannot be read as FITS ({err}); get a fresh copy or leave it out") from err
-
-
-def _from_hdus(hdus: fits.HDUList, path: Path) -> Frame:
-    images = [hdu for hdu in hdus[1:] if _is_science(hdu)]
-    if not images and hdus[0].data is not None:
-        images = [hdus[0]]
-    if len(images) != 1:
-        raise DataError(f"{path}: {len(images)} science images in the file, 1 expected; leave the file out")
-    science = images[0]
-    if science.data is None or science.data.ndim != 2:
-        raise DataError(f"{path}: the science extension holds no two-dimensional image; leave the file out")
-    frame = Frame(
-        name=path.name,
-        primary=hdus[0].header,
-        header=science.header,
-        data=_native(science.data, np.float32),
-        path=path,
-    )
-    for hdu in hdus[1:]:
-        if hdu is not science and hdu.data is not None:
-            _attach(frame, hdu)
-    return frame
-
-
-def _is_science(hdu: Any) -> bool:
-    return bool(hdu.is_image) and str(hdu.header.get("EXTNAME", "SCI")).strip().upper() in ("SCI", "")
-
-
-def _attach(frame: Frame, hdu: Any) -> None:
-    name = str(hdu.name)
-    if not hdu.is_image:
-        columns = {
-            c.name: np.asarray(hdu.data[c.name]).astype(hdu.data[c.name].dtype.newbyteorder("=")) for c in hdu.columns
-        }
-        units = {c.name: c.unit for c in hdu.columns if c.unit}
-        formats = {c.name: c.format for c in hdu.columns if "A" in c.format}
-        frame.tables[name] = Table(columns, units, formats)
-    elif name == "VAR":
-        frame.variance = _native(hdu.data, np.float32)
-    elif name == "DQ":
-        frame.mask = _native(hdu.data, np.uint16)
-    else:
-        frame.planes[name] = _native(hdu.data, hdu.data.dtype.newbyteorder("="))
-
-
-def _native(data: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """The values in the byte order of this machine. May change its input, which nobody reads again."""
-    if (
-        data.dtype.newbyteorder("=") == dtype
-        and not data.dtype.isnative
-        and data.flags.c_contiguous
-        and data.flags.writeable
-    ):
-        return data.byteswap(inplace=True).view(dtype)
-    return np.ascontiguousarray(data, dtype=dtype)
 
 
 def write_frame(frame: Frame, path: Path | str) -> Path:
@@ -156,6 +68,8 @@ def write_frame(frame: Frame, path: Path | str) -> Path:
         with warnings.catch_warnings():
             # A comment that is cut because a value became longer loses nothing.
             warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
+            # Cards that the telescope wrote are kept, whatever they mean.
+            warnings.filterwarnings("ignore", "The following header keyword is invalid")
             _to_hdus(frame).writeto(temporary, overwrite=True, output_verify="silentfix+ignore")
         temporary.replace(path)
     except OSError as err:
@@ -178,32 +92,31 @@ def _write_error(path: Path, err: OSError) -> SetupError:
 def _to_hdus(frame: Frame) -> fits.HDUList:
     from astropy.io import fits
 
-    frame.primary.pop("NEXTEND", None)
-    science = fits.ImageHDU(frame.data, header=_extension_header(frame.header, "SCI"))
-    hdus = [science]
-    common = _plane_header(frame.header)
+    frame.primary.remove("NEXTEND", ignore_missing=True)
+    hdus = [fits.ImageHDU(frame.data, header=to_astropy(_extension_header(frame.header, "SCI")))]
+    common = to_astropy(_plane_header(frame.header))
     if frame.variance is not None:
         header = common.copy()
         unit = str(frame.header.get("BUNIT", "adu"))
         header["BUNIT"] = (f"{unit}**2", "variance")
         hdus.append(fits.ImageHDU(frame.variance, header=header, name="VAR"))
     if frame.mask is not None:
-        hdus.append(fits.ImageHDU(frame.mask, header=common.copy(), name="DQ"))
+        hdus.append(fits.ImageHDU(frame.mask, header=common, name="DQ"))
     for name in _ordered(frame.planes, _PLANE_ORDER):
-        hdus.append(fits.ImageHDU(frame.planes[name], header=common.copy(), name=name))
+        hdus.append(fits.ImageHDU(frame.planes[name], header=common, name=name))
     for hdu in hdus:
         hdu.header["EXTVER"] = 1
     hdus += [_table_hdu(name, frame.tables[name]) for name in _ordered(frame.tables, _TABLE_ORDER)]
     primary = frame.primary.copy()
     primary["NEXTEND"] = (len(hdus), "Number of extensions")
-    return fits.HDUList([fits.PrimaryHDU(header=primary), *hdus])
+    return fits.HDUList([fits.PrimaryHDU(header=to_astropy(primary)), *hdus])
 
 
 def _ordered(names: dict[str, Any], first: tuple[str, ...]) -> list[str]:
     return [n for n in first if n in names] + [n for n in names if n not in first]
 
 
-def _extension_header(header: fits.Header, name: str) -> fits.Header:
+def _extension_header(header: Header, name: str) -> Header:
     out = header.copy()
     for key in _STRUCTURAL:
         out.remove(key, ignore_missing=True)
@@ -211,7 +124,7 @@ def _extension_header(header: fits.Header, name: str) -> fits.Header:
     return out
 
 
-def _plane_header(header: fits.Header) -> fits.Header:
+def _plane_header(header: Header) -> Header:
     out = _extension_header(header, "VAR")
     for key in _SCIENCE_ONLY:
         out.remove(key, ignore_missing=True)
@@ -223,15 +136,16 @@ def _table_hdu(name: str, table: Table) -> fits.BinTableHDU:
 
     columns = []
     for key, values in table.columns.items():
-        if values.dtype.kind in "US" and values.ndim == 1:
-            width = int(max((len(str(v)) for v in values), default=1)) + 1
+        if _is_text(values):
+            texts = values.astype(np.str_)
+            width = int(max((len(str(v)) for v in texts), default=1)) + 1
             form = table.formats.get(key, f"A{width}")
             if key not in ("args",) and "A" in form:
                 # A contract width must never cut a value.
                 form = f"A{max(width - 1, int(form.replace('A', '') or 1))}"
             else:
                 form = f"A{width}"
-            column = fits.Column(name=key, format=form, unit=table.units.get(key), array=values)
+            column = fits.Column(name=key, format=form, unit=table.units.get(key), array=texts)
         else:
             column = _plain_column(name, key, values, table.units.get(key))
         columns.append(column)
@@ -241,6 +155,12 @@ def _table_hdu(name: str, table: Table) -> fits.BinTableHDU:
     if name in _EXTENSION_TABLES:
         hdu.header["EXTVER"] = 1
     return hdu
+
+
+def _is_text(values: NDArray[Any]) -> bool:
+    if values.dtype.kind == "O":
+        return values.ndim == 1 and all(isinstance(value, str) for value in values)
+    return values.dtype.kind in "US" and values.ndim == 1
 
 
 # FITS format of each type, and the type that holds all its values where FITS has none of its own.

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from keyhole.errors import SetupError
 from keyhole.frames.frame import Frame
+from keyhole.frames.stored import StoredPlane, StoredRows
 
 __all__ = ["Parking", "RowsOnDisk", "by_rows", "bytes_of"]
 
@@ -45,7 +46,7 @@ class Parking:
     folder : Path
         Where the files are made; there must be room for the planes.
     budget : int
-        Bytes of planes that may stay in memory.
+        Bytes that planes, and what steps need beside them, may take in memory.
     """
 
     def __init__(self, folder: Path, budget: int) -> None:
@@ -69,18 +70,23 @@ class Parking:
             self._keeper.join()
 
     def wanted(self, frame: Frame, n_frames: int) -> bool:
-        """Whether so many frames like this one are more than the budget."""
-        return bytes_of(frame) * n_frames > self.budget
+        """Whether so many frames like this one are more than the budget, with what the steps on them need.
+
+        Steps compare frames that are cut to their light, and hold up to three times as much again for that. Whole
+        frames, darks and flats, are combined row by row.
+        """
+        needed = bytes_of(frame) * (1 if frame.window is None else 4)
+        return needed * n_frames > self.budget
 
     def park(self, frame: Frame) -> None:
-        """Move the planes of a frame to disk. Changes `frame`.
+        """Move the planes of a frame to disk, but those that are in a file already. Changes `frame`.
 
         Raises
         ------
         SetupError
             There is no room, or the folder cannot be written.
         """
-        planes = [plane for plane in _planes(frame) if plane.size and not _is_mapped(plane)]
+        planes = [plane for plane in _planes(frame) if plane.size and not _is_on_disk(plane)]
         if not planes:
             return
         held = self._write(planes)
@@ -167,8 +173,10 @@ class RowsOnDisk:
         return rows
 
 
-def by_rows(plane: NDArray[Any]) -> NDArray[Any] | RowsOnDisk:
-    """A parked plane in a form that is read row by row; one in memory as it is."""
+def by_rows(plane: NDArray[Any] | StoredPlane) -> NDArray[Any] | RowsOnDisk | StoredRows:
+    """A plane on disk in a form that is read row by row; one in memory as it is."""
+    if isinstance(plane, StoredPlane):
+        return plane.by_rows()
     mapped = _map_of(plane)
     return plane if mapped is None else RowsOnDisk(plane, mapped)
 
@@ -184,8 +192,8 @@ def _planes(frame: Frame) -> Iterable[NDArray[Any]]:
             yield plane
 
 
-def _is_mapped(plane: NDArray[Any]) -> bool:
-    return _map_of(plane) is not None
+def _is_on_disk(plane: NDArray[Any] | StoredPlane) -> bool:
+    return isinstance(plane, StoredPlane) or _map_of(plane) is not None
 
 
 def _map_of(plane: NDArray[Any]) -> mmap.mmap | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from sys import intern
 
 import numpy as np
 
@@ -83,6 +84,11 @@ def sources_of(frame: Frame) -> tuple[tuple[str, str, str], ...]:
 
 def _append(frame: Frame, table_name: str, row: dict[str, str]) -> None:
     old = frame.tables.get(table_name)
-    before = {name: list(old.columns.get(name, [])) if old else [] for name in row}
-    columns = {name: np.array([*before[name], value]) for name, value in row.items()}
+    columns = {}
+    for name, value in row.items():
+        before = old.columns.get(name, ()) if old else ()
+        # Texts that all frames of a run share, where an array of characters would be hundreds of times larger.
+        values = columns[name] = np.empty(len(before) + 1, object)
+        values[:-1] = before
+        values[-1] = intern(value)
     frame.tables[table_name] = Table(columns, formats={n: _WIDTHS[n] for n in row if n in _WIDTHS})

@@ -16,18 +16,22 @@ from keyhole.headers.describe import (
     descriptor_options,
     meaning,
 )
+from keyhole.headers.header import Header, Setting
 from keyhole.headers.model import Headers, HeaderValueError, MissingCardError, Section
-from keyhole.headers.reader import check_complete, read_headers
+from keyhole.headers.reader import Unit, check_complete, read_headers, read_units
 from keyhole.headers.registry import tags
 
 __all__ = [
     "DESCRIPTORS",
     "OTHER_METHODS",
     "Cards",
+    "Header",
     "HeaderValueError",
     "Headers",
     "MissingCardError",
     "Section",
+    "Setting",
+    "Unit",
     "check_complete",
     "describe",
     "describe_extension",
@@ -35,5 +39,6 @@ __all__ = [
     "descriptor_options",
     "meaning",
     "read_headers",
+    "read_units",
     "tags",
 ]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["CardValue", "Cards"]
+__all__ = ["CardValue", "Cards", "card_comment", "card_value"]
 
 CardValue = str | int | float | bool | complex | None
 
@@ -99,10 +99,10 @@ def _index(text: str) -> dict[str, str]:
             if last:
                 images[last] += card
         elif keyword == "HIERARCH":
-            name, sign, rest = card[8:].partition("=")
+            name, sign, _ = card[8:].partition("=")
             last = name.strip().upper()
             if sign:
-                images.setdefault(last, f"HIERARCH= {rest}".ljust(CARD))
+                images.setdefault(last, _plain(card))
         elif keyword or card.strip():
             images[keyword] = f"{images[keyword]}\n{card[8:].rstrip()}" if keyword in images else card.rstrip()
             last = ""
@@ -116,6 +116,40 @@ def _value(keyword: str, image: str) -> CardValue:
     if image[8:9] != "=":
         return image[8:CARD].strip() or None
     return _string(image) if image[9:CARD].lstrip().startswith("'") else _scalar(image[9:CARD])
+
+
+def card_value(keyword: str, image: str) -> CardValue:
+    """The value that the text of a card holds.
+
+    Parameters
+    ----------
+    keyword : str
+        Its name; the long one of a ``HIERARCH`` card.
+    image : str
+        80 characters, or more with its ``CONTINUE`` cards.
+    """
+    return _value(keyword, _plain(image))
+
+
+def card_comment(image: str) -> str:
+    """The comment of a card, blank where it has none."""
+    image = _plain(image)
+    if image[8:9] != "=":
+        return ""
+    found = []
+    for start in range(0, len(image), CARD):
+        rest = image[start + (9 if start == 0 else 8) : start + CARD]
+        text = _STRING.match(rest)
+        found.append((rest[text.end() :] if text else rest).partition("/")[2].strip())
+    return " ".join(part for part in found if part)
+
+
+def _plain(image: str) -> str:
+    """A ``HIERARCH`` card as if its keyword were short; others as they are."""
+    if not image.startswith("HIERARCH"):
+        return image
+    _, sign, rest = image[8:].partition("=")
+    return f"HIERARCH= {rest}".ljust(CARD) if sign else image
 
 
 def _string(image: str) -> str:

@@ -19,7 +19,7 @@ from keyhole.headers.cards import Cards
 from keyhole.headers.model import Headers
 from keyhole.instruments import available, load
 
-__all__ = ["check_complete", "read_headers"]
+__all__ = ["Unit", "check_complete", "read_headers", "read_units"]
 
 BLOCK = 2880
 CARD = 80
@@ -31,12 +31,26 @@ GZIP_MAGIC = b"\x1f\x8b"
 BZIP2_MAGIC = b"BZh"
 
 
-class _Unit(NamedTuple):
-    """One header and data unit: its cards, where its data begin and how many bytes they fill."""
+class Unit(NamedTuple):
+    """One header and data unit.
 
+    Attributes
+    ----------
+    text : str
+        All cards before END.
+    cards : Cards
+        The same to look at.
+    data_start, data_size : int
+        Where its data begin in the unpacked file, and how many bytes they fill.
+    data : bytes or None
+        The data, where they were read.
+    """
+
+    text: str
     cards: Cards
     data_start: int
     data_size: int
+    data: bytes | None = None
 
 
 def read_headers(path: str | Path) -> Headers:
@@ -61,7 +75,7 @@ def read_headers(path: str | Path) -> Headers:
         It is no FITS file, or it ends within a header. Missing pixels go unnoticed: see `check_complete`.
     """
     with _opened(path) as stream:
-        units: list[_Unit] = []
+        units: list[Unit] = []
         for unit in _units(stream, path):
             units.append(unit)
             if stream.compressed and _is_last_of_raw(units):
@@ -94,17 +108,45 @@ def check_complete(path: str | Path) -> Headers:
     DataError
         It is no FITS file, or it ends too early: "ends after N of M bytes".
     """
+    return _headers(read_units(path), path)
+
+
+def read_units(path: str | Path, *, packed_data: bool = False) -> list[Unit]:
+    """Header and place of the data of each unit of a complete file.
+
+    Parameters
+    ----------
+    path : path
+        FITS file, plain or compressed.
+    packed_data : bool
+        Keep the data of a compressed file, which has to be unpacked to find its headers.
+
+    Returns
+    -------
+    list of Unit
+
+    Raises
+    ------
+    InputError, DataError
+        As `check_complete`.
+    """
     with _opened(path) as stream:
-        units: list[_Unit] = []
+        units: list[Unit] = []
         for unit in _units(stream, path):
-            units.append(unit)
             end = unit.data_start + unit.data_size
-            if not stream.skip_to(end):
+            if packed_data and stream.compressed:
+                data = stream.read_to(end)
+                complete = len(data) == unit.data_size
+                units.append(unit._replace(data=data))
+            else:
+                complete = stream.skip_to(end)
+                units.append(unit)
+            if not complete:
                 size = stream.position
                 raise DataError(f"{path} ends after {size} of {end} bytes: copy or download it again")
             if not stream.skip_to(_padded(end)):
                 break
-    return _headers(units, path)
+    return units
 
 
 class _Stream:
@@ -135,6 +177,16 @@ class _Stream:
             block = b""
         self.position += len(block)
         return block
+
+    def read_to(self, target: int) -> bytes:
+        """What stands before `target`, less if the file ends before; an end by accident is an end."""
+        parts = []
+        while self.position < target:
+            block = self.read(min(target - self.position, 1 << 20))
+            if not block:
+                break
+            parts.append(block)
+        return b"".join(parts)
 
     def skip_to(self, target: int) -> bool:
         """Go on to `target`; False, and the position at the end, when the file ends before."""
@@ -171,7 +223,7 @@ def _opened(path: str | Path) -> _Stream:
     return _Stream(handle, os.fstat(handle.fileno()).st_size)
 
 
-def _units(stream: _Stream, path: str | Path) -> Iterator[_Unit]:
+def _units(stream: _Stream, path: str | Path) -> Iterator[Unit]:
     """Each header and data unit; the caller moves the stream behind the data before it asks for the next."""
     first = True
     while True:
@@ -185,7 +237,7 @@ def _units(stream: _Stream, path: str | Path) -> Iterator[_Unit]:
             raise DataError(
                 f"{path}: BITPIX, NAXIS or a card like them is missing or no number: is it a FITS file?"
             ) from None
-        yield _Unit(cards, stream.position, size)
+        yield Unit(text, cards, stream.position, size)
         first = False
 
 
@@ -250,7 +302,7 @@ def _padded(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
 
 
-def _is_last_of_raw(units: list[_Unit]) -> bool:
+def _is_last_of_raw(units: list[Unit]) -> bool:
     """Whether these are all units of a raw frame, as far as its instrument tells.
 
     Software that processes a frame leaves GEM-TLM behind; what it adds cannot be foretold.
@@ -260,7 +312,7 @@ def _is_last_of_raw(units: list[_Unit]) -> bool:
     return "GEM-TLM" not in primary and name in available() and len(units) > load(name).raw_extensions
 
 
-def _headers(units: list[_Unit], path: str | Path) -> Headers:
+def _headers(units: list[Unit], path: str | Path) -> Headers:
     primary = units[0].cards
     extensions = tuple(unit.cards for unit in units[1:] if _is_science(unit.cards))
     if len(units) == 1 and units[0].data_size:

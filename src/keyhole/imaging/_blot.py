@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -23,7 +24,11 @@ _KERNEL: Final = "poly3"
 _BAND: Final = 1 << 22
 """Values of all exposures together that are sorted at once."""
 _SAMPLE: Final = 7
-"""One in so many pixels is enough for a median."""
+"""One in so many rows is enough for a median, ..."""
+_FEWEST: Final = 5000
+"""... if so many of their pixels are usable."""
+_BEYOND: Final = 8
+"""Pixels around a part of the reference that its interpolation may touch."""
 _BRIGHT: Final = 5.0  # sigma from which on starlight tells the transparency
 _WINGS: Final = 3  # pixels around it that belong to it whatever the seeing
 _CERTAIN: Final = 30.0  # significance of the starlight from which on it is believed
@@ -77,16 +82,24 @@ class Exposure:
 
     def sigma(self) -> Float32:
         """Noise of each pixel, positive."""
+        if self.variance is not None:
+            for rows in (slice(None, None, _SAMPLE), slice(None)):
+                known = self.variance[rows][usable(self.mask[rows]) & (self.variance[rows] > 0)]
+                if known.size:
+                    noise = np.maximum(self.variance, np.float32(median(known) * 1e-3))
+                    return np.sqrt(noise, out=noise)
         good = usable(self.mask)
-        if self.variance is not None and (self.variance[good] > 0).any():
-            least = np.float32(np.float32(median(self.variance[good & (self.variance > 0)][::_SAMPLE])) * 1e-3)
-            return np.sqrt(np.maximum(self.variance, least))
         scatter = clipped_median_sigma(self.data, good).sigma if good.any() else 1.0
         return np.full(self.data.shape, scatter or 1.0, np.float32)
 
+    @cached_property
     def level(self) -> np.float32:
         """Median of the usable pixels; a fair sample gives it as well as all."""
-        return np.float32(median(self.data[usable(self.mask)][::_SAMPLE]))
+        for rows in (slice(None, None, _SAMPLE), slice(None)):
+            values = self.data[rows][usable(self.mask[rows])]
+            if values.size >= _FEWEST:
+                break
+        return np.float32(median(values))
 
 
 class Reference(NamedTuple):
@@ -136,18 +149,22 @@ def median_reference(exposures: Sequence[Exposure]) -> Reference:
     grid = _grid(exposures)
     (ny, nx), (x0, y0) = grid
     data, count = np.zeros((ny, nx), np.float32), np.zeros((ny, nx), np.int16)
-    levels = [exposure.level() for exposure in exposures]
-    step = max(16, _BAND // (len(exposures) * nx))
+    step = min(max(16, _BAND // (len(exposures) * nx)), ny)
+    every = np.empty((len(exposures), step * nx), np.float32)
     for first in range(0, ny, step):
         height = min(step, ny - first)
-        planes = np.full((len(exposures), height * nx), np.inf, np.float32)
-        for plane, exposure, level in zip(planes, exposures, levels, strict=True):
+        planes = every[:, : height * nx]
+        planes.fill(np.inf)
+        for plane, exposure in zip(planes, exposures, strict=True):
+            part = _part_near(exposure, Grid((height, nx), (x0, y0 + first)))
+            if part is None:
+                continue
             out = resample(
-                (exposure.data - level) / np.float32(exposure.seconds),
+                (part.data - exposure.level) / np.float32(exposure.seconds),
                 None,
-                exposure.mask,
-                shift=exposure.shift,
-                matrix=exposure.matrix,
+                part.mask,
+                shift=part.shift,
+                matrix=part.matrix,
                 output_shape=(height, nx),
                 output_origin=(x0, y0 + first),
                 interpolant=_KERNEL,
@@ -161,6 +178,23 @@ def median_reference(exposures: Sequence[Exposure]) -> Reference:
         data[first : first + height] = np.where(there > 0, middle, 0).reshape(height, nx)
         count[first : first + height] = there.reshape(height, nx)
     return Reference(data, count, (x0, y0))
+
+
+def _part_near(exposure: Exposure, grid: Grid) -> Exposure | None:
+    """The part of an exposure from which a part of the reference is interpolated; None where they do not meet."""
+    (height, width), (x0, y0) = grid
+    corners = np.array([(x0, x0 + width - 1, x0, x0 + width - 1), (y0, y0, y0 + height - 1, y0 + height - 1)], float)
+    own = exposure.matrix @ corners + np.reshape(exposure.shift, (2, 1))
+    low, high = np.floor(own.min(axis=1)) - _BEYOND, np.ceil(own.max(axis=1)) + _BEYOND + 1
+    ny, nx = exposure.data.shape
+    (left, bottom), (right, top) = np.maximum(low, 0).astype(int), np.minimum(high, (nx, ny)).astype(int)
+    if right <= left or top <= bottom:
+        return None
+    rows, columns = slice(int(bottom), int(top)), slice(int(left), int(right))
+    shift = np.asarray(exposure.shift, float) - [columns.start, rows.start]
+    return replace(
+        exposure, variance=None, data=exposure.data[rows, columns], mask=exposure.mask[rows, columns], shift=shift
+    )
 
 
 def blot(reference: Reference, exposure: Exposure, sigma: Float32) -> Expected:
@@ -197,7 +231,7 @@ def _clearness(exposure: Exposure, sigma: Float32, expected: Float32, known: NDA
     light = float(expected[stars].sum(dtype=np.float64))
     if light < _CERTAIN * float(np.sqrt(np.square(sigma[stars], dtype=np.float64).sum())):
         return 1.0
-    level = exposure.level()
+    level = exposure.level
     # A cosmic ray must not pass for starlight.
     most = _CLEAREST * np.maximum(expected[stars], 0) + _BRIGHT * sigma[stars]
     seen = np.minimum(exposure.data[stars] - level, most).sum(dtype=np.float64)

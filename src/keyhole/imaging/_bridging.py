@@ -16,6 +16,8 @@ __all__ = ["REACH", "TIED", "Bridged", "Bridges", "bridge"]
 
 REACH: Final = 2
 """Pixels to either side that a bridged value needs."""
+_FEW: Final = 0.05
+"""Part of the pixels up to which the bad ones are looked at one by one."""
 TIED: Final = 2.0
 """Variance of a bridged value in a weighted sum with its neighbours, in units of theirs.
 
@@ -68,11 +70,10 @@ class Bridges:
 
     def __init__(self, good: NDArray[np.bool_]) -> None:
         self.good = good
-        along_x, along_y = _pairs(good), _pairs(good.T)
-        nx = good.shape[1]
         # Places in the flattened plane: the pixel, the two beside it, the two beyond these.
-        self._pairs = np.concatenate([y * nx + x for y, x in (along_x[:2], along_y[1::-1])], axis=1)
-        self._curved = np.concatenate([along_x[2], along_y[2]])
+        along = [_pairs(good, axis) for axis in (1, 0)]
+        self._pairs = np.concatenate([places for places, _ in along], axis=1)
+        self._curved = np.concatenate([curved for _, curved in along])
         self._at, self._place, self._number = np.unique(self._pairs[0], return_inverse=True, return_counts=True)
         self.known = good.copy()
         self.known.ravel()[self._at] = True
@@ -88,11 +89,28 @@ class Bridges:
         return filled
 
 
-def _pairs(good: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
-    """Rows and columns, (5, k), of bad pixels between good ones, of those beside and beyond, and if these count."""
-    y, x = np.nonzero(good[:, :-2] & good[:, 2:] & ~good[:, 1:-1])
-    x += 1
-    left, right = np.maximum(x - 2, 0), np.minimum(x + 2, good.shape[1] - 1)
-    curved = (left == x - 2) & (right == x + 2) & good[y, left] & good[y, right]
-    columns = np.stack([x, x - 1, x + 1, left, right])
-    return np.broadcast_to(y, columns.shape), columns, curved
+def _pairs(good: NDArray[np.bool_], axis: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Places, (5, k), of bad pixels between good ones, of those beside and beyond, and if these count."""
+    place = _between(good, axis)
+    length, step = (good.shape[1], 1) if axis == 1 else (good.shape[0], good.shape[1])
+    along = place % length if axis == 1 else place // step
+    before, after = along >= REACH, along < length - REACH
+    far = place - REACH * step * before - step * ~before, place + REACH * step * after + step * ~after
+    flat = good.ravel()
+    curved = before & after & flat[far[0]] & flat[far[1]]
+    return np.stack([place, place - step, place + step, *far]), curved
+
+
+def _between(good: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
+    """Places of the bad pixels with good ones on both sides."""
+    ny, nx = good.shape
+    if ny * nx - np.count_nonzero(good) < _FEW * ny * nx:
+        place = np.flatnonzero(~good)
+        along, length, step = (place % nx, nx, 1) if axis == 1 else (place // nx, ny, nx)
+        place = place[(along > 0) & (along < length - 1)]
+        flat = good.ravel()
+        return np.asarray(place[flat[place - step] & flat[place + step]])
+    if axis == 1:
+        y, x = np.nonzero(good[:, :-2] & good[:, 2:] & ~good[:, 1:-1])
+        return np.asarray(y * nx + x + 1)
+    return np.asarray(np.flatnonzero(good[:-2] & good[2:] & ~good[1:-1]) + nx)

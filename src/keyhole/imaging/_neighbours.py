@@ -18,6 +18,7 @@ __all__ = [
     "near",
     "neighbour_statistic",
     "outnumbered_near",
+    "places",
     "ring_offsets",
     "square_offsets",
 ]
@@ -37,6 +38,12 @@ def bounding_box(region: NDArray[np.bool_], margin: int = 0) -> tuple[slice, sli
         slice(max(int(rows[0]) - margin, 0), min(int(rows[-1]) + 1 + margin, region.shape[0])),
         slice(max(int(columns[0]) - margin, 0), min(int(columns[-1]) + 1 + margin, region.shape[1])),
     )
+
+
+def places(region: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the True pixels: ``numpy.nonzero(region)``, many times faster where they are few."""
+    y, x = np.divmod(np.flatnonzero(region), region.shape[1])
+    return y, x
 
 
 def square_offsets(radius: int) -> Offsets:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
+from keyhole.imaging.bits import MASK_DTYPE
 
 __all__ = ["Band", "Planes", "RowReader", "bands", "block_of", "common_shape"]
 
@@ -81,16 +82,33 @@ def bands(kinds: tuple[Planes, Planes | None, Planes | None], ny: int, nx: int) 
         yield 0, Band(*kinds)
         return
     step = max(1, _BAND_VALUES // (len(kinds[0]) * nx))
+    # The same memory is used for all bands.
+    room = [
+        None if planes is None else np.empty((len(planes), min(step, ny), nx), dtype)
+        for planes, dtype in zip(kinds, (np.dtype(np.float32), np.dtype(np.float32), np.dtype(MASK_DTYPE)), strict=True)
+    ]
     for start in range(0, ny, step):
         rows = slice(start, min(start + step, ny))
-        parts = [None if planes is None else [np.asarray(plane[rows]) for plane in planes] for planes in kinds]
-        yield start, Band(parts[0] or [], parts[1], parts[2])
+        data, variance, mask = (_read(planes, rows, out) for planes, out in zip(kinds, room, strict=True))
+        if data is not None:
+            yield start, Band(data, variance, mask)
+
+
+def _read(planes: Planes | None, rows: slice, room: NDArray[Any] | None) -> NDArray[Any] | None:
+    """Rows of all planes, (n, rows, nx), in the memory given."""
+    if planes is None or room is None:
+        return None
+    band = room[:, : rows.stop - rows.start]
+    for part, plane in zip(band, planes, strict=True):
+        part[...] = plane[rows]
+    return band
 
 
 def block_of(planes: Planes, rows: slice, dtype: type[np.generic]) -> NDArray[Any]:
-    """Rows of all planes as columns (n, m); the only copy that is made."""
+    """Rows of all planes as an array of its own, (n, rows, nx)."""
+    if isinstance(planes, np.ndarray):
+        return np.array(planes[:, rows], dtype)
     height, nx = rows.stop - rows.start, _shape(planes[0])[1]
     block = np.empty((len(planes), height, nx), dtype)
-    for part, plane in zip(block, planes, strict=True):
-        part[...] = plane[rows]
-    return block.reshape(len(planes), -1)
+    _read(planes, rows, block)
+    return block

@@ -27,7 +27,7 @@ _BEYOND_DOUBT: Final = 2.5
 """Detection limit of a single frame in units of that of the sum."""
 _SINGLE_WINGS: Final = 0.2
 """Part of the noise of a pixel that the wings of stars exceed which a single frame shows."""
-_BESIDE: Final = 0.25
+_BESIDE: Final = 0.6
 """Bins by which a frame lies beside the common grid, on the average."""
 _SAMPLE: Final = 3000
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,7 @@ def combine(
     mclip: bool = True,
     max_iters: int | None = None,
     allowed: NDArray[np.float32] | None = None,
+    centre: NDArray[np.float32] | None = None,
     weights: Sequence[float] | NDArray[np.float64] | None = None,
     shares: Planes | None = None,
 ) -> Combined:
@@ -99,6 +100,9 @@ def combine(
     allowed : (ny, nx) float32, optional
         What clipping allows besides the noise: seeing and clouds change the light of a star from image to image
         (`keyhole.imaging.starlight`).
+    centre : (ny, nx) float32, optional
+        The median of the inputs that take part, where it is known from before, NaN elsewhere: "varclip" of a mean
+        then needs not look for it again.
     weights : n positive numbers, optional
         Weight of each input in a "mean".
     shares : the same shapes as the data, optional
@@ -132,6 +136,8 @@ def combine(
             at = slice(start + first, start + first + len(empty) // nx)
             if allowed is not None:
                 columns = replace(columns, allowed=allowed[at].ravel())
+            if centre is not None and not np.isnan(centre[at]).any():
+                columns = replace(columns, centre=centre[at].ravel())
             if shares is not None:
                 columns = replace(columns, share=_shares_at(shares, at, columns.accepted))
             block = _combine_columns(columns, operation, rule, scale)
@@ -192,26 +198,30 @@ def _badness_table() -> NDArray[np.uint8]:
 
 def _load(band: Band, rows: slice) -> tuple[Columns, NDArray[np.bool_]]:
     """The columns of some rows with the best class accepted, and which of them have no data at all."""
-    values = block_of(band.data, rows, np.float32)
+    values = _columns(band.data, rows, np.float32)
     n, m = values.shape
-    noise = None if band.variance is None else block_of(band.variance, rows, np.float32)
-    flags = None if band.mask is None else block_of(band.mask, rows, bits.MASK_DTYPE)
+    noise = None if band.variance is None else _columns(band.variance, rows, np.float32)
+    flags = None if band.mask is None else _columns(band.mask, rows, bits.MASK_DTYPE)
     finite = np.isfinite(values)
     if noise is not None:
         finite &= np.isfinite(noise)
     if not finite.all():
         flags = np.zeros(values.shape, bits.MASK_DTYPE) if flags is None else flags
         flags[~finite] |= bits.MASK_DTYPE(bits.NO_DATA)
-    if flags is not None and (flags & bits.MASK_DTYPE(bits.UNUSABLE)).any():
-        badness = _badness_table()[flags]
-        best = badness.min(axis=0)
-        accepted = badness == best
-        out = ~accepted
+    accepted = None if flags is None else (flags & bits.MASK_DTYPE(bits.UNUSABLE)) == 0
+    if flags is not None and accepted is not None and not accepted.all():
+        empty = np.zeros(m, dtype=bool)
+        hopeless = np.flatnonzero(~accepted.any(axis=0))
+        if hopeless.size:
+            badness = _badness_table()[flags[:, hopeless]]
+            best = badness.min(axis=0)
+            accepted[:, hopeless] = badness == best
+            empty[hopeless] = best == _NO_DATA_CLASS
         count = np.count_nonzero(accepted, axis=0)
-        empty = best == _NO_DATA_CLASS
+        out = np.flatnonzero(~accepted)
         for plane in (values, noise, flags):
             if plane is not None:
-                plane[out] = 0
+                plane.reshape(-1)[out] = 0
         if empty.any():
             # These columns are only carried along; their values may be anything.
             values[:, empty] = 0
@@ -221,12 +231,18 @@ def _load(band: Band, rows: slice) -> tuple[Columns, NDArray[np.bool_]]:
     return Columns(values, noise, flags, None, np.full(m, n, np.intp)), np.zeros(m, dtype=bool)
 
 
+def _columns(planes: Planes, rows: slice, dtype: type[np.generic]) -> NDArray[Any]:
+    """Rows of all planes as columns (n, m), as a copy."""
+    return block_of(planes, rows, dtype).reshape(len(planes), -1)
+
+
 def _combine_columns(
     columns: Columns, operation: Operation, rule: Rejection, scale: NDArray[np.float64] | None
 ) -> Combined:
     """Reject and combine; only the columns that lost a value are combined a second time."""
     n, m = columns.values.shape
-    needs_order = rule.method != "none" or operation in ("median", "lmedian")
+    clips_about_median = rule.method != "none" and not (columns.centre is not None and rule.by_variance(columns))
+    needs_order = clips_about_median or operation in ("median", "lmedian")
     rows = _sorted(columns) if needs_order else []
     if rule.method == "none" or n == 1:
         return _merge(columns, rows, operation, scale)
@@ -257,7 +273,7 @@ def _room(shape: tuple[int, ...]) -> Combined:
 def _sorted(columns: Columns) -> list[NDArray[np.float32]]:
     work = columns.values.copy()
     if columns.accepted is not None:
-        work[~columns.accepted] = np.inf
+        work.reshape(-1)[np.flatnonzero(~columns.accepted)] = np.inf
     return sort_planes(work)
 
 

@@ -14,16 +14,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._blot import Exposure, Reference, blot, median_reference
-from keyhole.imaging._neighbours import square_offsets
+from keyhole.imaging._hits_compared import Compared, Look, blocks, deviation_of, largest_step
+from keyhole.imaging._neighbours import places, square_offsets
 from keyhole.imaging._noisy import NoisyPixels
 from keyhole.imaging._order_statistics import median_efficiency
-from keyhole.imaging._patches import RING, grown, median_known, ring_median, values_around
+from keyhole.imaging._patches import median_known, values_around
 from keyhole.imaging.bits import BAD, COSMIC_RAY, MASK_DTYPE, NONLINEAR, SATURATED, usable
 from keyhole.imaging.laplacian import laplacian_hits, star_excess
 from keyhole.imaging.levels import lit_box
@@ -35,19 +36,23 @@ __all__ = ["Exposure", "HitRule", "Hits", "find_hits"]
 _COMPARED: Final = 3  # exposures from which on a median is one
 _MOST: Final = 64
 """Exposures of which a median is as good as that of more, for bounded memory and time."""
-_FLAT_TOP: Final = 0.3
-"""Saturated pixels whose neighbours have this part of their light belong to a star."""
 _SEEN_TOO: Final = 0.5
 """Part of an excess from which on the only other exposure shows it too."""
 _QUIET: Final = 0.5
 """Starlight, in sigma, up to which a pixel tells how well the noise is known."""
-_STARLIGHT: Final = 0.3
-"""Part of the starlight by which exposures differ without being noisy."""
 _SAMPLE: Final = 7
-"""One in so many quiet pixels is enough for a scatter."""
+"""One in so many pairs of neighbours is enough for a scatter."""
+_ROWS: Final = 128
+"""Rows that are looked at together where exposures are not compared, ..."""
+_AROUND: Final = 24
+"""... with so many pixels around, beyond the reach of the largest hits."""
+_FEWEST_QUIET: Final = 100
+_ENOUGH: Final = 20_000
+"""Quiet pixels from which the scatter is known to half a per cent."""
 
 Bools = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
+Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -170,75 +175,65 @@ def _parts(exposures: list[int]) -> Iterator[list[int]]:
         yield exposures[first:last]
 
 
-class _Look(NamedTuple):
-    """One exposure, what is expected of it, and how well.
-
-    Attributes
-    ----------
-    data, expected, sigma : (ny, nx) float32
-    good : (ny, nx) bool
-        Usable pixels.
-    compared : (ny, nx) bool
-        Those that enough exposures see.
-    twice : (ny, nx) bool
-        Those that one other exposure sees.
-    """
-
-    data: Float32
-    expected: Float32
-    sigma: Float32
-    good: Bools
-    compared: Bools
-    twice: Bools
-
-
 def _hits(
     exposure: Exposure, reference: Reference | None, fwhm: float, rule: HitRule
 ) -> tuple[Bools, tuple[Float32, Bools] | None]:
     """Hits in one exposure; and how far its pixels deviate in sigma, with those for which that is known."""
     look = _expectation(exposure, reference)
     residual = look.data - look.expected
-    step: Float32 = np.multiply(_largest_step(look.expected), np.float32(rule.gradient))
     hits = _alone(look, residual, fwhm, rule)
     if not look.compared.any():
         return hits, None
+    step = largest_step(look.expected)
+    step *= np.float32(rule.gradient)
     sharpest = rule.sharpness * star_excess(fwhm) + rule.signal
-    compared = _Compared(look, residual, step, sharpest, _burnt(exposure.mask))
-    hits |= compared.beyond(rule.sigma, look.compared)
+    compared = Compared(look, residual, step, sharpest, _burnt(exposure.mask))
+    compared.mark(hits, compared.deviating(rule.sigma), rule.sigma)
     for _ in range(rule.grow):
         if not hits.any():
             break
-        hits |= compared.beyond(rule.grow_sigma, grown(hits, 1) & ~hits & look.compared, beside=hits)
-    # Starlight varies with the seeing: no measure of noise.
-    allowed = look.sigma + step + np.float32(_STARLIGHT) * np.maximum(look.expected, 0)
-    return hits, ((residual / allowed).astype(np.float32, copy=False), look.compared)
+        compared.mark(hits, compared.beside(hits, rule.grow_sigma), rule.grow_sigma, beside=hits.copy())
+    return hits, (deviation_of(look, residual, step), look.compared)
 
 
-def _expectation(exposure: Exposure, reference: Reference | None) -> _Look:
+def _expectation(exposure: Exposure, reference: Reference | None) -> Look:
     """What the other exposures let expect, on the scale of this one; the noise is never taken as better than seen."""
     good = usable(exposure.mask)
     nothing = np.zeros(good.shape, np.bool_)
-    data = exposure.data - exposure.level()
+    data = exposure.data - exposure.level
     sigma = exposure.sigma()
     if reference is None:
         # A lone noise scale: without comparison the image itself tells, by the differences of its neighbours.
-        return _Look(data, np.zeros_like(data), sigma * _own_scale(data, sigma, good), good, nothing, nothing)
+        return Look(data, np.zeros_like(data), sigma * _own_scale(data, sigma, good), good, nothing, nothing)
     expected = blot(reference, exposure, sigma)
-    compared = good & expected.known & (expected.seen >= _COMPARED)
-    model = expected.data * np.float32(expected.scale)
-    # The median has noise too; a pixel that is not compared has only its own.
-    count = np.maximum(expected.seen, _COMPARED)
-    sigma = np.where(compared, sigma * np.sqrt(1 + median_efficiency(count) / count), sigma).astype(np.float32)
+    known = good & expected.known
+    compared = known & (expected.seen >= _COMPARED)
+    model = expected.data
+    model *= np.float32(expected.scale)
+    twice = known & (expected.seen == 2)
     if not compared.any():
-        scale = _own_scale(data, sigma, good)
-        return _Look(data, model, sigma * scale, good, compared, good & expected.known & (expected.seen == 2))
-    quiet = np.flatnonzero(compared & (np.abs(model) < _QUIET * sigma))[::_SAMPLE]
-    if quiet.size > 100:
-        rest = (data - model).ravel()[quiet]
+        return Look(data, model, sigma * _own_scale(data, sigma, good), good, compared, twice)
+    # The median has noise too; a pixel that is not compared has only its own.
+    counts = np.arange(_COMPARED, int(expected.seen.max()) + 1)
+    growth = np.ones(_COMPARED + counts.size, np.float32)
+    growth[_COMPARED:] = np.sqrt(1 + median_efficiency(counts) / counts)
+    for rows in blocks(sigma.shape):
+        np.multiply(sigma[rows], growth[expected.seen[rows]], out=sigma[rows], where=compared[rows])
+    _adjust(data, model, sigma, compared)
+    return Look(data, model, sigma, good, compared, twice)
+
+
+def _adjust(data: Float32, model: Float32, sigma: Float32, compared: Bools) -> None:
+    """Bring data to the level of the model, and the noise to what is seen, where there is no light. Changes both."""
+    for rows in (slice(None, None, _SAMPLE), slice(None)):
+        quiet = compared[rows] & (np.abs(model[rows]) < _QUIET * sigma[rows])
+        if np.count_nonzero(quiet) >= _ENOUGH:
+            break
+    rest, noise = (data[rows] - model[rows])[quiet], sigma[rows][quiet]
+    if rest.size > _FEWEST_QUIET:
         middle = np.float32(median(rest))
-        data = data - middle
-        sigma = sigma * np.float32(max(1.0, robust_sigma((rest - middle) / sigma.ravel()[quiet])))
-    return _Look(data, model, sigma, good, compared, good & expected.known & (expected.seen == 2))
+        data -= middle
+        sigma *= np.float32(max(1.0, robust_sigma((rest - middle) / noise)))
 
 
 def _own_scale(data: Float32, sigma: Float32, good: Bools) -> np.float32:
@@ -251,71 +246,41 @@ def _own_scale(data: Float32, sigma: Float32, good: Bools) -> np.float32:
     return np.float32(max(1.0, robust_sigma(steps / noise)))
 
 
-class _Compared(NamedTuple):
-    """An exposure against what is expected of it.
-
-    Attributes
-    ----------
-    look : _Look
-    residual, step : (ny, nx) float32
-        Difference to what is expected, and the part of the local gradient that is allowed.
-    sharpest : float
-        By what part of its neighbours a pixel of a star may stand out.
-    burnt : (ny, nx) bool
-        Saturated or non-linear pixels.
-    """
-
-    look: _Look
-    residual: Float32
-    step: Float32
-    sharpest: float
-    burnt: Bools
-
-    def beyond(self, limit: float, where: Bools, beside: Bools | None = None) -> Bools:
-        """Pixels that differ from what is expected and are sharper than any star.
-
-        Parameters
-        ----------
-        limit : float
-            Sigma.
-        where : (ny, nx) bool
-            Candidates.
-        beside : (ny, nx) bool, optional
-            Hits of which a pixel must be a neighbour that deviates in the same sense.
-        """
-        look, residual = self.look, self.residual
-        hits = np.zeros(look.good.shape, np.bool_)
-        y, x = np.nonzero((np.abs(residual) > limit * look.sigma + self.step) & where)
-        if not y.size:
-            return hits
-        sign = np.sign(residual[y, x])
-        good = look.good if beside is None else look.good & ~beside
-        if beside is not None:
-            same = values_around(np.where(beside, np.sign(residual), 0), None, y, x, RING) == sign
-            y, x, sign = (v[same.any(axis=0)] for v in (y, x, sign))
-        around = sign * ring_median(residual, good, y, x)
-        if beside is not None:
-            # In the middle of a large hit no neighbour is left to compare with but what is expected.
-            around = np.nan_to_num(around)
-        stands_out = np.abs(residual[y, x]) - around
-        near = np.fmax(ring_median(look.data, good, y, x), ring_median(look.expected, None, y, x))
-        near = np.fmax(near, 0)
-        sharp = stands_out > limit * look.sigma[y, x] + self.sharpest * near
-        sharp &= ~(self.burnt[y, x] & (near > _FLAT_TOP * look.data[y, x]))
-        hits[y[sharp], x[sharp]] = True
-        return hits
-
-
 def _burnt(mask: NDArray[np.uint16]) -> Bools:
     return np.asarray((mask & MASK_DTYPE(NONLINEAR | SATURATED)) != 0)
 
 
-def _alone(look: _Look, residual: Float32, fwhm: float, rule: HitRule) -> Bools:
+def _alone(look: Look, residual: Float32, fwhm: float, rule: HitRule) -> Bools:
     """Pixels with an edge sharper than any star, of either sign, where exposures cannot be compared."""
     where = look.good & ~look.compared
     hits = np.zeros(look.good.shape, np.bool_)
-    if not where.any():
-        return hits
+    for part, inner in _parts_around(where):
+        near = look.cut(part)
+        found = _alone_in(near, residual[part], where[part], fwhm, rule)
+        rows, columns = inner
+        hits[part][inner] = found[rows, columns]
+    return hits
+
+
+def _parts_around(where: Bools) -> Iterator[tuple[Box, Box]]:
+    """Boxes that hold all chosen pixels and what tells about them; and, in each, the part that it answers for."""
+    ny, nx = where.shape
+    for first in range(0, ny, _ROWS):
+        last = min(first + _ROWS, ny)
+        columns = np.flatnonzero(where[first:last].any(axis=0))
+        if not columns.size:
+            continue
+        # Exposures overlap but for strips along their borders.
+        gaps = np.flatnonzero(np.diff(columns) > 4 * _AROUND)
+        for left, right in zip(columns[[0, *(gaps + 1)]], columns[[*gaps, -1]], strict=True):
+            rows = slice(max(first - _AROUND, 0), min(last + _AROUND, ny))
+            across = slice(max(int(left) - _AROUND, 0), min(int(right) + 1 + _AROUND, nx))
+            inner = slice(first - rows.start, last - rows.start), slice(int(left) - across.start, None)
+            yield (rows, across), inner
+
+
+def _alone_in(look: Look, residual: Float32, where: Bools, fwhm: float, rule: HitRule) -> Bools:
+    hits = np.zeros(look.good.shape, np.bool_)
     for sign in (np.float32(1), np.float32(-1)):
         edges = laplacian_hits(
             sign * look.data,
@@ -326,22 +291,10 @@ def _alone(look: _Look, residual: Float32, fwhm: float, rule: HitRule) -> Bools:
             contrast=rule.contrast,
             fwhm=fwhm,
         )
-        y, x = np.nonzero(edges)
+        y, x = places(edges)
         around = median_known(values_around(look.data, look.good & ~edges, y, x, square_offsets(2)))
         excess = sign * (look.data[y, x] - around)
         # The median of two is their mean: the other one differs by twice as much.
         seen_too = look.twice[y, x] & (2 * sign * residual[y, x] < (1 - _SEEN_TOO) * excess)
         hits[y[~seen_too], x[~seen_too]] = True
     return hits
-
-
-def _largest_step(plane: Float32) -> Float32:
-    """Largest difference of each pixel to its four neighbours."""
-    largest = np.zeros(plane.shape, np.float32)
-    across = np.abs(np.diff(plane, axis=1))
-    down = np.abs(np.diff(plane, axis=0))
-    np.maximum(largest[:, 1:], across, out=largest[:, 1:])
-    np.maximum(largest[:, :-1], across, out=largest[:, :-1])
-    np.maximum(largest[1:], down, out=largest[1:])
-    np.maximum(largest[:-1], down, out=largest[:-1])
-    return largest

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.imaging._neighbours import square_offsets
+from keyhole.imaging._neighbours import places, square_offsets
 from keyhole.imaging._patches import RING, Index, grown, median_known, ring_median, values_around
 
 __all__ = ["laplacian_hits", "star_contrast", "star_excess"]
@@ -160,7 +160,7 @@ def _sharp(planes: _Planes, candidates: NDArray[np.bool_], limit: float, shape: 
     """Candidates that stand out of their surroundings and are sharper than a star."""
     data, sigma, usable, laplacian, noise = planes
     sharp = np.zeros(data.shape, np.bool_)
-    y, x = np.nonzero(candidates)
+    y, x = places(candidates)
     near = ring_median(data, usable, y, x)
     # A hole in a star counts only where it goes below nothing: the flanks of stars are hollow too.
     light = np.maximum(np.abs(near) - sigma[y, x], 0)
@@ -190,8 +190,8 @@ def _fine_structure(data: NDArray[np.float32], usable: NDArray[np.bool_], y: Ind
 def _without(data: NDArray[np.float32], good: NDArray[np.bool_], hits: NDArray[np.bool_]) -> NDArray[np.float32]:
     """The image with its hits replaced by the median of the good pixels around them."""
     work = data.copy()
-    y, x = np.nonzero(hits)
+    y, x = places(hits)
     work[y, x] = median_known(values_around(data, good, y, x, RING), otherwise=np.nan)
-    y, x = np.nonzero(np.isnan(work))
+    y, x = places(np.isnan(work))
     work[y, x] = median_known(values_around(data, good, y, x, square_offsets(2)))
     return work

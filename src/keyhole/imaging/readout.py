@@ -14,26 +14,23 @@ fall.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.imaging.noise import clipped_median_sigma
+from keyhole.imaging._readout_boxes import Boxes, mean_box
 
 __all__ = ["PatternRules", "QuadrantPattern", "ReadoutOffsets", "measure_readout", "quadrants"]
 
 _PASSES: Final = 2
-_FEWEST_BOXES: Final = 16
-_WELL_FILLED: Final = 0.5
+_HOPELESS: Final = 0.5
+"""Part of the strength that is asked for, below which an estimate is not worth to be refined."""
 _SMOOTH_ROWS: Final = 31
 """Rows over which a running median tells row offsets from slow changes such as stray light."""
 _FEWEST_IN_ROW: Final = 24
 _FEWEST_BANDS: Final = 3
-_SAMPLE: Final = 4000
 _UNEVEN: Final = 6.0
 """Sigma by which the strength of the pattern must vary along the quadrant to be taken as starting or ending."""
 
@@ -167,7 +164,7 @@ def _measure_part(
     offsets: NDArray[np.float32],
 ) -> QuadrantPattern:
     """Find pattern and row offsets of one quadrant and write them into `offsets`."""
-    boxes = _Boxes.cut(data, dark, rules)
+    boxes = Boxes.cut(data, dark, rules)
     if boxes is None:
         return QuadrantPattern(0.0, 0.0, (first_row, first_row), 0.0, 0.0)
     shifts, row_strength = _row_offsets(boxes, rules, data.shape[0])
@@ -215,137 +212,42 @@ class _Template(NamedTuple):
         return self.values * max(0.0, 1.0 - (self.free - 2) / self.chi2) if self.chi2 > 0 else 0 * self.values
 
 
-@dataclass
-class _Boxes:
-    """A quadrant cut into boxes.
-
-    Attributes
-    ----------
-    values : (nby, nbx, box_y, box_x) float32
-        Pixels minus the level of the quadrant; 0 where not good.
-    good : float32 array of the same shape
-        1 or 0. Never changes, so that what is counted of it is counted once.
-    level : float
-        Level of the quadrant that was taken off.
-    sigma : float
-        Scatter of a pixel.
-    """
-
-    values: NDArray[np.float32]
-    good: NDArray[np.float32]
-    level: float
-    sigma: float
-
-    @classmethod
-    def cut(cls, data: NDArray[np.float32], dark: NDArray[np.bool_], rules: PatternRules) -> _Boxes | None:
-        """Cut into boxes, leave outliers and boxes with light out; None if too few are left."""
-        (ny, nx), (by, bx) = data.shape, rules.box
-        sample = data[dark]
-        if sample.size < _FEWEST_BOXES * by * bx:
-            return None
-        # An odd step visits all phases of a box alike.
-        level = clipped_median_sigma(sample[:: (sample.size // _SAMPLE) | 1])
-        if level.sigma == 0:
-            return None
-        values = data - np.float32(level.median)
-        good = dark & (values > -rules.lsigma * level.sigma) & (values < rules.hsigma * level.sigma)
-        shape = (-(-ny // by), by, -(-nx // bx), bx)
-        padding = ((0, shape[0] * by - ny), (0, shape[2] * bx - nx))
-        weight = np.ascontiguousarray(np.pad(good, padding).reshape(shape).swapaxes(1, 2), np.float32)
-        full = _total(weight) >= _WELL_FILLED * by * bx
-        if np.count_nonzero(full) < _FEWEST_BOXES:
-            return None
-        weight *= full[..., None, None]
-        pixels = np.ascontiguousarray(np.pad(values, padding).reshape(shape).swapaxes(1, 2))
-        # Not a product with the weights: a value that is no number would spread from there.
-        np.copyto(pixels, 0, where=weight == 0)
-        return cls(pixels, weight, level.median, level.sigma)
-
-    @cached_property
-    def in_boxes(self) -> NDArray[np.float32]:
-        """Number of good pixels in each box, 1 where there is none; (nby, nbx)."""
-        return np.maximum(_total(self.good), 1)
-
-    @cached_property
-    def in_rows(self) -> NDArray[np.float64]:
-        """Number of good pixels in each row of the quadrant; (nby * box_y,)."""
-        return np.asarray(self.good.sum(axis=(1, 3)).ravel(), np.float64)
-
-    @cached_property
-    def at_phases(self) -> NDArray[np.float64]:
-        """Number of boxes in which each of their pixels is good; (box_y, box_x)."""
-        return _mean_box(self.good)
-
-    def flat(self) -> NDArray[np.float32]:
-        """Pixels minus the mean of their box."""
-        mean = _total(self.values) / self.in_boxes
-        flat = self.values - mean[..., None, None]
-        flat *= self.good
-        return flat
-
-    def subtract(self, tile: NDArray[np.float64], bands: NDArray[np.bool_]) -> None:
-        """Take a template off the bands of boxes in which it is."""
-        if bands.all():
-            self.values -= tile.astype(np.float32) * self.good
-        else:
-            self.values[bands] -= tile.astype(np.float32) * self.good[bands]
-
-    def shift_rows(self, shifts: NDArray[np.float32]) -> None:
-        """Take the offsets of rows off."""
-        if shifts.any():
-            bands, _, height, _ = self.values.shape
-            padded = np.pad(shifts, (0, bands * height - shifts.size)).reshape(bands, 1, height, 1)
-            self.values -= padded * self.good
-
-    def measure_scatter(self) -> None:
-        """Take the scatter of the pixels as it is now."""
-        self.sigma = float(np.linalg.norm(self.values) / np.sqrt(max(float(self.in_rows.sum()), 1.0)))
-
-    def only(self, bands: NDArray[np.bool_]) -> _Boxes:
-        """The bands of boxes that are named; their values are copied."""
-        if bands.all():
-            every = copy.copy(self)
-            every.values = self.values.copy()
-            return every
-        return _Boxes(self.values[bands], self.good[bands], self.level, self.sigma)
-
-
-def _total(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sum over each box."""
-    return np.asarray(boxes.reshape(*boxes.shape[:2], -1).sum(axis=-1))
-
-
-def _mean_box(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Sum over all boxes of each of their pixels."""
-    every = boxes.reshape(-1, boxes.shape[2] * boxes.shape[3])
-    summed = np.ones(every.shape[0], np.float32) @ every
-    return summed.reshape(boxes.shape[2:]).astype(np.float64)
-
-
-def _template(boxes: _Boxes, rules: PatternRules) -> _Template:
+def _template(boxes: Boxes, rules: PatternRules) -> _Template:
     """Mean box. Boxes with missing pixels have a mean that depends on the template: it is taken off and refined."""
+    first = _estimate(boxes, rules)
+    if not rules.force and first.strength < _HOPELESS * rules.strength:
+        return first
+    every = np.ones(boxes.values.shape[0], bool)
+    work = boxes.only(every)
+    tile = first.values
+    work.subtract(tile, every)
+    for _ in range(_PASSES - 1 if rules.subtract_background else 0):
+        change = _estimate(work, rules).values
+        tile = tile + change
+        work.subtract(change, every)
+    return _judged(tile, boxes.at_phases, work.flat() if rules.subtract_background else work.values)
+
+
+def _estimate(boxes: Boxes, rules: PatternRules) -> _Template:
+    """Mean box as if no pixel were missing."""
     count = boxes.at_phases
     seen = count > 0
-    every = np.ones(boxes.values.shape[0], bool)
-    tile = np.zeros(count.shape)
-    work = boxes.only(every)
-    for _ in range(_PASSES if rules.subtract_background else 1):
-        residual = work.flat() if rules.subtract_background else work.values
-        change = np.divide(_mean_box(residual), count, out=np.zeros_like(tile), where=seen)
-        change[seen] -= change[seen].mean()
-        tile += change
-        work.subtract(change, every)
-    residual = work.flat() if rules.subtract_background else work.values
+    residual = boxes.flat() if rules.subtract_background else boxes.values
+    tile = np.divide(mean_box(residual), count, out=np.zeros(count.shape), where=seen)
+    tile[seen] -= tile[seen].mean()
+    return _judged(tile, count, residual)
+
+
+def _judged(tile: NDArray[np.float64], count: NDArray[np.float64], residual: NDArray[np.float32]) -> _Template:
     variance = float(np.linalg.norm(residual)) ** 2 / max(float(count.sum()), 1.0)
     chi2 = float((tile**2 * count).sum() / variance) if variance > 0 else 0.0
-    return _Template(tile, chi2, max(int(seen.sum()) - 1, 1))
+    return _Template(tile, chi2, max(int(np.count_nonzero(count)) - 1, 1))
 
 
-def _where_strong(boxes: _Boxes, template: _Template, rules: PatternRules) -> NDArray[np.bool_]:
+def _where_strong(boxes: Boxes, template: _Template, rules: PatternRules) -> NDArray[np.bool_]:
     """The bands of boxes in which the pattern is; all of them unless its strength clearly varies."""
     tile = template.values
-    norm = (boxes.good.sum(axis=1) * tile**2).sum(axis=(1, 2))
-    product = (boxes.flat().sum(axis=1) * tile).sum(axis=(1, 2))
+    product, norm = boxes.match(tile)
     every, known = np.ones(norm.size, bool), norm > 0
     if np.count_nonzero(known) < _FEWEST_BANDS:
         return every
@@ -369,11 +271,11 @@ def _spread(tile: NDArray[np.float64], bands: NDArray[np.bool_], shape: tuple[in
     return (bands.astype(np.float32)[:, None, None] * strip).reshape(-1, shape[1])[: shape[0]]
 
 
-def _row_offsets(boxes: _Boxes, rules: PatternRules, rows: int) -> tuple[NDArray[np.float32], float]:
+def _row_offsets(boxes: Boxes, rules: PatternRules, rows: int) -> tuple[NDArray[np.float32], float]:
     """Offset of each row against its surroundings, shrunk row by row, and the drop of the scatter in sigma."""
     none = np.zeros(rows, np.float32)
     count = boxes.in_rows[:rows]
-    total = boxes.values.sum(axis=(1, 3)).ravel()[:rows].astype(np.float64)
+    total = boxes.row_sums()[:rows]
     known = count >= _FEWEST_IN_ROW
     if not np.isfinite(rules.rows) or np.count_nonzero(known) < _SMOOTH_ROWS:
         return none, 0.0

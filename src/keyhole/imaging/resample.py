@@ -28,8 +28,10 @@ _TOUCHED: Final = 0.001
 """Share of the kernel's absolute weight from which an unusable pixel is named as a reason."""
 _WHOLE_PIXEL: Final = 1e-6
 """Shifts closer than this to a whole number of pixels are whole."""
-_BLOCK: Final = 1 << 16
-"""Output pixels computed together when every pixel has its own kernel."""
+_BLOCK: Final = 1 << 17
+"""Output pixels computed together: what is computed on the way stays in the cache."""
+_FEWEST_ROWS: Final = 16
+"""Rows of a block at least, as its kernels need some rows beyond."""
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -138,7 +140,7 @@ def resample(
         planes={name: _copy_nearest(plane, where) for name, plane in frame.planes.items()},
         weight=np.zeros(shape, dtype=np.float32),
     )
-    for box in _boxes_near_usable(where, frame.bits, kernel_weights(interpolant, 0.0).shape[-1] // 2):
+    for box in _boxes_near_usable(where, frame.good, kernel_weights(interpolant, 0.0).shape[-1] // 2):
         limits = {"dq_threshold": dq_threshold, "max_lost": max_lost}
         _interpolate(out, box, frame, where.cut(box), interpolant, scale=scale, reasons=reasons, **limits)
     return out
@@ -152,6 +154,7 @@ class _Frame(NamedTuple):
     data: Float32
     variance: Float32 | None
     bits: NDArray[np.uint16]
+    good: NDArray[np.bool_]
     planes: Mapping[str, Plane]
 
 
@@ -188,7 +191,7 @@ def _checked_frame(
         bits = np.where(finite, bits, bits | MASK_DTYPE(BAD))
         values = np.where(np.isfinite(values), values, np.float32(0))
         errors = None if errors is None else np.where(np.isfinite(errors), errors, np.float32(0))
-    return _Frame(values, errors, bits, planes)
+    return _Frame(values, errors, bits, usable(bits), planes)
 
 
 def _checked_transform(shift: ArrayLike, matrix: ArrayLike | None) -> tuple[tuple[Float64, Float64], float]:
@@ -249,9 +252,9 @@ def _inside(nearest: NDArray[np.intp], inside: NDArray[np.bool_], axis: int) -> 
     return slice(int(there[0]), int(there[-1]) + 1), int(nearest[there[0]])
 
 
-def _boxes_near_usable(where: _Positions, bits: NDArray[np.uint16], reach: int) -> Iterator[Box]:
+def _boxes_near_usable(where: _Positions, good: NDArray[np.bool_], reach: int) -> Iterator[Box]:
     """Parts of the output whose kernels may touch a usable pixel."""
-    rows, columns = bounding_box(usable(bits))
+    rows, columns = bounding_box(good)
     if rows.start == rows.stop:
         return
     in_x = (where.x > columns.start - reach) & (where.x < columns.stop - 1 + reach)
@@ -259,10 +262,9 @@ def _boxes_near_usable(where: _Positions, bits: NDArray[np.uint16], reach: int) 
     rows, columns = bounding_box(where.inside & in_x & in_y)
     if rows.start == rows.stop:
         return
-    if where.separable:
-        yield rows, columns
-        return
-    step = max(1, _BLOCK // (columns.stop - columns.start))
+    fewest = _FEWEST_ROWS if where.separable else 1
+    number = max((rows.stop - rows.start) * (columns.stop - columns.start) // _BLOCK, 1)
+    step = max(fewest, -(-(rows.stop - rows.start) // number))
     for start in range(rows.start, rows.stop, step):
         yield slice(start, min(start + step, rows.stop)), columns
 
@@ -282,7 +284,7 @@ def _interpolate(
     """Overwrite one box of the output, where the kernel has enough usable pixels. Changes ``out``."""
     sampler = _Sampler(where, interpolant)
     bits = sampler.window(frame.bits)
-    bridges = Bridges(sampler.window(usable(frame.bits), margin=REACH))
+    bridges = Bridges(sampler.window(frame.good, margin=REACH))
     inner = (slice(REACH, -REACH), slice(REACH, -REACH))
     good, known = bridges.good[inner], bridges.known[inner]
     total = sampler.total

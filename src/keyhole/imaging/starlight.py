@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol, overload
+from typing import Any, Final, NamedTuple, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,25 @@ from keyhole.imaging.bits import usable
 from keyhole.imaging.combine import RowReader, combine
 from keyhole.imaging.levels import lit_box
 
-__all__ = ["starlight"]
+__all__ = ["Starlight", "starlight"]
 
 _SIGNIFICANT: Final = 3.0
 """Sigma of the median below which there is no star, but noise."""
+
+
+class Starlight(NamedTuple):
+    """Light of stars, and the image it was seen in.
+
+    Attributes
+    ----------
+    light : (ny, nx) float32
+        Brightest median within reach; 0 where no significant light is that near.
+    median : (ny, nx) float32
+        Of the images, NaN outside of the box of the pixels that are lit in any of them.
+    """
+
+    light: NDArray[np.float32]
+    median: NDArray[np.float32]
 
 
 class BoxReader(RowReader, Protocol):
@@ -35,7 +50,7 @@ def starlight(
     mask: Sequence[NDArray[np.uint16] | BoxReader] | None,
     *,
     reach: float,
-) -> NDArray[np.float32]:
+) -> Starlight:
     """Brightest median of some images on one grid within a distance of each pixel.
 
     Bad seeing moves light of a star outwards: what a pixel may gain by it is a part of the light that is a few
@@ -50,8 +65,8 @@ def starlight(
 
     Returns
     -------
-    (ny, nx) float32
-        0 where no significant light is that near. Changes its input: no.
+    Starlight
+        Changes its input: no.
     """
     shape = data[0].shape
     lit = np.full(shape, mask is None)
@@ -59,8 +74,9 @@ def starlight(
         lit |= usable(plane[:])
     light = np.zeros(shape, np.float32)
     box = lit_box(lit)
+    known = np.full(shape, np.nan, np.float32)
     if not lit[box].any():
-        return light
+        return Starlight(light, known)
     middle = combine(
         [plane[box] for plane in data],
         None if variance is None else [plane[box] for plane in variance],
@@ -72,4 +88,5 @@ def starlight(
     bright = middle.data - level
     bright[(bright < _SIGNIFICANT * np.sqrt(middle.variance)) | ~usable(middle.mask)] = 0
     light[box] = maximum_in_box(bright, round(reach))
-    return light
+    known[box] = middle.data
+    return Starlight(light, known)

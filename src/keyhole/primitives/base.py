@@ -162,6 +162,9 @@ class Primitive:
         Whether the step only chooses, orders or shows frames: it leaves no trace in them.
     windowed : bool
         Whether the step works on frames that hold a part of their image; others are given whole ones.
+    by_rows : bool
+        Whether the step takes planes that are still in their files (`keyhole.frames.stored`), if all of them are
+        more than the memory holds.
     """
 
     name: str
@@ -173,6 +176,7 @@ class Primitive:
     writes: bool = False
     bookkeeping: bool = False
     windowed: bool = False
+    by_rows: bool = False
 
     @property
     def summary(self) -> str:
@@ -193,13 +197,16 @@ def primitive(
     writes: bool = False,
     bookkeeping: bool = False,
     windowed: bool = False,
+    by_rows: bool = False,
 ) -> Callable[[Callable[[list[Frame], P, Context], list[Frame]]], Callable[[list[Frame], P, Context], list[Frame]]]:
     """Register a function as the step `name`."""
 
     def register(
         function: Callable[[list[Frame], P, Context], list[Frame]],
     ) -> Callable[[list[Frame], P, Context], list[Frame]]:
-        REGISTRY.enter(Primitive(name, function, params, scope, stamp, calibrations, writes, bookkeeping, windowed))
+        REGISTRY.enter(
+            Primitive(name, function, params, scope, stamp, calibrations, writes, bookkeeping, windowed, by_rows)
+        )
         return function
 
     return register

@@ -191,8 +191,8 @@ def tell_growth(out: Frame, frames: list[Frame], weights: Sequence[float] | None
             quiet &= frame.planes["OBJMASK"] == 0
     scale = float(stated(out, "pixel_scale") or _CELL_ARCSEC / 4)
     grown = noise_growth(
-        (frame.data for frame in frames),
-        (bits.usable(frame.mask) for frame in frames if frame.mask is not None),
+        (np.asarray(frame.data) for frame in frames),
+        (bits.usable(np.asarray(frame.mask)) for frame in frames),
         quiet,
         weights=weights if weights is not None else [1.0] * len(frames),
         cell=max(2, round(_CELL_ARCSEC / scale)),

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from keyhole.frames import Frame, add_provenance
 from keyhole.imaging import bits
+from keyhole.imaging.levels import lit_box
 from keyhole.imaging.quality import apply_dq, flag_saturation
 from keyhole.primitives.bad_pixels import bad_pixels_for, name_masks, write_history
 from keyhole.primitives.base import Context, NonNegative, Params, PixelRadius, Positive, primitive
@@ -117,8 +118,13 @@ def _flag_unlit(frame: Frame, params: AddIllumMaskParams, context: Context) -> N
     lit = place_keyhole(frame, context, xshift=params.xshift, yshift=params.yshift, margin=params.margin)
     if lit is None:
         return
-    unlit = np.multiply(~lit, np.uint16(bits.UNILLUMINATED))
-    frame.mask = unlit if frame.mask is None else frame.mask | unlit
+    mask = np.full(lit.shape, bits.UNILLUMINATED, bits.MASK_DTYPE)
+    # Where the light is, a small part of the frame, it is another matter.
+    box = lit_box(lit)
+    mask[box] *= ~lit[box]
+    if frame.mask is not None:
+        mask |= frame.mask
+    frame.mask = mask
 
 
 class ApplyDQParams(Params):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from keyhole.errors import InputError
-from keyhole.frames import Frame, merge_provenance
+from keyhole.frames import Frame, into_memory, merge_provenance
 from keyhole.frames.parking import by_rows
 from keyhole.imaging import bits
 from keyhole.imaging.bad_pixels import noisy_pixels
@@ -21,7 +21,7 @@ from keyhole.imaging.levels import pair_scales, sky_level
 from keyhole.imaging.medians import median
 from keyhole.imaging.quality import hot_pixels
 from keyhole.imaging.readout import PatternRules, measure_readout, quadrants
-from keyhole.imaging.starlight import starlight
+from keyhole.imaging.starlight import Starlight, starlight
 from keyhole.primitives.bad_pixels import darks_in_words, name_learnt, write_history
 from keyhole.primitives.base import Arcsec, Context, Sigma, primitive
 from keyhole.primitives.figures import tell_growth, tell_master, tell_weights
@@ -210,11 +210,12 @@ def _planes(combined: Combined) -> Planes:
     return Planes(combined.data, combined.variance, combined.mask)
 
 
-@primitive("stackFrames", StackFramesParams, scope="list", stamp="STACKFRM", windowed=True)
+@primitive("stackFrames", StackFramesParams, scope="list", stamp="STACKFRM", windowed=True, by_rows=True)
 def stack_frames(frames: list[Frame], params: StackFramesParams, context: Context) -> list[Frame]:
     """Combine frames on one grid; every pixel of every frame has its place."""
     if len(frames) == 1:
         frame = frames[0]
+        into_memory(frame)
         count_inputs(frame, frames)
         _fill(frame, params, context)
         describe_noise(frame, stack_inputs(frames))
@@ -231,7 +232,10 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
     inputs = stack_inputs(frames)
     weights = _weights(frames, [item.sigma for item in inputs], params, context)
     shares = None if weights is None else exposure_shares(frames)
-    combined = combine_frames(frames, params, weights, allowed=_allowed(frames, params), shares=shares)
+    light = _starlight(frames, params)
+    allowed = None if light is None else light.light * np.float32(params.signal_tolerance)
+    centre = None if light is None else light.median
+    combined = combine_frames(frames, params, weights, allowed=allowed, centre=centre, shares=shares)
     out = combined_header(frames, combined, params, weights)
     if params.apply_dq:
         _keep_saturation(out, frames)
@@ -261,8 +265,8 @@ def _fill(frame: Frame, params: StackFramesParams, context: Context) -> None:
         context.note(f"{filled.number} pixels without a good value are filled from around and stay flagged")
 
 
-def _allowed(frames: list[Frame], params: StackFramesParams) -> NDArray[np.float32] | None:
-    """What clipping leaves to seeing and clouds; None: nothing."""
+def _starlight(frames: list[Frame], params: StackFramesParams) -> Starlight | None:
+    """The light of which clipping leaves a part to seeing and clouds; None: it leaves nothing."""
     clips = params.reject_method in ("sigclip", "varclip")
     if params.signal_tolerance == 0 or not clips or len({frame.data.shape for frame in frames}) > 1:
         return None
@@ -270,13 +274,12 @@ def _allowed(frames: list[Frame], params: StackFramesParams) -> NDArray[np.float
     variances = [by_rows(frame.variance) for frame in frames if frame.variance is not None]
     masks = [by_rows(frame.mask) for frame in frames if frame.mask is not None] if params.apply_dq else []
     n = len(frames)
-    light = starlight(
+    return starlight(
         [by_rows(frame.data) for frame in frames],
         variances if len(variances) == n else None,
         masks if len(masks) == n else None,
         reach=params.signal_reach / scale,
     )
-    return light * np.float32(params.signal_tolerance)
 
 
 def _weights(
@@ -317,14 +320,19 @@ def _keep_saturation(out: Frame, frames: list[Frame]) -> None:
     """Flag what is saturated in any frame: where its value was rejected, the star is wrong all the same."""
     if out.mask is None:
         return
+    kept = out.mask.copy()
+    flags = bits.MASK_DTYPE(bits.NONLINEAR | bits.SATURATED)
     for frame in frames:
         if frame.mask is not None:
-            burnt = frame.mask & bits.MASK_DTYPE(bits.NONLINEAR | bits.SATURATED)
-            out.mask = out.mask | np.where(bits.usable(frame.mask), burnt, bits.MASK_DTYPE(0))
+            mask = np.asarray(by_rows(frame.mask)[:])
+            kept |= np.where(bits.usable(mask), mask & flags, bits.MASK_DTYPE(0))
+    out.mask = kept
 
 
 def _levelled(frames: list[Frame], params: StackFramesParams) -> list[Frame]:
     """Bring frames to the level of the first by factor or offset."""
+    for frame in frames:
+        into_memory(frame)
     usables = [bits.usable(f.mask) if f.mask is not None else np.ones(f.data.shape, bool) for f in frames]
     out = []
     factors = [1.0] * len(frames)

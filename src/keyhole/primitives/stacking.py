@@ -49,6 +49,7 @@ def combine_frames(
     weights: Sequence[float] | None = None,
     *,
     allowed: NDArray[np.float32] | None = None,
+    centre: NDArray[np.float32] | None = None,
     shares: Sequence[NDArray[np.float32]] | None = None,
 ) -> Combined:
     """Combine the planes of frames of one shape as the parameters say.
@@ -59,6 +60,8 @@ def combine_frames(
         Weight of each frame, for a mean.
     allowed : (ny, nx) float32, optional
         What clipping allows besides the noise.
+    centre : (ny, nx) float32, optional
+        The median of the frames where it is known, else NaN.
     shares : n float32 arrays (ny, nx), optional
         What each pixel weighs beside the weight of its frame, for a mean.
 
@@ -85,6 +88,7 @@ def combine_frames(
         mclip=params.mclip,
         max_iters=params.max_iters,
         allowed=allowed,
+        centre=centre,
         weights=weights if params.operation == "mean" else None,
         shares=shares if params.operation == "mean" else None,
     )

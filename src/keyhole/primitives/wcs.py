@@ -59,10 +59,11 @@ def move_wcs(frame: Frame) -> None:
 
     A copy left behind would be stale as soon as the pixel grid changes.
     """
+    comments = frame.primary.comments
     for key in WCS_KEYS:
         if key in frame.primary:
             if key not in frame.header:
-                frame.header[key] = (frame.primary[key], frame.primary.comments[key])
+                frame.header[key] = (frame.primary[key], comments[key])
             del frame.primary[key]
     if "CRVAL1" in frame.header:
         frame.header["WCSAXES"] = 2
