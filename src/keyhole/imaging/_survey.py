@@ -143,7 +143,7 @@ def _plane(values: NDArray[Any], hidden: Bool) -> Float32:
 
 
 def _sky(planes: _Planes, limits: DetectionLimits) -> _Sky:
-    """Background and noise of each pixel, measured between the sources. Fills the hidden pixels of `planes`."""
+    """Background and noise of each pixel, measured between the sources. Changes the noise of `planes`."""
     bins = _binned(planes)
     if planes.noise is not None:
         planes.noise[planes.hidden] = 1
@@ -209,12 +209,14 @@ def _surface(values: Float32, covered: Bool, limits: DetectionLimits, cell: int,
 
 
 def _raised(planes: _Planes, level: Float32, covered: Bool) -> Float32:
-    """The formal noise, raised to the measured one where that is larger."""
+    """The formal noise, raised to the measured one if that is larger. Changes it in `planes`."""
     formal = planes.noise
     assert formal is not None
     values, expected, noise = fair_sample(~covered, planes.values, level, formal)
     excess = _robust_sigma((values - expected) / noise) if values.size else 1.0
-    return np.multiply(formal, np.float32(excess)) if excess > 1 else formal
+    if excess > 1:
+        formal *= np.float32(excess)
+    return formal
 
 
 def _robust_sigma(values: Float32) -> float:
