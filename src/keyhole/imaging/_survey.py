@@ -1,8 +1,8 @@
 """First look at a frame: background, noise and objects of the part that holds usable pixels.
 
 The background is a smooth surface through the modes of cells (Bertin & Arnouts 1996, A&AS 117, 393), measured between
-the objects. Where these are, and the surface itself, need no pixel-sized samples: both come from bins of 2 x 2 pixels,
-which know the level of a cell as well as the pixels do. The objects that count are found pixel by pixel.
+the objects. Where these are, and on large frames the surface itself, need no pixel-sized samples: they come from bins of
+2 x 2 pixels, which know the level of a cell as well as the pixels do. The objects that count are found pixel by pixel.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from keyhole.imaging._neighbours import bounding_box, near
 from keyhole.imaging.medians import fair_sample, median
 from keyhole.imaging.scene import Scene, SkyPixels
 
-__all__ = ["DetectionLimits", "survey"]
+__all__ = ["DetectionLimits", "Surveyed", "survey"]
 
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
