@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sky_scene import moffat
 
+from keyhole.imaging import laplacian
 from keyhole.imaging.laplacian import laplacian_hits, star_contrast, star_excess
 
 SHAPE = (80, 100)
@@ -31,12 +32,26 @@ def slow_significance(data: np.ndarray, sigma: np.ndarray) -> np.ndarray:
 
 
 def test_laplacian_is_that_of_the_image_on_half_pixels() -> None:
-    from keyhole.imaging.laplacian import _positive_laplacian
+    from keyhole.imaging.laplacian import _Edges
 
     data, sigma, usable = image((40.3, 30.8, 4000))
-    np.testing.assert_allclose(
-        _positive_laplacian(data, usable) / (2 * sigma), slow_significance(data, sigma), atol=1e-3
-    )
+    y, x = np.indices(data.shape).reshape(2, -1)
+    significance = _Edges(data, sigma, usable).laplacian(y, x).reshape(data.shape) / (2 * sigma)
+    np.testing.assert_allclose(significance, slow_significance(data, sigma), atol=1e-3)
+
+
+def test_many_pixels_are_looked_at_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, sigma, usable = image((40.3, 30.8, 4000))
+    usable &= np.random.default_rng(1).random(data.shape) > 0.05
+    edges, where = laplacian._Edges(data, sigma, usable), usable.copy()
+    where[:30] = False
+    monkeypatch.setattr(laplacian, "_BLOCK", 7 * data.shape[1])
+    found = []
+    for few in (0.0, 2.0):
+        monkeypatch.setattr(laplacian, "_FEW", few)
+        found.append(edges.beyond(0.8, where))
+    np.testing.assert_array_equal(*found)
+    assert 0 < found[0][0].size < np.count_nonzero(where) / 2
 
 
 def test_hits_are_found_where_they_are_and_nowhere_else() -> None:

@@ -26,6 +26,10 @@ _CAUTION: Final = 1.5
 """Factor by which stars may be sharper than was measured: nothing but their sharpness tells them from hits."""
 _NOISE: Final = math.sqrt(5)
 """Noise of the Laplacian of a pixel above its neighbours, 2 I - (sum of four) / 2, in units of that of a pixel."""
+_FEW: Final = 0.05
+"""Part of the pixels below which these are looked at one by one."""
+_BLOCK: Final = 1 << 15
+"""Pixels that are looked at together otherwise, so that what is made of them stays in the cache."""
 _FOUR: Final = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 
@@ -74,14 +78,12 @@ def laplacian_hits(
     hits = np.zeros(data.shape, np.bool_)
     work = data
     for _ in range(iterations):
-        laplacian = _positive_laplacian(work, usable)
-        noise = laplacian / (_NOISE * sigma)
-        planes = _Planes(work, sigma, usable, laplacian, noise)
-        found = _sharp(planes, look & ~hits & (noise > limit), limit, shape)
+        edges = _Edges(work, sigma, usable)
+        found = _sharp(edges, look & ~hits, limit, shape)
         # The flanks of a hit are weaker than its peak, but as sharp.
         if found.any() or hits.any():
-            beside = grown(found | hits, 1) & look & ~hits & (noise > faint * limit)
-            found |= _sharp(planes, beside, faint * limit, shape)
+            beside = grown(found | hits, 1) & look & ~hits
+            found |= _sharp(edges, beside, faint * limit, shape)
         if not found.any():
             break
         hits |= found
@@ -89,12 +91,68 @@ def laplacian_hits(
     return hits
 
 
-class _Planes(NamedTuple):
+class _Edges(NamedTuple):
+    """An image with its noise, and how sharp its edges are.
+
+    Attributes
+    ----------
+    data, sigma : (ny, nx) float32
+    usable : (ny, nx) bool
+    """
+
     data: NDArray[np.float32]
     sigma: NDArray[np.float32]
     usable: NDArray[np.bool_]
-    laplacian: NDArray[np.float32]
-    noise: NDArray[np.float32]
+
+    def laplacian(self, y: Index, x: Index) -> NDArray[np.float32]:
+        """Mean over the four quarters of given pixels of the positive Laplacian on half pixels.
+
+        On half pixels ``4 I - sum of neighbours`` is ``2 I - (one horizontal) - (one vertical neighbour)``. A
+        neighbour that is not usable counts as equal to the pixel.
+        """
+        steps = self.data[y, x] - values_around(self.data, self.usable, y, x, _FOUR)
+        return _quarters(np.where(np.isnan(steps), np.float32(0), steps))
+
+    def noise(self, y: Index, x: Index) -> NDArray[np.float32]:
+        """The Laplacian of given pixels in units of its noise."""
+        return np.asarray(self.laplacian(y, x) / (_NOISE * self.sigma[y, x]), np.float32)
+
+    def beyond(self, limit: float, where: NDArray[np.bool_]) -> tuple[Index, Index]:
+        """Pixels whose Laplacian is more than so many times its noise."""
+        if np.count_nonzero(where) < _FEW * where.size:
+            y, x = places(where)
+            beyond = self.noise(y, x) > limit
+            return y[beyond], x[beyond]
+        found = where.copy()
+        ny, nx = where.shape
+        step = max(1, _BLOCK // nx)
+        for first in range(0, ny, step):
+            rows = slice(first, min(first + step, ny))
+            found[rows] &= self._laplacian_of_rows(rows) / (_NOISE * self.sigma[rows]) > limit
+        return places(found)
+
+    def _laplacian_of_rows(self, rows: slice) -> NDArray[np.float32]:
+        """The same for all pixels of some rows."""
+        ny, nx = self.data.shape
+        around = np.full((rows.stop - rows.start + 2, nx + 2), np.nan, np.float32)
+        first, last = max(rows.start - 1, 0), min(rows.stop + 1, ny)
+        inner = around[first - rows.start + 1 : last - rows.start + 1, 1:-1]
+        np.copyto(inner, self.data[first:last], where=self.usable[first:last])
+        data = self.data[rows]
+        steps = np.stack([data - around[1 + dy : len(around) - 1 + dy, 1 + dx : 1 + dx + nx] for dy, dx in _FOUR])
+        steps[np.isnan(steps)] = 0
+        return _quarters(steps)
+
+
+def _quarters(steps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean over the quarters of pixels of the positive sums of a vertical and a horizontal step."""
+    up, down, left, right = steps
+    total = np.zeros(up.shape, np.float32)
+    for vertical in (up, down):
+        for horizontal in (left, right):
+            total += np.maximum(vertical + horizontal, 0)
+    total *= np.float32(0.25)
+    return total
 
 
 class _Shape(NamedTuple):
@@ -135,44 +193,36 @@ def star_excess(fwhm: float) -> float:
     return 2 / (e + e**2) - 1
 
 
-def _positive_laplacian(data: NDArray[np.float32], usable: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Mean over the four quarters of each pixel of the positive Laplacian on half pixels.
-
-    On half pixels ``4 I - sum of neighbours`` is ``2 I - (one horizontal) - (one vertical neighbour)``. A
-    neighbour that is not usable counts as equal to the pixel.
-    """
-    padded = np.pad(np.where(usable, data, np.nan), 1, constant_values=np.nan)
-    ny, nx = data.shape
-    steps = []
-    for dy, dx in _FOUR:
-        step = data - padded[1 + dy : 1 + dy + ny, 1 + dx : 1 + dx + nx]
-        steps.append(np.where(np.isnan(step), np.float32(0), step))
-    up, down, left, right = steps
-    total = np.zeros(data.shape, np.float32)
-    for vertical in (up, down):
-        for horizontal in (left, right):
-            np.add(total, np.maximum(vertical + horizontal, 0), out=total)
-    np.multiply(total, np.float32(0.25), out=total)
-    return total
-
-
-def _sharp(planes: _Planes, candidates: NDArray[np.bool_], limit: float, shape: _Shape) -> NDArray[np.bool_]:
+def _sharp(edges: _Edges, candidates: NDArray[np.bool_], limit: float, shape: _Shape) -> NDArray[np.bool_]:
     """Candidates that stand out of their surroundings and are sharper than a star."""
-    data, sigma, usable, laplacian, noise = planes
+    data, sigma, usable = edges
     sharp = np.zeros(data.shape, np.bool_)
-    y, x = places(candidates)
+    y, x = edges.beyond(limit, candidates)
+    if not y.size:
+        return sharp
     near = ring_median(data, usable, y, x)
     # A hole in a star counts only where it goes below nothing: the flanks of stars are hollow too.
     light = np.maximum(np.abs(near) - sigma[y, x], 0)
     star = np.where(near > 0, shape.excess, max(shape.excess, 1.0)) * light
     out = data[y, x] - near > limit * sigma[y, x] + star
     y, x = y[out], x[out]
-    smooth = median_known(values_around(noise, usable, y, x, [*square_offsets(2), (0, 0)]))
-    out = noise[y, x] - smooth > limit
+    out = edges.noise(y, x) - _smooth_noise(edges, y, x) > limit
     y, x = y[out], x[out]
-    out = laplacian[y, x] > shape.contrast * _fine_structure(data, usable, y, x)
+    out = edges.laplacian(y, x) > shape.contrast * _fine_structure(data, usable, y, x)
     sharp[y[out], x[out]] = True
     return sharp
+
+
+def _smooth_noise(edges: _Edges, y: Index, x: Index) -> NDArray[np.float32]:
+    """Median over 5 x 5 pixels of the Laplacian in units of its noise, at chosen pixels."""
+    steps = np.array([*square_offsets(2), (0, 0)], np.intp)
+    yy, xx = y + steps[:, :1], x + steps[:, 1:]
+    ny, nx = edges.data.shape
+    known = (yy >= 0) & (yy < ny) & (xx >= 0) & (xx < nx)
+    known[known] = edges.usable[yy[known], xx[known]]
+    values = np.full(known.shape, np.nan, np.float32)
+    values[known] = edges.noise(yy[known], xx[known])
+    return median_known(values)
 
 
 def _fine_structure(data: NDArray[np.float32], usable: NDArray[np.bool_], y: Index, x: Index) -> NDArray[np.float32]:

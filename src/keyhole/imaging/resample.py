@@ -9,6 +9,7 @@ usable pixels only; elsewhere the nearest pixel is copied.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -28,6 +29,8 @@ _TOUCHED: Final = 0.001
 """Share of the kernel's absolute weight from which an unusable pixel is named as a reason."""
 _WHOLE_PIXEL: Final = 1e-6
 """Shifts closer than this to a whole number of pixels are whole."""
+_ROUNDING: Final = 1e-4
+"""Sums of float32 weights are good to that by far."""
 _BLOCK: Final = 1 << 17
 """Output pixels computed together: what is computed on the way stays in the cache."""
 _FEWEST_ROWS: Final = 16
@@ -283,13 +286,15 @@ def _interpolate(
 ) -> None:
     """Overwrite one box of the output, where the kernel has enough usable pixels. Changes ``out``."""
     sampler = _Sampler(where, interpolant)
-    bits = sampler.window(frame.bits)
     bridges = Bridges(sampler.window(frame.good, margin=REACH))
     inner = (slice(REACH, -REACH), slice(REACH, -REACH))
     good, known = bridges.good[inner], bridges.known[inner]
     total = sampler.total
     lost = sampler.sum(~good, "absolute") / total
-    accepted = (lost <= max_lost) & (sampler.sum(good, "signed") >= _MIN_WEIGHT) & where.inside
+    accepted = (lost <= max_lost) & where.inside
+    # The weights sum to one, and what is lost of that is no more than what is lost of their absolute sum.
+    if max_lost * float(total.max()) > 1 - _MIN_WEIGHT - _ROUNDING:
+        accepted &= sampler.sum(good, "signed") >= _MIN_WEIGHT
     norm = np.where(accepted, sampler.sum(known, "signed"), np.float32(1))
 
     def put(target: Plane, plane: Plane, power: Power, factor: float) -> None:
@@ -309,7 +314,7 @@ def _interpolate(
 
     flags = np.where(accepted, MASK_DTYPE(0), MASK_DTYPE(NO_DATA))
     if reasons:
-        flags = _flags(sampler, bits, accepted, total)
+        flags = _flags(sampler, sampler.window(frame.bits), accepted, total)
         overlap = _Sampler(where, "linear")
         covered = overlap.window(frame.bits)
         for bit in _bits_present(covered, NONLINEAR | SATURATED):
@@ -337,6 +342,12 @@ def _bits_present(bits: NDArray[np.uint16], among: int) -> list[np.uint16]:
     return [MASK_DTYPE(1 << k) for k in range(16) if present >> k & 1]
 
 
+@lru_cache(maxsize=16)
+def _one_kernel(interpolant: str, fraction: float) -> Float32:
+    """The weights that all pixels share, (1, 1, taps): blocks of rows ask for the same ones again."""
+    return kernel_weights(interpolant, np.full((1, 1), fraction)).astype(np.float32)
+
+
 class _Sampler:
     """Sums over the kernels of a box of output pixels.
 
@@ -350,9 +361,10 @@ class _Sampler:
         self._shape = where.inside.shape
         fraction_x, fraction_y = where.x - column, where.y - row
         if self._separable:
-            fraction_x, fraction_y = fraction_x[:1, :1], fraction_y[:1, :1]
-        self._wx = kernel_weights(interpolant, fraction_x).astype(np.float32)
-        self._wy = kernel_weights(interpolant, fraction_y).astype(np.float32)
+            self._wx, self._wy = (_one_kernel(interpolant, float(f[0, 0])) for f in (fraction_x, fraction_y))
+        else:
+            self._wx = kernel_weights(interpolant, fraction_x).astype(np.float32)
+            self._wy = kernel_weights(interpolant, fraction_y).astype(np.float32)
         self._taps = self._wx.shape[-1]
         first = 1 - self._taps // 2
         self._corner = (int(row.min()) + first, int(column.min()) + first)
