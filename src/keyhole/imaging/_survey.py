@@ -1,8 +1,9 @@
 """First look at a frame: background, noise and objects of the part that holds usable pixels.
 
 The background is a smooth surface through the modes of cells (Bertin & Arnouts 1996, A&AS 117, 393), measured between
-the objects. Where these are, and on large frames the surface itself, need no pixel-sized samples: they come from bins of
-2 x 2 pixels, which know the level of a cell as well as the pixels do. The objects that count are found pixel by pixel.
+the objects. Where these are, and on large frames the surface itself, need no pixel-sized samples: they come from bins
+of 2 x 2 pixels, which know the level of a cell as well as the pixels do. The objects that count are found pixel by
+pixel.
 """
 
 from __future__ import annotations
