@@ -57,6 +57,7 @@ READ = Header(
             "EMPTY   = ''",
             "EXPTIME =              6.0E+01 /seconds",
             "FLAG    =                    F",
+            "",
             "HISTORY made by hand",
             "COMMENT  for a test",
         )
@@ -136,6 +137,11 @@ def test_planes_of_all_types_are_read_again(kind):
 def test_unusual_cards_are_left_to_astropy(card):
     header = Header("DOUBLE  =                    2".ljust(80) + card.ljust(80))
     assert header_block([], header) is None
+
+
+def test_blank_cards_at_the_end_are_left_to_astropy():
+    assert header_block([], Header("COUNT   =                    2".ljust(80) + " " * 80)) is None
+    assert header_block([], Header()) is None
 
 
 def test_unusual_planes_are_left_to_astropy():

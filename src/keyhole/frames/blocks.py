@@ -24,7 +24,7 @@ _CARD: Final = 80
 _ROWS: Final = 64
 """Rows that are put in the order of bytes of a file at once: they stay in the cache."""
 _ZERO: Final = 32768
-_LINES: Final = ("HISTORY", "COMMENT")
+_LINES: Final = ("HISTORY", "COMMENT", "")
 _NUMBER: Final = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[ED][+-]?\d+)?"
 _USUAL: Final = re.compile(rf"[A-Z0-9_-]{{1,8}} *= (?: *'(?:''|[^'])*'| *{_NUMBER}| *[TF]) *(?:/[ -~]*)?")
 _MORE: Final = re.compile(r"CONTINUE  '[^']*' *")
@@ -128,9 +128,11 @@ def header_block(structure: list[tuple[str, Any, str | None]], header: Header) -
             cards.append(card if _is_usual(card) else None)
         else:
             cards.append(card_text(keyword, card))
-    if any(card is None or not card.isascii() for card in cards):
+    known = [card for card in cards if card is not None and card.isascii()]
+    # Blank cards at the end are room for others: astropy fills it.
+    if len(known) < len(cards) or not known or not known[-1].strip():
         return None
-    text = "".join(card for card in cards if card) + "END".ljust(_CARD)
+    text = "".join(known) + "END".ljust(_CARD)
     return text.encode("ascii").ljust(-(-len(text) // _BLOCK) * _BLOCK)
 
 
