@@ -167,7 +167,7 @@ def test_failed_write_leaves_the_old_product(
             Path(path).write_bytes(b"half")
             raise failure
 
-    monkeypatch.setattr(frames_io, "_to_hdus", lambda _: Failing())
+    monkeypatch.setattr(frames_io, "_to_hdus", lambda _, **__: Failing())
     with pytest.raises(SetupError, match=words):
         write_frame(small_frame(), target)
     assert target.read_bytes() == before
@@ -180,7 +180,7 @@ def test_interrupted_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: py
             Path(path).write_bytes(b"half")
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(frames_io, "_to_hdus", lambda _: Interrupted())
+    monkeypatch.setattr(frames_io, "_to_hdus", lambda _, **__: Interrupted())
     with pytest.raises(KeyboardInterrupt):
         write_frame(small_frame(), tmp_path / "a.fits")
     assert not list(tmp_path.iterdir())
@@ -252,7 +252,7 @@ def test_two_threads_write_one_name_under_two_temporary_names(tmp_path: Path, mo
             seen.append(Path(path).name)
             Path(path).write_bytes(b"whole")
 
-    monkeypatch.setattr(frames_io, "_to_hdus", lambda _: Noting())
+    monkeypatch.setattr(frames_io, "_to_hdus", lambda _, **__: Noting())
     write_frame(small_frame(), tmp_path / "a.fits")
     thread = threading.Thread(target=write_frame, args=(small_frame(), tmp_path / "a.fits"))
     thread.start()

@@ -9,7 +9,7 @@ import pytest
 
 from keyhole.errors import AlgorithmError
 from keyhole.imaging.bits import BAD, NONLINEAR, SATURATED, UNILLUMINATED
-from keyhole.imaging.flat import Planes, lamp_difference, normalise, threshold_flat
+from keyhole.imaging.flat import Planes, divide_by_flat, lamp_difference, normalise, threshold_flat
 
 
 def planes(value: float, variance: float, flag: int, shape: tuple[int, int] = (3, 4)) -> Planes:
@@ -101,3 +101,18 @@ def test_everything_dark_is_everything_flagged() -> None:
     result = threshold_flat(np.zeros((5, 5), np.float32), np.zeros((5, 5), np.uint16))
     assert (result.mask == UNILLUMINATED).all()
     assert (result.data == 1).all()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_division_by_a_flat_adds_relative_variances(known: bool) -> None:
+    rng = np.random.default_rng(3)
+    shape = (150, 900)
+    data, variance = (rng.uniform(1, 900, shape).astype(np.float32) for _ in range(2))
+    flat, own = rng.uniform(-0.1, 1.5, shape).astype(np.float32), rng.uniform(0, 1e-3, shape).astype(np.float32)
+    out, error = divide_by_flat(data, variance, flat, own if known else None)
+    safe = np.where(flat > 0, flat, 1).astype(float)
+    np.testing.assert_allclose(out, data / safe, rtol=1e-6)
+    expected = (variance + (data / safe) ** 2 * (own if known else 0)) / safe**2
+    np.testing.assert_allclose(error, expected, rtol=2e-6)
+    assert out.dtype == error.dtype == np.float32
+    assert divide_by_flat(data, None, flat, own)[1] is None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.special import fdtrc
 
 from keyhole.errors import AlgorithmError
-from keyhole.imaging._adjustment import _chance_of, _Observations, _solve, adjust
+from keyhole.imaging._adjustment import _Observations, _solve, adjust
 from keyhole.imaging._voting import Catalogue
 from keyhole.imaging.match import SourceList, register
 
@@ -313,9 +312,3 @@ def test_offsets_of_frames_in_groups_without_tie_are_those_of_the_smallest_corre
     np.testing.assert_allclose((left**2 * root**2).sum(), ((observed.z - rows @ best[0]) ** 2 * root**2).sum())
     for group in ([0, 1, 2], [3, 5], [4]):
         np.testing.assert_allclose((solved - start)[group].mean(axis=0), 0, atol=1e-9)
-
-
-@pytest.mark.parametrize("freedom", [1, 2, 3, 5, 8, 21, 99, 400])
-def test_chance_of_a_rotation_is_that_of_the_f_distribution(freedom):
-    for statistic in (0.0, 0.1, 1.0, 5.0, 30.0, 200.0, 1e9):
-        assert _chance_of(statistic, freedom) == pytest.approx(fdtrc(1, freedom, statistic), rel=1e-9, abs=1e-14)

@@ -39,7 +39,7 @@ def test_sums_agree_with_loops() -> None:
     flat = (values - mean[:, None, :, None]) * good
     np.testing.assert_allclose(found.flat(), flat, atol=1e-5)
     tile = np.random.default_rng(4).normal(size=(4, 16))
-    product, norm = found.match(tile)
+    product, norm = found.match(found.flat(), tile)
     np.testing.assert_allclose(product, (flat * tile[:, None]).sum(axis=(1, 2, 3)), rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(norm, (good * tile[:, None] ** 2).sum(axis=(1, 2, 3)), rtol=1e-5)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from keyhole.errors import DataError, SetupError
 from keyhole.frames.cards import to_astropy
 from keyhole.frames.frame import Frame, Table
+from keyhole.frames.tables import table_block, text_width
 from keyhole.frames.window import whole
 from keyhole.headers import Header
 
@@ -70,7 +71,7 @@ def write_frame(frame: Frame, path: Path | str) -> Path:
             warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
             # Cards that the telescope wrote are kept, whatever they mean.
             warnings.filterwarnings("ignore", "The following header keyword is invalid")
-            _to_hdus(frame).writeto(temporary, overwrite=True, output_verify="silentfix+ignore")
+            _write(frame, temporary)
         temporary.replace(path)
     except OSError as err:
         raise _write_error(path, err) from err
@@ -78,6 +79,17 @@ def write_frame(frame: Frame, path: Path | str) -> Path:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     return path
+
+
+def _write(frame: Frame, path: Path) -> None:
+    """Write all extensions; plain tables go without astropy, which takes as long for these as for all planes."""
+    blocks = [_table_block(name, frame.tables[name]) for name in _ordered(frame.tables, _TABLE_ORDER)]
+    plain = [block for block in blocks if block is not None]
+    by_astropy = len(plain) < len(blocks)
+    _to_hdus(frame, tables=by_astropy).writeto(path, overwrite=True, output_verify="silentfix+ignore")
+    if plain and not by_astropy:
+        with path.open("ab") as file:
+            file.writelines(plain)
 
 
 def _write_error(path: Path, err: OSError) -> SetupError:
@@ -89,7 +101,7 @@ def _write_error(path: Path, err: OSError) -> SetupError:
     return SetupError(f"{path.name}: could not be written to {folder} ({err.strerror or err})")
 
 
-def _to_hdus(frame: Frame) -> fits.HDUList:
+def _to_hdus(frame: Frame, *, tables: bool = True) -> fits.HDUList:
     from astropy.io import fits
 
     frame.primary.remove("NEXTEND", ignore_missing=True)
@@ -106,10 +118,15 @@ def _to_hdus(frame: Frame) -> fits.HDUList:
         hdus.append(fits.ImageHDU(frame.planes[name], header=common, name=name))
     for hdu in hdus:
         hdu.header["EXTVER"] = 1
-    hdus += [_table_hdu(name, frame.tables[name]) for name in _ordered(frame.tables, _TABLE_ORDER)]
     primary = frame.primary.copy()
-    primary["NEXTEND"] = (len(hdus), "Number of extensions")
+    primary["NEXTEND"] = (len(hdus) + len(frame.tables), "Number of extensions")
+    if tables:
+        hdus += [_table_hdu(name, frame.tables[name]) for name in _ordered(frame.tables, _TABLE_ORDER)]
     return fits.HDUList([fits.PrimaryHDU(header=to_astropy(primary)), *hdus])
+
+
+def _table_block(name: str, table: Table) -> bytes | None:
+    return table_block(name, table, version=1 if name in _EXTENSION_TABLES else None)
 
 
 def _ordered(names: dict[str, Any], first: tuple[str, ...]) -> list[str]:
@@ -138,13 +155,7 @@ def _table_hdu(name: str, table: Table) -> fits.BinTableHDU:
     for key, values in table.columns.items():
         if _is_text(values):
             texts = values.astype(np.str_)
-            width = int(max((len(str(v)) for v in texts), default=1)) + 1
-            form = table.formats.get(key, f"A{width}")
-            if key not in ("args",) and "A" in form:
-                # A contract width must never cut a value.
-                form = f"A{max(width - 1, int(form.replace('A', '') or 1))}"
-            else:
-                form = f"A{width}"
+            form = f"A{text_width(key, texts.tolist(), table.formats.get(key))}"
             column = fits.Column(name=key, format=form, unit=table.units.get(key), array=texts)
         else:
             column = _plain_column(name, key, values, table.units.get(key))

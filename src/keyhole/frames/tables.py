@@ -1,20 +1,37 @@
-"""Binary tables of the usual form, from their bytes."""
+"""Binary tables of the usual form, from their bytes and to them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from keyhole.frames.frame import Table
 
-__all__ = ["plain_table"]
+__all__ = ["plain_table", "table_block", "text_width"]
 
 _NUMBERS: Final = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
 _FORM: Final = re.compile(r"(\d*)([A-Z])")
 # A column with one of these holds other values than those that stand there.
+_BLOCK: Final = 2880
+_CARD: Final = 80
+_LONGEST: Final = 60
+"""Characters of a name that fits in a card whatever else stands there."""
+# FITS type of numbers of each type, and the type that holds all its values where FITS has none of its own.
+_WRITTEN: Final = {
+    "u1": ("B", "u1"),
+    "i1": ("I", ">i2"),
+    "i2": ("I", ">i2"),
+    "u2": ("J", ">i4"),
+    "i4": ("J", ">i4"),
+    "u4": ("K", ">i8"),
+    "i8": ("K", ">i8"),
+    "f2": ("E", ">f4"),
+    "f4": ("E", ">f4"),
+    "f8": ("D", ">f8"),
+}
 _CHANGED: Final = ("TSCAL", "TZERO", "TNULL", "TDIM")
 
 
@@ -73,3 +90,103 @@ def _table(cards: Mapping[str, Any], values: np.ndarray[Any, Any]) -> Table:
         if unit := str(cards.get(f"TUNIT{k}", "")).strip():
             table.units[name] = unit
     return table
+
+
+def text_width(name: str, texts: Sequence[str], form: str | None) -> int:
+    """Characters of a column of text: a little more than the longest, or as many as a contract wants if that is more.
+
+    Parameters
+    ----------
+    name : str
+        Of the column.
+    texts : sequence of str
+    form : str or None
+        FITS format that the column should have, such as ``28A``.
+    """
+    width = max((len(text) for text in texts), default=1) + 1
+    if name == "args" or "A" not in (form or f"A{width}"):
+        return width
+    # A contract width must never cut a value.
+    return max(width - 1, int((form or f"A{width}").replace("A", "") or 1))
+
+
+def table_block(name: str, table: Table, *, version: int | None = None) -> bytes | None:
+    """A table as it stands in a FITS file, header and data, the same bytes as `astropy.io.fits` writes.
+
+    Parameters
+    ----------
+    name : str
+        Of the extension.
+    table : Table
+    version : int, optional
+        EXTVER.
+
+    Returns
+    -------
+    bytes or None
+        None: it holds anything else than one number or ASCII text per row (see `plain_table`).
+    """
+    cards, layout, columns = [], [], []
+    for k, (key, values) in enumerate(table.columns.items(), start=1):
+        unit = table.units.get(key)
+        held = _held(key, values, table.formats.get(key))
+        if held is None or not all(_fits_a_card(text) for text in (name, key, unit or "")):
+            return None
+        form, column = held
+        cards += [_text_card(f"TTYPE{k}", key), _text_card(f"TFORM{k}", form)]
+        cards += [_text_card(f"TUNIT{k}", unit)] if unit else []
+        layout.append((key, column.dtype))
+        columns.append(column)
+    if not columns or len({len(column) for column in columns}) > 1:
+        return None
+    rows = np.zeros(len(columns[0]), np.dtype(layout))
+    for (key, _), column in zip(layout, columns, strict=True):
+        rows[key] = column
+    head = [
+        _text_card("XTENSION", "BINTABLE", "binary table extension"),
+        _number_card("BITPIX", 8, "array data type"),
+        _number_card("NAXIS", 2, "number of array dimensions"),
+        _number_card("NAXIS1", rows.dtype.itemsize, "length of dimension 1"),
+        _number_card("NAXIS2", len(rows), "length of dimension 2"),
+        _number_card("PCOUNT", 0, "number of group parameters"),
+        _number_card("GCOUNT", 1, "number of groups"),
+        _number_card("TFIELDS", len(columns), "number of table fields"),
+    ]
+    tail = [_text_card("EXTNAME", name.upper(), "extension name")]
+    tail += [] if version is None else [_number_card("EXTVER", version)]
+    header = "".join([*head, *cards, *tail, "END".ljust(_CARD)]).encode("ascii")
+    data = rows.tobytes()
+    return header + b" " * (-len(header) % _BLOCK) + data + bytes(-len(data) % _BLOCK)
+
+
+def _held(key: str, values: np.ndarray[Any, Any], form: str | None) -> tuple[str, np.ndarray[Any, Any]] | None:
+    """Format of a column, and its values as FITS holds them; None for those of another kind."""
+    if values.ndim != 1:
+        return None
+    if values.dtype.kind in "OUS":
+        if values.dtype.kind == "O" and not all(isinstance(value, str) for value in values):
+            return None
+        texts = values.astype(np.str_).tolist()
+        width = text_width(key, texts, form)
+        if not all(text.isascii() for text in texts):
+            return None
+        return f"{width}A", np.array(texts, f"S{width}")
+    found = _WRITTEN.get(values.dtype.newbyteorder("=").str[1:])
+    return None if found is None else (found[0], values.astype(found[1]))
+
+
+def _fits_a_card(text: str) -> bool:
+    return len(text) <= _LONGEST and text.isascii() and text.isprintable() and "'" not in text
+
+
+def _text_card(keyword: str, text: str, comment: str = "") -> str:
+    value = f"'{text:<8}'"
+    return _card(keyword, f"{value:<20}" if comment else value, comment)
+
+
+def _number_card(keyword: str, number: int, comment: str = "") -> str:
+    return _card(keyword, f"{number:>20}", comment)
+
+
+def _card(keyword: str, value: str, comment: str) -> str:
+    return f"{keyword:<8}= {value}{' / ' + comment if comment else ''}".ljust(_CARD)

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging._chances import chance_of_f
 from keyhole.imaging._voting import Catalogue, nearest_pairs
 
 __all__ = ["Solution", "adjust", "rotation_matrix"]
@@ -218,12 +219,12 @@ def _is_certain(z: Float64, residual: Float64, weight: Float64, fit: _Rotation, 
 
     Where the seeing blends two stars, one position alone can feign a rotation.
     """
-    if _chance_of(fit.statistic, fit.freedom) >= limit:
+    if chance_of_f(fit.statistic, fit.freedom) >= limit:
         return False
     for one in range(len(z)):
         rest = np.arange(len(z)) != one
         again = _fit_rotation(z[rest], residual[rest], weight[rest])
-        if again is None or again.turn * fit.turn <= 0 or _chance_of(again.statistic, again.freedom) >= limit:
+        if again is None or again.turn * fit.turn <= 0 or chance_of_f(again.statistic, again.freedom) >= limit:
             return False
     return True
 
@@ -275,18 +276,3 @@ def _least_squares_rotation(z: Float64, residual: Float64, weight: Float64) -> _
         statistic=turn * torque * freedom / max(unexplained, 1e-30),
         freedom=freedom,
     )
-
-
-def _chance_of(statistic: float, freedom: int) -> float:
-    """Probability of an F of 1 and ``freedom`` degrees this large by chance, to about 1e-15.
-
-    That of Student's t beyond the root of F (Abramowitz & Stegun 1964, 26.7.3 and 26.7.4).
-    """
-    angle = math.atan(math.sqrt(statistic / freedom))
-    cosine, odd = math.cos(angle), freedom % 2
-    term, total = (cosine if odd else 1.0), 0.0
-    for k in range(odd + 1, freedom, 2):
-        total += term
-        term *= k / (k + 1) * cosine**2
-    inside = math.sin(angle) * total
-    return max(0.0, 1 - (2 / math.pi * (angle + inside) if odd else inside))

@@ -123,15 +123,17 @@ def fit_edge(
     """
     frame = _Pixels(data.reshape(-1), None if good is None else good.reshape(-1))
     place, error, light = start, np.inf, _Light(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    judged = (np.inf, np.inf)
     for reach in (_COARSE_PX, *_FINE_PX):
         coarse = reach == _COARSE_PX
         rounded = (float(round(place[0])), float(round(place[1])))
         # From the first fine pass on the place is good enough to know what is inside and what is outside.
-        if coarse or reach == _FINE_PX[0]:
+        known = max(abs(rounded[0] - judged[0]), abs(rounded[1] - judged[1])) <= _DEEP_PX / 2
+        if coarse or (reach == _FINE_PX[0] and not known):
             seen = _light(frame, _sides(model, rounded))
             if seen is None:
                 return None
-            light = seen
+            light, judged = seen, rounded
         band = _band(model, rounded, _COARSE_PX if coarse else _FINE_PX[0] + 1, _COARSE_STEP if coarse else 1)
         moved = _displacement(frame, band, light, np.subtract(place, rounded), reach)
         if moved is None:

@@ -17,6 +17,7 @@ __all__ = ["Boxes", "mean_box"]
 _FEWEST_BOXES: Final = 16
 _WELL_FILLED: Final = 0.5
 _SAMPLE: Final = 4000
+_FEWEST_ROWS: Final = 8
 
 
 class Rules(Protocol):
@@ -60,12 +61,13 @@ class Boxes:
     def cut(cls, data: NDArray[np.float32], dark: NDArray[np.bool_], rules: Rules) -> Boxes | None:
         """Cut into boxes, leave outliers and boxes with light out; None if too few are left."""
         (ny, nx), (by, bx) = data.shape, rules.box
-        usable = np.flatnonzero(dark)
-        if usable.size < _FEWEST_BOXES * by * bx:
+        usable = np.count_nonzero(dark)
+        if usable < _FEWEST_BOXES * by * bx:
             return None
-        # An odd step visits all phases of a box alike.
-        some = usable[:: (usable.size // _SAMPLE) | 1]
-        level = clipped_median_sigma(data[some // nx, some % nx])
+        # Whole rows, at an odd step: all phases of a box are visited alike.
+        step = max(min(usable // _SAMPLE, ny // _FEWEST_ROWS), 1) | 1
+        sample = data[::step][dark[::step]]
+        level = clipped_median_sigma(sample if sample.size else data[dark], at_most=2 * _SAMPLE)
         if level.sigma == 0:
             return None
         shape = (-(-ny // by), by, -(-nx // bx), bx)
@@ -125,10 +127,12 @@ class Boxes:
         else:
             lines[bands] -= strip * good[bands]
 
-    def match(self, tile: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Of each band, its pixels minus the mean of their box times the template, and the template's square there."""
+    def match(
+        self, residual: NDArray[np.float32], tile: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Of each band, what is left in its pixels times the template, and the template's square there."""
         strip, bands = self._strip(tile), len(self.values)
-        product = self.flat().reshape(bands, -1) @ strip.ravel()
+        product = residual.reshape(bands, -1) @ strip.ravel()
         norm = self.good.reshape(bands, -1) @ (strip**2).ravel()
         return product.astype(np.float64), norm.astype(np.float64)
 

@@ -18,7 +18,7 @@ __all__ = ["Levels", "PlaneSequence", "Planes", "Ticks", "packed", "skies_withou
 
 _WHOLE: Final = 64
 """Frames up to which a sequence is not divided."""
-_PART: Final = 48
+_PART: Final = 64
 """Frames in a part, with those that serve as its skies; a part of which they are more than half is no gain."""
 
 _MOST_KEPT: Final = 1 << 28

@@ -13,8 +13,18 @@ from keyhole.imaging._neighbours import outnumbered_near
 from keyhole.imaging.medians import median
 from keyhole.imaging.quality import weak_pixels
 
-__all__ = ["NormalisedFlat", "Planes", "ThresholdedFlat", "lamp_difference", "normalise", "threshold_flat"]
+__all__ = [
+    "NormalisedFlat",
+    "Planes",
+    "ThresholdedFlat",
+    "divide_by_flat",
+    "lamp_difference",
+    "normalise",
+    "threshold_flat",
+]
 
+_BLOCK: Final = 1 << 16
+"""Pixels that are computed together: what is computed on the way stays in the cache."""
 _LIT_RADIUS: Final = 15
 """How far is looked to tell whether a pixel without light is unlit or dead: farther than groups of dead pixels."""
 
@@ -139,3 +149,45 @@ def threshold_flat(
     flags[unlit] |= bits.MASK_DTYPE(bits.UNILLUMINATED)
     data = np.where(bits.usable(flags) & ~outside, flat, np.float32(1))
     return ThresholdedFlat(data, flags, int(np.count_nonzero(unlit)), int(np.count_nonzero(dead)))
+
+
+def divide_by_flat(
+    data: NDArray[np.float32],
+    variance: NDArray[np.float32] | None,
+    flat: NDArray[np.float32],
+    flat_variance: NDArray[np.float32] | None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Divide an exposure by a flat; relative variances add.
+
+    A flat value is divided by only where it means something, above 0; elsewhere it is taken as 1.
+
+    Parameters
+    ----------
+    data, variance : (ny, nx) float32
+        Variance may be None.
+    flat, flat_variance : (ny, nx) float32
+        Variance may be None: the flat is exact.
+
+    Returns
+    -------
+    data, variance : (ny, nx) float32
+        Variance None if the exposure has none. Changes its input: no.
+    """
+    quotient = np.empty(data.shape, np.float32)
+    total = None if variance is None else np.empty(data.shape, np.float32)
+    step = max(_BLOCK // max(data.shape[1], 1), 1)
+    for first in range(0, data.shape[0], step):
+        rows = slice(first, first + step)
+        safe = np.where(flat[rows] > 0, flat[rows], np.float32(1))
+        np.divide(data[rows], safe, out=quotient[rows])
+        if variance is None or total is None:
+            continue
+        out = total[rows]
+        if flat_variance is None:
+            out[...] = variance[rows]
+        else:
+            np.square(quotient[rows], out=out)
+            out *= flat_variance[rows]
+            out += variance[rows]
+        out /= np.square(safe, out=safe)
+    return quotient, total

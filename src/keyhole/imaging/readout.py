@@ -169,12 +169,12 @@ def _measure_part(
         return QuadrantPattern(0.0, 0.0, (first_row, first_row), 0.0, 0.0)
     shifts, row_strength = _row_offsets(boxes, rules, data.shape[0])
     boxes.shift_rows(shifts)
-    template = _template(boxes, rules)
+    template, residual = _template(boxes, rules)
     strength, rms, rows = template.strength, 0.0, (first_row, first_row)
     if template.accepted(rules):
-        there = _where_strong(boxes, template, rules)
+        there = _where_strong(boxes, residual, template, rules)
         if not there.all():
-            template = _template(boxes.only(there), rules)
+            template, _ = _template(boxes.only(there), rules)
         tile = template.shrunk()
         boxes.subtract(tile, there)
         offsets += _spread(tile, there, (data.shape[0], data.shape[1]))
@@ -212,30 +212,34 @@ class _Template(NamedTuple):
         return self.values * max(0.0, 1.0 - (self.free - 2) / self.chi2) if self.chi2 > 0 else 0 * self.values
 
 
-def _template(boxes: Boxes, rules: PatternRules) -> _Template:
-    """Mean box. Boxes with missing pixels have a mean that depends on the template: it is taken off and refined."""
-    first = _estimate(boxes, rules)
-    if not rules.force and first.strength < _HOPELESS * rules.strength:
-        return first
+def _template(boxes: Boxes, rules: PatternRules) -> tuple[_Template, NDArray[np.float32]]:
+    """Mean box, and the pixels it is the mean of.
+
+    Boxes with missing pixels have a mean that depends on the template: it is taken off and refined. What the last
+    refinement changes is too little to show in the variance that is left.
+    """
+    first, residual = _estimate(boxes, rules)
+    hopeless = not rules.force and first.strength < _HOPELESS * rules.strength
+    if hopeless or not rules.subtract_background:
+        return first, residual
     every = np.ones(boxes.values.shape[0], bool)
     work = boxes.only(every)
     tile = first.values
-    work.subtract(tile, every)
-    for _ in range(_PASSES - 1 if rules.subtract_background else 0):
-        change = _estimate(work, rules).values
-        tile = tile + change
-        work.subtract(change, every)
-    return _judged(tile, boxes.at_phases, work.flat() if rules.subtract_background else work.values)
+    for _ in range(_PASSES - 1):
+        work.subtract(tile, every)
+        more, left = _estimate(work, rules)
+        tile = tile + more.values
+    return _judged(tile, boxes.at_phases, left), residual
 
 
-def _estimate(boxes: Boxes, rules: PatternRules) -> _Template:
-    """Mean box as if no pixel were missing."""
+def _estimate(boxes: Boxes, rules: PatternRules) -> tuple[_Template, NDArray[np.float32]]:
+    """Mean box as if no pixel were missing, and the pixels it is the mean of."""
     count = boxes.at_phases
     seen = count > 0
     residual = boxes.flat() if rules.subtract_background else boxes.values
     tile = np.divide(mean_box(residual), count, out=np.zeros(count.shape), where=seen)
     tile[seen] -= tile[seen].mean()
-    return _judged(tile, count, residual)
+    return _judged(tile, count, residual), residual
 
 
 def _judged(tile: NDArray[np.float64], count: NDArray[np.float64], residual: NDArray[np.float32]) -> _Template:
@@ -244,10 +248,12 @@ def _judged(tile: NDArray[np.float64], count: NDArray[np.float64], residual: NDA
     return _Template(tile, chi2, max(int(np.count_nonzero(count)) - 1, 1))
 
 
-def _where_strong(boxes: Boxes, template: _Template, rules: PatternRules) -> NDArray[np.bool_]:
+def _where_strong(
+    boxes: Boxes, residual: NDArray[np.float32], template: _Template, rules: PatternRules
+) -> NDArray[np.bool_]:
     """The bands of boxes in which the pattern is; all of them unless its strength clearly varies."""
     tile = template.values
-    product, norm = boxes.match(tile)
+    product, norm = boxes.match(residual, tile)
     every, known = np.ones(norm.size, bool), norm > 0
     if np.count_nonzero(known) < _FEWEST_BANDS:
         return every

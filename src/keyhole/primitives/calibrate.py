@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
 from keyhole.errors import CalibrationError
 from keyhole.frames import Frame, add_provenance, as_window
+from keyhole.imaging.flat import divide_by_flat
 from keyhole.primitives.bad_pixels import name_master
 from keyhole.primitives.base import Context, Params, primitive
 from keyhole.primitives.noise import record_dark_noise, record_flat_noise
@@ -71,15 +71,9 @@ def flat_correct(frames: list[Frame], params: FlatParams, context: Context) -> l
             raise CalibrationError(
                 f"{flat.name}: the flat is of filter {given}, {frame.name} of {wanted}; give one of {wanted}"
             )
-        # A flat value is divided by only where it means something; elsewhere the flat holds 1 and is flagged.
-        safe = np.where(flat.data > 0, flat.data, np.float32(1))
-        quotient = frame.data / safe
+        frame.data, frame.variance = divide_by_flat(frame.data, frame.variance, flat.data, flat.variance)
         if frame.variance is not None:
-            own = flat.variance if flat.variance is not None else np.float32(0)
-            total = (frame.variance + quotient**2 * own) / safe**2
-            frame.variance = total.astype(np.float32, copy=False)
-            record_flat_noise(frame, flat, quotient)
-        frame.data = quotient.astype(np.float32, copy=False)
+            record_flat_noise(frame, flat, frame.data)
         _join_flags(frame, flat, "flat")
         frame.primary["FLATIM"] = (flat.name, "Master flat that was divided by")
         _record(frame, flat, "flatCorrect", context)
