@@ -135,3 +135,14 @@ def test_same_values_as_astropy_reads():
     assert found["F"] is None
     assert found["HISTORY"] == "done"
     assert found["SOME LONG KEYWORD"] == 4.5
+
+
+def test_cards_that_are_shared_are_the_same_and_held_once():
+    lines = "OBJECT  = 'Some star'", "EXPTIME =                 60.0 / s", "COMMENT words"
+    one, other = cards(*lines), cards(*lines, "GAIN    =  2")
+    expected = dict(one)
+    for some in (one, other):
+        some.share()
+    assert dict(one) == expected
+    assert dict(other) == {**expected, "GAIN": 2}
+    assert all(one._images[keyword] is other._images[keyword] for keyword in one)

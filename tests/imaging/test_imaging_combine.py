@@ -152,12 +152,19 @@ def test_combination_equals_the_plain_reference(
 
     for plane, copy in zip((data, variance, mask), before, strict=True):
         np.testing.assert_array_equal(plane, copy)
-    assert [plane.dtype for plane in result] == [np.float32, np.float32, np.uint16, np.int16]
+    *planes, burnt = result
+    assert [plane.dtype for plane in planes] == [np.float32, np.float32, np.uint16, np.int16]
+    if q is None:
+        assert burnt is None
+    else:
+        flags = np.where(mask & ~np.uint16(NONLINEAR | SATURATED), 0, mask)
+        np.testing.assert_array_equal(burnt, np.bitwise_or.reduce(flags, axis=0))
+        assert burnt.dtype == np.uint16
     for y, x in itertools.product(*map(range, shape)):
         flags = [0] * n if q is None else mask[:, y, x].tolist()
         noise = None if v is None else variance[:, y, x].astype(float)
         expected = combine_pixel(data[:, y, x].astype(float), noise, flags, options)
-        got = [float(plane[y, x]) for plane in result]
+        got = [float(plane[y, x]) for plane in planes]
         np.testing.assert_allclose(got, expected, rtol=2e-5, atol=1e-5)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from keyhole.calibration import set_criteria
 from keyhole.errors import DataError, InputError
-from keyhole.headers import Headers, check_complete, describe_extension, read_headers, tags
+from keyhole.headers import Cards, Headers, check_complete, describe_extension, read_headers, tags
 
 __all__ = ["Input", "InputSet", "accept", "require_plain_name"]
 
@@ -189,6 +189,10 @@ def _read(path: Path, supported: Callable[[str], bool]) -> Input:
     if not supported(instrument):
         raise DataError(f"{path}: instrument {instrument} is not supported (GNIRS is); leave the file out")
     check_complete(path)
+    # The headers of all inputs stay in memory for the whole run.
+    for cards in (headers.primary, *headers.extensions):
+        if isinstance(cards, Cards):
+            cards.share()
     found = tags(headers)
     return Input(path, headers, found, _kind(path, found))
 

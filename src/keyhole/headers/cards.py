@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from sys import intern
 from typing import Any
 
 __all__ = ["CardValue", "Cards", "card_comment", "card_value"]
@@ -63,6 +64,10 @@ class Cards(Mapping[str, CardValue]):
             return self._values[keyword]
         except KeyError:
             return self[keyword] if keyword in self._images else default
+
+    def share(self) -> None:
+        """Hold each card once with all others that share: frames of a night have most of them in common."""
+        self._images = {intern(keyword): intern(image) for keyword, image in self._images.items()}
 
     def __contains__(self, keyword: object) -> bool:
         """Whether a card has this name; its value is not looked at."""

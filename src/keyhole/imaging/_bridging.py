@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging._neighbours import places
+
 __all__ = ["REACH", "TIED", "Bridged", "Bridges", "bridge"]
 
 REACH: Final = 2
@@ -72,7 +74,7 @@ class Bridges:
         self.good = good
         # Places in the flattened plane: the pixel, the two beside it, the two beyond these.
         along = [_pairs(good, axis) for axis in (1, 0)]
-        self._pairs = np.concatenate([places for places, _ in along], axis=1)
+        self._pairs = np.concatenate([pairs for pairs, _ in along], axis=1)
         self._curved = np.concatenate([curved for _, curved in along])
         self._at, self._place, self._number = np.unique(self._pairs[0], return_inverse=True, return_counts=True)
         self.known = good.copy()
@@ -111,6 +113,6 @@ def _between(good: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
         flat = good.ravel()
         return np.asarray(place[flat[place - step] & flat[place + step]])
     if axis == 1:
-        y, x = np.nonzero(good[:, :-2] & good[:, 2:] & ~good[:, 1:-1])
+        y, x = places(good[:, :-2] & good[:, 2:] & ~good[:, 1:-1])
         return np.asarray(y * nx + x + 1)
     return np.asarray(np.flatnonzero(good[:-2] & good[2:] & ~good[1:-1]) + nx)

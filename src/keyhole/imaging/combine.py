@@ -48,12 +48,15 @@ class Combined(NamedTuple):
         Bits of the inputs that were used, OR-ed; 16 where there is no data.
     unused : (ny, nx) int16
         How many inputs were masked or rejected.
+    burnt : (ny, nx) uint16 or None
+        Non-linear and saturated bits of all usable inputs, rejected ones too; None without masks.
     """
 
     data: NDArray[np.float32]
     variance: NDArray[np.float32]
     mask: NDArray[np.uint16]
     unused: NDArray[np.int16]
+    burnt: NDArray[np.uint16] | None = None
 
 
 def combine(
@@ -130,10 +133,13 @@ def combine(
     _check_options(n, operation, rule, variance is not None)
     scale = None if weights is None else _checked_weights(weights, n, operation)
     result = _room((ny, nx))
+    burnt = None if mask is None else np.zeros((ny, nx), bits.MASK_DTYPE)
     for start, band in bands((data, variance, mask), ny, nx):
         for first, rows in band.blocks():
             columns, empty = _load(band, rows)
             at = slice(start + first, start + first + len(empty) // nx)
+            if burnt is not None and columns.bits is not None:
+                burnt[at] = _burnt(columns.bits).reshape(-1, nx)
             if allowed is not None:
                 columns = replace(columns, allowed=allowed[at].ravel())
             if centre is not None and not np.isnan(centre[at]).any():
@@ -149,7 +155,14 @@ def combine(
             result.variance[at] = block.variance.reshape(-1, nx)
             result.mask[at] = block.mask.reshape(-1, nx)
             result.unused[at] = block.unused.reshape(-1, nx)
-    return result
+    return result._replace(burnt=burnt)
+
+
+def _burnt(flags: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Non-linear and saturated bits of the accepted values of columns where these are usable."""
+    found: NDArray[np.uint16] = np.bitwise_or.reduce(flags, axis=0)
+    found[~bits.usable(found)] = 0
+    return found
 
 
 def _shares_at(shares: Planes, at: slice, accepted: NDArray[np.bool_] | None) -> NDArray[np.float32]:
@@ -217,7 +230,8 @@ def _load(band: Band, rows: slice) -> tuple[Columns, NDArray[np.bool_]]:
             best = badness.min(axis=0)
             accepted[:, hopeless] = badness == best
             empty[hopeless] = best == _NO_DATA_CLASS
-        count = np.count_nonzero(accepted, axis=0)
+        # Half of the time of numpy.count_nonzero.
+        count = accepted.sum(axis=0, dtype=np.int32).astype(np.intp)
         out = np.flatnonzero(~accepted)
         for plane in (values, noise, flags):
             if plane is not None:

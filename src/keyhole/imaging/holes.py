@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.imaging._neighbours import square_offsets
+from keyhole.imaging._neighbours import places, square_offsets
 from keyhole.imaging._patches import Index, values_around
 from keyhole.imaging.bits import BAD, COSMIC_RAY, MASK_DTYPE, NO_DATA, UNILLUMINATED, usable
 
@@ -53,7 +53,7 @@ def fill_holes(data: Float32, variance: Float32 | None, mask: NDArray[np.uint16]
     """
     good = usable(mask)
     hole = ((mask & MASK_DTYPE(BAD | COSMIC_RAY)) != 0) & ((mask & MASK_DTYPE(NO_DATA | UNILLUMINATED)) == 0)
-    y, x = np.nonzero(hole)
+    y, x = places(hole)
     filled, noise, number = data.copy(), None if variance is None else variance.copy(), 0
     for reach in _REACHES:
         if not y.size:

@@ -17,6 +17,7 @@ from keyhole.imaging._neighbours import (
     median_at,
     near,
     neighbour_statistic,
+    places,
     ring_offsets,
 )
 from keyhole.imaging.medians import median
@@ -203,14 +204,14 @@ def hot_pixels(
         sigma = np.maximum(np.sqrt(np.maximum(variance, 0)), np.float32(sigma))
     limit = np.broadcast_to(np.maximum(nsigma * sigma, minimum), dark.shape)
     # What is expected lies within reach of the level everywhere: most pixels pass without a look at their neighbours.
-    places = np.nonzero(np.abs(value - np.float32(level.median)) > limit - np.float32(1.001 * reach))
+    spots = places(np.abs(value - np.float32(level.median)) > limit - np.float32(1.001 * reach))
     found = np.zeros(dark.shape, dtype=bool)
-    around = expected(*median_at(dark, good, *places, radius=2))
-    found[places] = np.abs(value[places] - around) > limit[places]
+    around = expected(*median_at(dark, good, *spots, radius=2))
+    found[spots] = np.abs(value[spots] - around) > limit[spots]
     # A sound pixel amid hot ones looks cold; without them it does not.
-    places = np.nonzero(found)
-    middle = expected(*median_at(dark, good & ~found, *places, radius=2))
-    found[places] = np.abs(value[places] - middle) > limit[places]
+    spots = places(found)
+    middle = expected(*median_at(dark, good & ~found, *spots, radius=2))
+    found[spots] = np.abs(value[spots] - middle) > limit[spots]
     return found
 
 
@@ -276,7 +277,7 @@ def weak_pixels(
 
     def differing(candidates: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:
         """Candidates that differ from their wide surroundings by more than a part of them."""
-        rows, columns = np.nonzero(candidates)
+        rows, columns = places(candidates)
         wide, _ = median_at(response, good, rows, columns, radius=_WIDE)
         differ = np.zeros_like(candidates)
         differ[rows, columns] = np.abs(response[rows, columns] / wide - 1) > least

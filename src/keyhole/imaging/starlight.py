@@ -12,6 +12,7 @@ from keyhole.imaging._filters import maximum_in_box
 from keyhole.imaging.bits import usable
 from keyhole.imaging.combine import RowReader, combine
 from keyhole.imaging.levels import lit_box
+from keyhole.imaging.medians import median
 
 __all__ = ["Starlight", "starlight"]
 
@@ -69,13 +70,10 @@ def starlight(
         Changes its input: no.
     """
     shape = data[0].shape
-    lit = np.full(shape, mask is None)
-    for plane in mask or ():
-        lit |= usable(plane[:])
     light = np.zeros(shape, np.float32)
-    box = lit_box(lit)
     known = np.full(shape, np.nan, np.float32)
-    if not lit[box].any():
+    box = _common_box(shape, mask)
+    if not known[box].size:
         return Starlight(light, known)
     middle = combine(
         [plane[box] for plane in data],
@@ -84,9 +82,21 @@ def starlight(
         operation="median",
         reject_method="none",
     )
-    level = np.float32(np.median(middle.data[lit[box]]))
-    bright = middle.data - level
-    bright[(bright < _SIGNIFICANT * np.sqrt(middle.variance)) | ~usable(middle.mask)] = 0
+    lit = usable(middle.mask)
+    if not lit.any():
+        return Starlight(light, known)
+    bright = middle.data - np.float32(median(middle.data[lit]))
+    bright[(bright < _SIGNIFICANT * np.sqrt(middle.variance)) | ~lit] = 0
     light[box] = maximum_in_box(bright, round(reach))
     known[box] = middle.data
     return Starlight(light, known)
+
+
+def _common_box(shape: tuple[int, ...], mask: Sequence[NDArray[np.uint16] | BoxReader] | None) -> tuple[slice, slice]:
+    """The box of all pixels that are usable in any image; no further ones are read once it is the whole."""
+    lit = np.full(shape, mask is None)
+    for plane in mask or ():
+        lit |= usable(plane[:])
+        if lit[0].any() and lit[-1].any() and lit[:, 0].any() and lit[:, -1].any():
+            break
+    return lit_box(lit)

@@ -237,8 +237,9 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
     centre = None if light is None else light.median
     combined = combine_frames(frames, params, weights, allowed=allowed, centre=centre, shares=shares)
     out = combined_header(frames, combined, params, weights)
-    if params.apply_dq:
-        _keep_saturation(out, frames)
+    if out.mask is not None and combined.burnt is not None:
+        # Where the value of a saturated frame was rejected, the star is wrong all the same.
+        out.mask = out.mask | combined.burnt
     out.planes["COVERAGE"] = coverage(frames, combined)
     if weights is not None:
         inputs = [item._replace(weight=weight) for item, weight in zip(inputs, weights, strict=True)]
@@ -314,19 +315,6 @@ def _on_one_grid(frames: list[Frame]) -> bool:
     sky = plane_of(frames[0]).pixel_to_sky(x, y)
     places = [plane_of(frame).sky_to_pixel(*sky) for frame in frames[1:]]
     return all(float(np.hypot(u - x, v - y).max()) < _ONE_GRID for u, v in places)
-
-
-def _keep_saturation(out: Frame, frames: list[Frame]) -> None:
-    """Flag what is saturated in any frame: where its value was rejected, the star is wrong all the same."""
-    if out.mask is None:
-        return
-    kept = out.mask.copy()
-    flags = bits.MASK_DTYPE(bits.NONLINEAR | bits.SATURATED)
-    for frame in frames:
-        if frame.mask is not None:
-            mask = np.asarray(by_rows(frame.mask)[:])
-            kept |= np.where(bits.usable(mask), mask & flags, bits.MASK_DTYPE(0))
-    out.mask = kept
 
 
 def _levelled(frames: list[Frame], params: StackFramesParams) -> list[Frame]:
