@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from astropy.io import fits
 from toy_runs import install_toy_steps, raw_file, raw_files
 
 from keyhole import __version__
@@ -248,11 +247,11 @@ def test_wrong_option_is_answered_in_one_sentence(darks, capsys, code, words, to
 
 
 def test_full_disk_is_one_sentence_and_leaves_nothing_half_written(darks, capsys, monkeypatch):
-    def full(self, target, **options):
-        Path(target).write_bytes(b"half of it")
+    def full(frame):
+        yield b"half of it"
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(fits.HDUList, "writeto", full)
+    monkeypatch.setattr("keyhole.frames.io._blocks", full)
     assert "is full" in refused(capsys, 6, *darks)
 
 
