@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy.io import fits
 from raw_frames import electrons
 from threadpoolctl import threadpool_info, threadpool_limits
 from toy_runs import raw_file, raw_files
@@ -322,11 +321,11 @@ def test_defect_in_a_step_leaves_no_file_and_is_told_with_the_step(reduced, dark
 
 
 def test_full_disk_is_one_sentence_and_leaves_no_part_file(reduced, darks, monkeypatch):
-    def full(self, target, **options):
-        Path(target).write_bytes(b"half of it")
+    def full(frame):
+        yield b"half of it"
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(fits.HDUList, "writeto", full)
+    monkeypatch.setattr("keyhole.frames.io._blocks", full)
     with pytest.raises(SetupError, match="is full; free some space"):
         reduced(darks, lambda p: p.toyMultiply())
     assert list(reduced.folder.iterdir()) == []

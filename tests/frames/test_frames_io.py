@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -162,12 +163,11 @@ def test_failed_write_leaves_the_old_product(
     target = write_frame(small_frame(), tmp_path / "a.fits")
     before = target.read_bytes()
 
-    class Failing:
-        def writeto(self, path: Path, **_: object) -> None:
-            Path(path).write_bytes(b"half")
-            raise failure
+    def failing(_: Frame) -> Iterator[bytes]:
+        yield b"half"
+        raise failure
 
-    monkeypatch.setattr(frames_io, "_to_hdus", lambda _, **__: Failing())
+    monkeypatch.setattr(frames_io, "_blocks", failing)
     with pytest.raises(SetupError, match=words):
         write_frame(small_frame(), target)
     assert target.read_bytes() == before
@@ -175,12 +175,11 @@ def test_failed_write_leaves_the_old_product(
 
 
 def test_interrupted_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Interrupted:
-        def writeto(self, path: Path, **_: object) -> None:
-            Path(path).write_bytes(b"half")
-            raise KeyboardInterrupt
+    def interrupted(_: Frame) -> Iterator[bytes]:
+        yield b"half"
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(frames_io, "_to_hdus", lambda _, **__: Interrupted())
+    monkeypatch.setattr(frames_io, "_blocks", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_frame(small_frame(), tmp_path / "a.fits")
     assert not list(tmp_path.iterdir())
@@ -247,12 +246,11 @@ def test_tables_are_those_of_astropy_and_astropy_table_is_not_loaded_for_them(tm
 def test_two_threads_write_one_name_under_two_temporary_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    class Noting:
-        def writeto(self, path: Path, **_: object) -> None:
-            seen.append(Path(path).name)
-            Path(path).write_bytes(b"whole")
+    def noting(_: Frame, path: Path) -> None:
+        seen.append(path.name)
+        path.write_bytes(b"whole")
 
-    monkeypatch.setattr(frames_io, "_to_hdus", lambda _, **__: Noting())
+    monkeypatch.setattr(frames_io, "_write", noting)
     write_frame(small_frame(), tmp_path / "a.fits")
     thread = threading.Thread(target=write_frame, args=(small_frame(), tmp_path / "a.fits"))
     thread.start()

@@ -5,6 +5,7 @@ import pytest
 from sky_scene import make_scene
 
 from keyhole.errors import AlgorithmError, ParameterError
+from keyhole.imaging import illumination
 from keyhole.imaging.illumination import fit_illumination
 
 
@@ -32,6 +33,21 @@ def test_illumination_without_a_pattern_is_not_significant():
     found = fit_illumination(scene.frames, scene.usables)
     assert found.significance < 3
     assert found.amplitude < 0.004
+
+
+@pytest.mark.parametrize("with_objects", [True, False])
+def test_a_pattern_found_in_bins_is_that_of_the_pixels(monkeypatch, with_objects):
+    scene = make_scene(7, pattern=0.08, tilt=0)
+    objects = [stars > 5 for stars in scene.stars] if with_objects else None
+    pixels = fit_illumination(scene.frames, scene.usables, objects=objects)
+    monkeypatch.setattr(illumination, "_MANY_PIXELS", 1000)
+    bins = fit_illumination(scene.frames, scene.usables, objects=objects)
+    assert bins.model.shape == pixels.model.shape
+    np.testing.assert_allclose(bins.model[scene.lit], pixels.model[scene.lit], rtol=0.002)
+    assert bins.amplitude == pytest.approx(pixels.amplitude, rel=0.03)
+    # Both judge by the scatter of some 70 blocks.
+    assert 0.5 < bins.significance / pixels.significance < 2
+    assert (bins.model[:10] == 1).all()
 
 
 def test_illumination_far_from_the_light_is_one():

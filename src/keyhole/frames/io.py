@@ -7,6 +7,8 @@ import errno
 import os
 import threading
 import warnings
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import DataError, SetupError
+from keyhole.frames.blocks import header_block, image_data, image_header
 from keyhole.frames.cards import to_astropy
 from keyhole.frames.frame import Frame, Table
 from keyhole.frames.tables import table_block, text_width
@@ -32,6 +35,12 @@ _PLANE_ORDER = ("REJMAP", "OBJMASK")
 _EXTENSION_TABLES = ("OBJCAT",)
 _TABLE_ORDER = ("OBJCAT", "HISTORY", "PROVENANCE")
 _STRUCTURAL = ("XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCOUNT", "BSCALE", "BZERO")
+_PRIMARY: list[tuple[str, Any, str | None]] = [
+    ("SIMPLE", True, "conforms to FITS standard"),
+    ("BITPIX", 8, "array data type"),
+    ("NAXIS", 0, "number of array dimensions"),
+    ("EXTEND", True, None),
+]
 _SCIENCE_ONLY = ("BUNIT", "GAIN", "RDNOISE", "SATLEVEL", "NONLINEA", "VARNOISE", "INHERIT")
 
 
@@ -57,8 +66,6 @@ def write_frame(frame: Frame, path: Path | str) -> Path:
     SetupError
         The folder cannot be written, or the disk is full.
     """
-    from astropy.io.fits.verify import VerifyWarning
-
     path, frame = Path(path), whole(frame)
     for label, plane in (("SCI", frame.data), ("VAR", frame.variance)):
         if plane is not None and not np.isfinite(plane).all():
@@ -66,12 +73,7 @@ def write_frame(frame: Frame, path: Path | str) -> Path:
     # Two threads may write one name; the later one wins with a complete file.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
-        with warnings.catch_warnings():
-            # A comment that is cut because a value became longer loses nothing.
-            warnings.filterwarnings("ignore", "Card is too long", VerifyWarning)
-            # Cards that the telescope wrote are kept, whatever they mean.
-            warnings.filterwarnings("ignore", "The following header keyword is invalid")
-            _write(frame, temporary)
+        _write(frame, temporary)
         temporary.replace(path)
     except OSError as err:
         raise _write_error(path, err) from err
@@ -82,14 +84,56 @@ def write_frame(frame: Frame, path: Path | str) -> Path:
 
 
 def _write(frame: Frame, path: Path) -> None:
-    """Write all extensions; plain tables go without astropy, which takes as long for these as for all planes."""
-    blocks = [_table_block(name, frame.tables[name]) for name in _ordered(frame.tables, _TABLE_ORDER)]
-    plain = [block for block in blocks if block is not None]
-    by_astropy = len(plain) < len(blocks)
-    _to_hdus(frame, tables=by_astropy).writeto(path, overwrite=True, output_verify="silentfix+ignore")
-    if plain and not by_astropy:
-        with path.open("ab") as file:
-            file.writelines(plain)
+    """Write all extensions; without astropy, which takes half a second to do it, if they are of the usual form."""
+    blocks = _blocks(frame)
+    if blocks is None:
+        with warnings.catch_warnings():
+            # A comment that is cut because a value became longer loses nothing.
+            warnings.filterwarnings("ignore", "Card is too long")
+            # Cards that the telescope wrote are kept, whatever they mean.
+            warnings.filterwarnings("ignore", "The following header keyword is invalid")
+            _to_hdus(frame).writeto(path, overwrite=True, output_verify="silentfix+ignore")
+        return
+    with path.open("wb") as file:
+        file.writelines(blocks)
+
+
+def _blocks(frame: Frame) -> Iterator[bytes] | None:
+    """The whole file in pieces; None if astropy is needed for a part of it."""
+    tables = [_table_block(name, frame.tables[name]) for name in _ordered(frame.tables, _TABLE_ORDER)]
+    planes = _planes(frame)
+    headers = [image_header(plane, header) for plane, header in planes]
+    primary = frame.primary.copy()
+    primary.remove("NEXTEND", ignore_missing=True)
+    primary["NEXTEND"] = (len(planes) + len(tables), "Number of extensions")
+    parts = [header_block(_PRIMARY, primary), *headers, *tables]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    first, last = known[: len(planes) + 1], known[len(planes) + 1 :]
+    images = chain.from_iterable(
+        chain([head], image_data(plane)) for head, (plane, _) in zip(first[1:], planes, strict=True)
+    )
+    return chain(first[:1], images, last)
+
+
+def _planes(frame: Frame) -> list[tuple[NDArray[Any], Header]]:
+    """All planes in their order, with their headers."""
+    science, common = _extension_header(frame.header, "SCI"), _plane_header(frame.header)
+    named: list[tuple[NDArray[Any], Header]] = [(frame.data, science)]
+    if frame.variance is not None:
+        header = common.copy()
+        header["BUNIT"] = (f"{frame.header.get('BUNIT', 'adu')}**2", "variance")
+        named.append((frame.variance, header))
+    others: list[tuple[str, NDArray[Any]]] = [] if frame.mask is None else [("DQ", frame.mask)]
+    others += [(name, frame.planes[name]) for name in _ordered(frame.planes, _PLANE_ORDER)]
+    for name, plane in others:
+        header = common.copy()
+        header["EXTNAME"] = name.upper()
+        named.append((plane, header))
+    for _, header in named:
+        header["EXTVER"] = 1
+    return named
 
 
 def _write_error(path: Path, err: OSError) -> SetupError:
@@ -101,27 +145,14 @@ def _write_error(path: Path, err: OSError) -> SetupError:
     return SetupError(f"{path.name}: could not be written to {folder} ({err.strerror or err})")
 
 
-def _to_hdus(frame: Frame, *, tables: bool = True) -> fits.HDUList:
+def _to_hdus(frame: Frame) -> fits.HDUList:
     from astropy.io import fits
 
     frame.primary.remove("NEXTEND", ignore_missing=True)
-    hdus = [fits.ImageHDU(frame.data, header=to_astropy(_extension_header(frame.header, "SCI")))]
-    common = to_astropy(_plane_header(frame.header))
-    if frame.variance is not None:
-        header = common.copy()
-        unit = str(frame.header.get("BUNIT", "adu"))
-        header["BUNIT"] = (f"{unit}**2", "variance")
-        hdus.append(fits.ImageHDU(frame.variance, header=header, name="VAR"))
-    if frame.mask is not None:
-        hdus.append(fits.ImageHDU(frame.mask, header=common, name="DQ"))
-    for name in _ordered(frame.planes, _PLANE_ORDER):
-        hdus.append(fits.ImageHDU(frame.planes[name], header=common, name=name))
-    for hdu in hdus:
-        hdu.header["EXTVER"] = 1
+    hdus = [fits.ImageHDU(plane, header=to_astropy(header)) for plane, header in _planes(frame)]
+    hdus += [_table_hdu(name, frame.tables[name]) for name in _ordered(frame.tables, _TABLE_ORDER)]
     primary = frame.primary.copy()
-    primary["NEXTEND"] = (len(hdus) + len(frame.tables), "Number of extensions")
-    if tables:
-        hdus += [_table_hdu(name, frame.tables[name]) for name in _ordered(frame.tables, _TABLE_ORDER)]
+    primary["NEXTEND"] = (len(hdus), "Number of extensions")
     return fits.HDUList([fits.PrimaryHDU(header=to_astropy(primary)), *hdus])
 
 

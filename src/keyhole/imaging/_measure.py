@@ -58,11 +58,11 @@ def measure(
     field: StarField | None = None,
     total: bool = True,
 ) -> tuple[Catalogue, float | None]:
-    """Catalogue of the objects of sep, and the width of the stars among them in pixels."""
+    """Catalogue of the objects of sep, and the width of the stars among them in pixels. Fills holes in the scene."""
     table = empty_catalogue(len(objects))
     if not len(objects):
         return table, None
-    scene = _mended(scene)
+    _mend(scene)
     ellipses = Ellipses(
         objects["x"],
         objects["y"],
@@ -113,21 +113,17 @@ def _enter(table: Catalogue, columns: dict[str, NDArray[Any]]) -> None:
         table[name][:] = np.where(np.isfinite(values), values, UNDEFINED)
 
 
-def _mended(scene: Scene) -> Scene:
-    """Fill lone unusable pixels from their neighbours, so that a star around one keeps its shape."""
+def _mend(scene: Scene) -> None:
+    """Fill lone unusable pixels from their neighbours, so that a star around one keeps its shape. Changes planes."""
     usable = ~scene.hidden
     rows = np.flatnonzero(scene.hidden & near(usable, 1))
-    if not rows.size:
-        return scene
     y, x = np.divmod(rows, scene.hidden.shape[1])
     values, count = median_at(scene.data, usable, y, x, radius=1)
     enough = count >= _MIN_NEIGHBOURS
     y, x = y[enough], x[enough]
-    data, variance, hidden = scene.data.copy(), scene.variance.copy(), scene.hidden.copy()
-    data[y, x] = values[enough]
-    variance[y, x], _ = median_at(scene.variance, usable, y, x, radius=1)
-    hidden[y, x] = False
-    return scene._replace(data=data, variance=variance, hidden=hidden)
+    scene.data[y, x] = values[enough]
+    scene.variance[y, x], _ = median_at(scene.variance, usable, y, x, radius=1)
+    scene.hidden[y, x] = False
 
 
 class _Centres(NamedTuple):
@@ -175,10 +171,7 @@ def _windowed_centroids(stamps: _Stamps, scene: Scene, window: Float64) -> tuple
         if changed.any():
             some = active[changed]
             light[some] = values[some] * (own[some] & _opposite(own[some], *middle[:, some]))
-        sigma2 = window[active, np.newaxis] ** 2
-        square_x, square_y = dx**2, dy**2
-        weight = np.exp(square_y / (-2 * sigma2))[:, :, np.newaxis] * np.exp(square_x / (-2 * sigma2))[:, np.newaxis]
-        weight *= square_y[:, :, np.newaxis] + square_x[:, np.newaxis] <= 16 * sigma2[:, :, np.newaxis]
+        weight = _gaussians(dx, dy, window[active])
         weight *= light[active]
         columns, rows = weight.sum(axis=1), weight.sum(axis=2)
         total = columns.sum(axis=1)
@@ -192,6 +185,15 @@ def _windowed_centroids(stamps: _Stamps, scene: Scene, window: Float64) -> tuple
         if not active.size:
             break
     return stamps.x + moved[0], stamps.y + moved[1]
+
+
+def _gaussians(dx: Float64, dy: Float64, window: Float64) -> Float64:
+    """Gaussians cut off at 4 sigma on stamps, from the distances of their columns and rows."""
+    sigma2 = window[:, np.newaxis] ** 2
+    square_x, square_y = dx**2, dy**2
+    weight = np.exp(square_y / (-2 * sigma2))[:, :, np.newaxis] * np.exp(square_x / (-2 * sigma2))[:, np.newaxis]
+    weight *= square_y[:, :, np.newaxis] + square_x[:, np.newaxis] <= 16 * sigma2[:, :, np.newaxis]
+    return np.asarray(weight)
 
 
 def _opposite(own: Bool, column: Index, row: Index) -> Bool:
@@ -212,18 +214,19 @@ def _positions(scene: Scene, centre: _Centres, window: Float64, noise_factor: Fl
     """1-based positions in the frame with the variances of windowed centroids (SExtractor manual, ERRX2WIN)."""
     half = int(np.ceil(4 * window.max()))
     stamps = _Stamps(scene, centre, half)
-    r2 = stamps.dx**2 + stamps.dy**2
-    sigma2 = window[:, np.newaxis, np.newaxis] ** 2
-    weight = np.where(r2 <= 16 * sigma2, np.exp(-r2 / (2 * sigma2)), 0.0)
+    dx, dy = stamps.dx[:, 0, :], stamps.dy[:, :, 0]
+    weight = _gaussians(dx, dy, window)
     total = (weight * stamps.cut(scene.data)).sum(axis=(1, 2))
     factor = 2 * noise_factor / np.where(total > 0, total, np.nan)
-    noise = weight**2 * stamps.cut(scene.variance) * factor[:, None, None] ** 2
+    noise = weight**2 * stamps.cut(scene.variance)
+    columns, rows = noise.sum(axis=1), noise.sum(axis=2)
+    mixed = np.einsum("nyx,nx->ny", noise, dx)
     return {
         "X_IMAGE": centre.x + scene.origin[0] + 1.0,
         "Y_IMAGE": centre.y + scene.origin[1] + 1.0,
-        "ERRX2_IMAGE": (noise * stamps.dx**2).sum(axis=(1, 2)),
-        "ERRY2_IMAGE": (noise * stamps.dy**2).sum(axis=(1, 2)),
-        "ERRXY_IMAGE": (noise * stamps.dx * stamps.dy).sum(axis=(1, 2)),
+        "ERRX2_IMAGE": (columns * dx**2).sum(axis=1) * factor**2,
+        "ERRY2_IMAGE": (rows * dy**2).sum(axis=1) * factor**2,
+        "ERRXY_IMAGE": (mixed * dy).sum(axis=1) * factor**2,
     }
 
 

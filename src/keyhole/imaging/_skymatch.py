@@ -22,7 +22,8 @@ _SAMPLE: Final = 20_000
 _FINAL_PASSES: Final = 4
 _FINALLY_MATCHED: Final = 0.0005
 _FEW: Final = 1000
-_BLOCK: Final = 1 << 14
+_BLOCK: Final = 1 << 13
+"""Pixels in a sum; with more of them the libraries would wake their threads for a dot product."""
 
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]

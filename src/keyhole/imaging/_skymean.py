@@ -43,6 +43,10 @@ class Column:
     variance: Float32
     count: NDArray[Any]
 
+    def cut(self, part: Any) -> Column:
+        """Views of a part."""
+        return Column(self.data[part], self.variance[part], self.count[part])
+
     def copy(self) -> Column:
         """The same in other arrays."""
         return Column(self.data.copy(), self.variance.copy(), self.count.copy())
@@ -142,7 +146,7 @@ def clipped_means(pool: SkyPool, lists: Sequence[Sequence[int]], rule: CombineRu
     for some in _batches(lists):
         union = np.array(sorted(set().union(*some)), dtype=np.intp)
         choice = np.array([np.isin(union, list(members)) for members in some])
-        yield from _together(pool, union, choice, rule)
+        yield from _together(pool, _Lists(union, choice), rule)
 
 
 def _batches(lists: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
@@ -167,11 +171,22 @@ class _Doubt(NamedTuple):
     lists: NDArray[np.bool_]
 
 
-def _together(pool: SkyPool, union: Index, choice: NDArray[np.bool_], rule: CombineRule) -> Iterator[Column]:
-    """The clipped means of some lists, given as the members of their union."""
+class _Lists(NamedTuple):
+    """Frames of all of some lists together, and which of them each list has, (lists, frames) bool."""
+
+    union: Index
+    choice: NDArray[np.bool_]
+
+
+def _together(pool: SkyPool, members: _Lists, rule: CombineRule) -> Iterator[Column]:
+    """The clipped means of some lists."""
+    union, choice = members
     (n, _), m = choice.shape, pool.planes.shape[1]
-    out = Column(np.empty((n, m), np.float32), np.empty((n, m), np.float32), np.empty((n, m), np.int16))
+    # Planes of their own, as what no sky needs any more serves for others: fresh memory costs more than the sums.
+    out = [Column(np.empty(m, np.float32), np.empty(m, np.float32), np.empty(m, np.int16)) for _ in range(n)]
     rooms = np.empty((2, len(union), _BLOCK), np.float32)
+    size = (n, _BLOCK)
+    whole = Column(np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.int16))
     doubts = []
     for start in range(0, m, _BLOCK):
         part = slice(start, min(start + _BLOCK, m))
@@ -180,26 +195,34 @@ def _together(pool: SkyPool, union: Index, choice: NDArray[np.bool_], rule: Comb
             row[...] = pool.planes[i, part]
         order[...] = values
         block = _Block(values, order, pool.variances, union, part)
-        room = Column(out.data[:, part], out.variance[:, part], out.count[:, part])
+        room = whole.cut(np.s_[:, : part.stop - start])
         doubt = _combine_block(block, choice, rule, room)
         doubts.append(doubt._replace(columns=doubt.columns + start))
+        for k, column in enumerate(out):
+            column.data[part], column.variance[part], column.count[part] = room.data[k], room.variance[k], room.count[k]
     columns = np.concatenate([doubt.columns for doubt in doubts])
     of_lists = np.concatenate([doubt.lists for doubt in doubts], axis=1)
+    for start in range(0, columns.size, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        _clip_doubted(pool, members, rule, _Doubt(columns[part], of_lists[:, part]), out)
+    # Nothing here holds on to what is given away.
+    while out:
+        yield out.pop(0)
+
+
+def _clip_doubted(pool: SkyPool, members: _Lists, rule: CombineRule, doubt: _Doubt, out: Sequence[Column]) -> None:
+    """Clip some columns list by list, where a list is in doubt of them; write into `out`."""
+    (union, choice), (columns, of_lists) = members, doubt
     values = np.empty((len(union), columns.size), np.float32)
     for row, i in zip(values, union.tolist(), strict=True):
         np.take(pool.planes[i], columns, out=row)
     noises = pool.variances_at(union, columns)
     sigmas = np.sqrt(np.maximum(noises, 0))
-    for k, members in enumerate(choice):
-        column = Column(out.data[k], out.variance[k], out.count[k])
-        for start in range(0, columns.size, _BLOCK):
-            part = slice(start, start + _BLOCK)
-            doubted = of_lists[k, part]
-            odd = columns[part][doubted]
-            if odd.size:
-                found = _clip_block(values[members, part], noises[members, part], sigmas[members, part], rule)
-                column.data[odd], column.variance[odd], column.count[odd] = (plane[doubted] for plane in found)
-        yield column
+    for column, chosen, doubted in zip(out, choice, of_lists, strict=True):
+        odd = columns[doubted]
+        if odd.size:
+            found = _clip_block(values[chosen], noises[chosen], sigmas[chosen], rule)
+            column.data[odd], column.variance[odd], column.count[odd] = (plane[doubted] for plane in found)
 
 
 class _Block(NamedTuple):

@@ -27,8 +27,6 @@ _BEYOND_DOUBT: Final = 2.5
 """Detection limit of a single frame in units of that of the sum."""
 _SINGLE_WINGS: Final = 0.2
 """Part of the noise of a pixel that the wings of stars exceed which a single frame shows."""
-_BESIDE: Final = 0.6
-"""Bins by which a frame lies beside the common grid, on the average."""
 _SAMPLE: Final = 3000
 
 Float32 = NDArray[np.float32]
@@ -95,9 +93,11 @@ class KnownObjects(NamedTuple):
         """True on the objects of a frame."""
         if self.deep is None:
             return np.zeros(self.shape, dtype=bool)
-        shape = _shape_in_bins(self.shape, self.factor)
-        found = self.deep.mask_in_bins(index, shape) | unpacked(self.own[index], shape)
-        return unbinned(found, self.factor, self.shape)
+        # The sum knows the place of a frame to the pixel.
+        own = unpacked(self.own[index], _shape_in_bins(self.shape, self.factor))
+        mask = self.deep.mask(index, self.shape)
+        mask |= unbinned(own, self.factor, self.shape)
+        return mask
 
 
 def find_all_objects(
@@ -161,8 +161,7 @@ def find_all_objects(
     deep.search(
         threshold=detection.threshold,
         min_pixels=detection.min_pixels,
-        # Frames lie up to half a bin beside the common grid.
-        grow=detection.grow + _BESIDE * factor,
+        grow=detection.grow,
         wing_sigma=detection.wing_sigma,
     )
     return KnownObjects(sequence.shape, factor, deep, own)

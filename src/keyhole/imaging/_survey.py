@@ -1,8 +1,9 @@
 """First look at a frame: background, noise and objects of the part that holds usable pixels.
 
 The background is a smooth surface through the modes of cells (Bertin & Arnouts 1996, A&AS 117, 393), measured between
-the objects. Where these are, and the surface itself, need no pixel-sized samples: both come from bins of 2 x 2 pixels,
-which know the level of a cell as well as the pixels do. The objects that count are found pixel by pixel.
+the objects. Where these are, and on large frames the surface itself, need no pixel-sized samples: they come from bins
+of 2 x 2 pixels, which know the level of a cell as well as the pixels do. The objects that count are found pixel by
+pixel.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from keyhole.imaging._neighbours import bounding_box, near
 from keyhole.imaging.medians import fair_sample, median
 from keyhole.imaging.scene import Scene, SkyPixels
 
-__all__ = ["DetectionLimits", "survey"]
+__all__ = ["DetectionLimits", "Surveyed", "survey"]
 
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
@@ -143,7 +144,7 @@ def _plane(values: NDArray[Any], hidden: Bool) -> Float32:
 
 
 def _sky(planes: _Planes, limits: DetectionLimits) -> _Sky:
-    """Background and noise of each pixel, measured between the sources. Fills the hidden pixels of `planes`."""
+    """Background and noise of each pixel, measured between the sources. Changes the noise of `planes`."""
     bins = _binned(planes)
     if planes.noise is not None:
         planes.noise[planes.hidden] = 1
@@ -209,12 +210,14 @@ def _surface(values: Float32, covered: Bool, limits: DetectionLimits, cell: int,
 
 
 def _raised(planes: _Planes, level: Float32, covered: Bool) -> Float32:
-    """The formal noise, raised to the measured one where that is larger."""
+    """The formal noise, raised to the measured one if that is larger. Changes it in `planes`."""
     formal = planes.noise
     assert formal is not None
     values, expected, noise = fair_sample(~covered, planes.values, level, formal)
     excess = _robust_sigma((values - expected) / noise) if values.size else 1.0
-    return np.multiply(formal, np.float32(excess)) if excess > 1 else formal
+    if excess > 1:
+        formal *= np.float32(excess)
+    return formal
 
 
 def _robust_sigma(values: Float32) -> float:

@@ -185,14 +185,6 @@ class DeepSum:
             part[...] = unbinned(group.found, self._factor, (part.shape[0], part.shape[1]), group.lead(index))
         return mask
 
-    def mask_in_bins(self, index: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
-        """Objects in a frame that was given `in_bins`."""
-        group = self._group_of.get(index)
-        if group is None or group.found is None:
-            return np.zeros(shape, dtype=bool)
-        row, column = self._start(group, index)
-        return group.found[row : row + shape[0], column : column + shape[1]]
-
 
 class _Placed(NamedTuple):
     """Lit box of a frame, and its corners (y0, x0, y1, x1) on the common grid."""

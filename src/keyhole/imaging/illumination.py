@@ -30,8 +30,9 @@ _MARGIN: Final = 8
 _BLOCK: Final = 16
 _MIN_BLOCK_SHARE: Final = 0.25
 _MANY_PIXELS: Final = 300_000
-"""Pixels of a frame from which on it is put in bins of this many on a side:"""
+"""Usable pixels of a frame from which on it is put in bins."""
 _BIN: Final = 2
+"""Pixels on the side of a bin."""
 _PIXELS: Final = 1 << 13
 
 Float32 = NDArray[np.float32]
@@ -106,7 +107,7 @@ def fit_illumination(
     if not any(usable.any() for usable in usables):
         msg = f"illumination: no usable pixel in any of {n} frames; check their masks"
         raise AlgorithmError(msg)
-    factor = _BIN if frames[0].size > _MANY_PIXELS else 1
+    factor = _BIN if max(int(np.count_nonzero(usable)) for usable in usables) > _MANY_PIXELS else 1
     planes = _in_bins(frames, usables, objects, factor) if factor > 1 else (frames, usables, objects)
     alike = SharedVariance(np.ones(planes[0][0].shape, np.float32), np.ones(n, np.float32))
     pool = make_pool(planes[0], alike, planes[1], planes[2], scale=given is None, zero=False)
@@ -122,9 +123,9 @@ def fit_illumination(
     block = _BLOCK // factor
     scatter, significance = _judge(image, smooth, known, block, terms=(degree_x + 1) * (degree_y + 1))
     smooth /= np.float32(middle)
-    whole = np.ones(pool.shape, dtype=np.float32)
-    whole[pool.box] = np.where(near(pool.lit, _MARGIN // factor), smooth, np.float32(1))
-    model = spread(whole, factor, frames[0].shape)
+    model = np.ones(frames[0].shape, dtype=np.float32)
+    part = model[tuple(slice(span.start * factor, span.stop * factor) for span in pool.box)]
+    part[...] = spread(np.where(near(pool.lit, _MARGIN // factor), smooth, np.float32(1)), factor, part.shape)
     shown = smooth[pool.lit]
     amplitude = 0.5 * float(shown.max() - shown.min())
     return Illumination(model, amplitude, significance, scatter / middle)

@@ -1,7 +1,8 @@
 """Sky subtraction in two passes, so that no star takes part in a sky.
 
-Subtract a first sky made without the stars that single frames show, find all objects on the sum of the
-frames, and make the skies again without them. A third pass changes nothing that could be measured.
+Subtract a first sky made without the stars that single frames show, find all objects on the sum of the frames
+(`keyhole.imaging._skyobjects`), and make the skies again without them. A third pass changes nothing that could be
+measured.
 """
 
 from __future__ import annotations
@@ -63,6 +64,11 @@ class FrameSky(NamedTuple):
         ----------
         data, variance : float32 arrays (ny, nx)
             The frame as it was given to `two_pass_skies`. Not changed.
+
+        Returns
+        -------
+        data, variance : float32 arrays (ny, nx)
+            The first is `rest` itself, not a copy, if its box is the whole frame.
         """
         noise = np.float32(self.match.scale**2) * self.sky.variance
         noise += self.variance
