@@ -275,11 +275,11 @@ def _add_pairs(
             )
             if i == j and (own := tied[i]) is not None:
                 bump = _convolved(bump, own.values)
-            at = np.arange(bump.shape[0]) - bump.shape[0] // 2
             # A noise pixel at p of both frames is at p - s_i and at p - s_j of the stack.
-            rows, columns = at + moves[j, 1] + reach, at + moves[j, 0] + reach
-            in_y, in_x = (rows >= 0) & (rows < len(values)), (columns >= 0) & (columns < len(values))
-            values[np.ix_(rows[in_y], columns[in_x])] += bump[np.ix_(in_y, in_x)]
+            x, y = (int(move) + reach - bump.shape[0] // 2 for move in moves[j])
+            rows, columns = (slice(max(v, 0), max(min(v + len(bump), len(values)), 0)) for v in (y, x))
+            # Kernels of frames that are near overlap, or end where the lags begin: no end passes the other one.
+            values[rows, columns] += bump[max(-y, 0) : rows.stop - y, max(-x, 0) : columns.stop - x]
 
 
 def _centred(weights: Sequence[Float64], length: int) -> Float64:
