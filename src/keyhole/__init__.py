@@ -40,8 +40,11 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    from keyhole.cli.common import patient_collector
+
     module, attribute = _PLACES[name]
-    value = getattr(import_module(module), attribute)
+    with patient_collector():
+        value = getattr(import_module(module), attribute)
     globals()[name] = value
     return value
 

@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 from keyhole.calibration import CALIBRATION_TYPES, Config, UserCals, parse_user_cals
 from keyhole.calibration.service import active_config, chosen_config
+from keyhole.cli.common import patient_collector
 from keyhole.cli.console import Console
 from keyhole.cli.script_log import Account
 from keyhole.engine import Event, Request, run
@@ -213,7 +214,7 @@ def reduce(
     sinks.append(_account(account, logged=logfile is not None))
     if on_event is not None:
         sinks.append(on_event)
-    with _log_file(logfile) as log:
+    with patient_collector(), _log_file(logfile) as log:
         if log is not None:
             sinks.insert(0, log)
 

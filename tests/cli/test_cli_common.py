@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from keyhole.cli.common import guarded
+from keyhole.cli.common import guarded, patient_collector
 from keyhole.errors import CalibrationError, InputError, SetupError
 
 
@@ -34,6 +34,28 @@ def test_interrupt_is_130(capsys):
 def test_defect_is_raised(error):
     with pytest.raises(type(error)):
         guarded(raising(error))
+
+
+def test_the_garbage_collector_is_as_it_was_when_the_last_of_several_runs_has_ended():
+    usual = gc.get_threshold()
+    first, second = patient_collector(), patient_collector()
+    first.__enter__()
+    second.__enter__()
+    assert gc.get_threshold() != usual
+    first.__exit__(None, None, None)
+    assert gc.get_threshold() != usual
+    second.__exit__(None, None, None)
+    assert gc.get_threshold() == usual
+
+
+def test_a_collector_that_is_switched_off_stays_so():
+    usual = gc.get_threshold()
+    gc.set_threshold(0)
+    try:
+        with patient_collector():
+            assert gc.get_threshold()[0] == 0
+    finally:
+        gc.set_threshold(*usual)
 
 
 def test_the_garbage_collector_is_as_it_was_afterwards():

@@ -7,11 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import TextIO
 
 from keyhole.errors import KeyholeError
 
-__all__ = ["INTERRUPTED", "guarded", "tell"]
+__all__ = ["INTERRUPTED", "guarded", "patient_collector", "tell"]
 
 INTERRUPTED = 130
 # Loading code makes many objects and no garbage; searching it for cycles after every 700 took a quarter of the start.
@@ -28,7 +29,7 @@ def guarded(action: Callable[[], int]) -> int:
     # Looking through all installed packages for plugins takes as long as the models themselves.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
-        with _patient_collector():
+        with patient_collector():
             code = action()
         sys.stdout.flush()
     except KeyholeError as err:
@@ -44,15 +45,31 @@ def guarded(action: Callable[[], int]) -> int:
     return code
 
 
+class _Patience:
+    """How many runs want the collector to be patient, and how it was before the first of them."""
+
+    lock = Lock()
+    wanted = 0
+    usual = (0, 0, 0)
+
+
 @contextmanager
-def _patient_collector() -> Iterator[None]:
-    """Look for garbage in cycles less often; all other memory is freed at once as ever."""
-    usual = gc.get_threshold()
-    gc.set_threshold(*_PATIENT_COLLECTOR)
+def patient_collector() -> Iterator[None]:
+    """Look for garbage in cycles less often; all other memory is freed at once as ever. Runs may overlap."""
+    with _Patience.lock:
+        if not _Patience.wanted:
+            _Patience.usual = gc.get_threshold()
+            # 0: it is switched off.
+            if _Patience.usual[0] > 0:
+                gc.set_threshold(*(max(pair) for pair in zip(_Patience.usual, _PATIENT_COLLECTOR, strict=True)))
+        _Patience.wanted += 1
     try:
         yield
     finally:
-        gc.set_threshold(*usual)
+        with _Patience.lock:
+            _Patience.wanted -= 1
+            if not _Patience.wanted:
+                gc.set_threshold(*_Patience.usual)
 
 
 def tell(text: str, stream: TextIO, *, end: str = "\n") -> None:
