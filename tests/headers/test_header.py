@@ -192,3 +192,19 @@ def test_any_sequence_of_settings_gives_the_cards_of_astropy(settings: list[tupl
         read = fits.Header.fromstring(written)
         for keyword in ("A", "B", "LONGNAME"):
             assert from_astropy(read).get(keyword) == read.get(keyword)
+
+
+def test_names_follow_every_change() -> None:
+    header = Header({"A": 1, "B": 2})
+    assert list(header) == ["A", "B"]
+    header["C"] = 3
+    assert list(header) == ["A", "B", "C"] and len(header) == 3
+    header.add_history("one")
+    assert list(header)[-1] == "HISTORY"
+    header.set("C", 3, before="A")
+    assert list(header)[0] == "C"
+    header.rename_keyword("C", "D")
+    assert list(header)[0] == "D"
+    other = header.copy()
+    del other["A"]
+    assert "A" not in list(other) and "A" in list(header)

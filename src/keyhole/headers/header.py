@@ -49,12 +49,14 @@ class Header(MutableMapping[str, Any]):
         Keyword to value or to (value, comment); or the text of all cards before END.
     """
 
-    __slots__ = ("_cards", "_commentary", "_values")
+    __slots__ = ("_cards", "_commentary", "_names", "_values")
 
     def __init__(self, cards: Mapping[str, Any] | str = "") -> None:
         # A card is text as long as nobody has set it. Commentary and repeated cards have a number in their name.
         self._cards: dict[_Name, str | Setting] = {}
         self._values: dict[str, Any] = {}
+        # Each keyword once, as long as no card comes or goes.
+        self._names: tuple[str, ...] | None = None
         self._commentary = 0
         if isinstance(cards, str):
             self._take(cards)
@@ -155,6 +157,7 @@ class Header(MutableMapping[str, Any]):
             raise KeyError(f"Keyword {keyword!r} not found.")
         for key in doomed:
             del self._cards[key]
+        self._names = None
         self._values.pop(name, None)
 
     def __contains__(self, keyword: object) -> bool:
@@ -166,13 +169,14 @@ class Header(MutableMapping[str, Any]):
 
     def __iter__(self) -> Iterator[str]:
         """Keywords in the order of the cards, each once."""
-        if not self._commentary:
-            return iter(self._cards.copy())  # type: ignore[arg-type]  # no name has a number
-        return iter(dict.fromkeys([key if isinstance(key, str) else key[0] for key in self._cards]))
+        if self._names is None:
+            self._names = tuple(dict.fromkeys([key if isinstance(key, str) else key[0] for key in self._cards]))
+        return iter(self._names)
 
     def __len__(self) -> int:
         """Number of different keywords."""
-        return sum(1 for _ in self)
+        iter(self)
+        return len(self._names or ())
 
     def __repr__(self) -> str:
         """Short description."""
@@ -183,6 +187,7 @@ class Header(MutableMapping[str, Any]):
         out = Header()
         out._cards = self._cards.copy()
         out._values = self._values.copy()
+        out._names = self._names
         out._commentary = self._commentary
         return out
 
@@ -202,6 +207,7 @@ class Header(MutableMapping[str, Any]):
         if place is None or place.strip().upper() not in self._cards:
             return
         name, mark = keyword.strip().upper(), place.strip().upper()
+        self._names = None
         card = self._cards.pop(name)
         names = list(self._cards)
         index = names.index(mark) + (before is None)
@@ -244,6 +250,7 @@ class Header(MutableMapping[str, Any]):
             after if key == before else key: setting if key == before else card for key, card in self._cards.items()
         }
         self._values.pop(before, None)
+        self._names = None
 
     def texts(self) -> Iterator[tuple[str, str | Setting]]:
         """Keyword and card in their order: its text if it is as it was read, else value and comment."""
@@ -255,6 +262,7 @@ class Header(MutableMapping[str, Any]):
         return tuple(str(card)[8:].rstrip() for card in found)
 
     def _add_lines(self, name: str, text: str) -> None:
+        self._names = None
         names = list(self._cards)
         same = [i for i, key in enumerate(names) if isinstance(key, tuple) and key[0] == name]
         parts = [text[i : i + _LINE] for i in range(0, len(text), _LINE)] or [""]
@@ -265,6 +273,7 @@ class Header(MutableMapping[str, Any]):
 
     def _append(self, name: str, card: Setting) -> None:
         """Add a card before the commentary at the end."""
+        self._names = None
         behind = []
         while self._cards and isinstance(key := next(reversed(self._cards)), tuple) and key[0] in COMMENTARY:
             behind.append((key, self._cards.pop(key)))
