@@ -79,7 +79,8 @@ def add_dq(frames: list[Frame], params: AddDQParams, context: Context) -> list[F
         name_masks(frame, named)
         frame.mask = mask
         if params.add_illum_mask and not frame.tags & {"DARK", "BIAS"}:
-            _flag_unlit(frame, params, context)
+            # The plane is this step's own.
+            _flag_unlit(mask, frame, params, context)
     return frames
 
 
@@ -110,21 +111,22 @@ def _bad_pixel_masks(frame: Frame, params: AddDQParams, context: Context) -> lis
 def add_illum_mask(frames: list[Frame], params: AddIllumMaskParams, context: Context) -> list[Frame]:
     """Flag the pixels outside the keyhole (64), each frame by its own light."""
     for frame in frames:
-        _flag_unlit(frame, params, context)
+        mask = np.zeros(frame.data.shape, bits.MASK_DTYPE) if frame.mask is None else frame.mask.copy()
+        if _flag_unlit(mask, frame, params, context):
+            frame.mask = mask
     return frames
 
 
-def _flag_unlit(frame: Frame, params: AddIllumMaskParams, context: Context) -> None:
+def _flag_unlit(mask: NDArray[np.uint16], frame: Frame, params: AddIllumMaskParams, context: Context) -> bool:
+    """Flag what is not lit, if that is known. Changes `mask`."""
     lit = place_keyhole(frame, context, xshift=params.xshift, yshift=params.yshift, margin=params.margin)
     if lit is None:
-        return
-    mask = np.full(lit.shape, bits.UNILLUMINATED, bits.MASK_DTYPE)
-    # Where the light is, a small part of the frame, it is another matter.
-    box = lit_box(lit)
-    mask[box] *= ~lit[box]
-    if frame.mask is not None:
-        mask |= frame.mask
-    frame.mask = mask
+        return False
+    rows, _ = lit_box(lit)
+    for dark in (slice(0, rows.start), slice(rows.stop, None)):
+        mask[dark] |= bits.MASK_DTYPE(bits.UNILLUMINATED)
+    mask[rows] |= np.multiply(~lit[rows], bits.MASK_DTYPE(bits.UNILLUMINATED))
+    return True
 
 
 class ApplyDQParams(Params):
