@@ -97,10 +97,7 @@ def test_memory_that_was_read_is_given_back(tmp_path):
 
 def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
     class Full:
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
+        def close(self):
             return None
 
         def tell(self):
@@ -135,3 +132,24 @@ def test_parked_planes_are_read_by_rows_and_in_boxes(tmp_path):
         box = rows[5:25, 10:30]
         assert box.shape == (20, 20)
         np.testing.assert_array_equal(box[3:9], original.data[8:14, 10:30])
+
+
+def test_small_frames_share_a_file_and_keep_their_planes(tmp_path, monkeypatch):
+    made = []
+    usual = tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **words: made.append(1) or usual(**words))
+    monkeypatch.setattr("keyhole.frames.parking._SHARED", 5 * bytes_of(frame()))
+    frames, expected = [frame(k) for k in range(12)], [frame(k) for k in range(12)]
+    with Parking(tmp_path, 0) as parking:
+        for one in frames:
+            parking.park(one)
+        assert 2 <= len(made) <= 4
+        for k in (0, 5, 7):
+            frames[k] = None
+        for one, other in zip(frames, expected, strict=True):
+            if one is not None:
+                np.testing.assert_array_equal(one.data, other.data)
+                np.testing.assert_array_equal(one.mask, other.mask)
+                np.testing.assert_array_equal(one.planes["OBJMASK"], other.planes["OBJMASK"])
+                assert not one.data.flags.writeable
+    assert list(tmp_path.iterdir()) == []

@@ -202,9 +202,9 @@ def test_names_follow_every_change() -> None:
     header.add_history("one")
     assert list(header)[-1] == "HISTORY"
     header.set("C", 3, before="A")
-    assert list(header)[0] == "C"
+    assert next(iter(header)) == "C"
     header.rename_keyword("C", "D")
-    assert list(header)[0] == "D"
+    assert next(iter(header)) == "D"
     other = header.copy()
     del other["A"]
     assert "A" not in list(other) and "A" in list(header)

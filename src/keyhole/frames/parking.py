@@ -31,6 +31,8 @@ _LOOK_EVERY = 0.005  # seconds
 # Pages that were read stay in memory up to that, or up to the budget if it is less.
 _MOST_READ = 64_000_000
 _LEAST_READ = 16_000_000
+_SHARED = 32_000_000
+"""Bytes from which on a file takes no further frame."""
 _PAGE = mmap.PAGESIZE
 # Memory of this process that is mapped from files, in pages; only Linux tells it.
 _STATM = Path("/proc/self/statm")
@@ -58,6 +60,7 @@ class Parking:
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._keeper: threading.Thread | None = None
+        self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Parking:
         return self
@@ -65,6 +68,7 @@ class Parking:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
         self._done.set()
         if self._keeper is not None:
             self._keeper.join()
@@ -99,14 +103,17 @@ class Parking:
 
     def _write(self, planes: list[NDArray[Any]]) -> list[NDArray[Any]]:
         try:
-            with tempfile.TemporaryFile(dir=self._folder, prefix=".keyhole-", suffix=".part") as file:
-                starts = []
-                for plane in planes:
-                    starts.append(_aligned(file))
-                    file.write(np.ascontiguousarray(plane).data.cast("B"))
-                file.flush()
-                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            file = self._open()
+            begin = -(-file.tell() // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
+            file.seek(begin)
+            starts = []
+            for plane in planes:
+                starts.append(_aligned(file) - begin)
+                file.write(np.ascontiguousarray(plane).data.cast("B"))
+            file.flush()
+            mapped = mmap.mmap(file.fileno(), file.tell() - begin, access=mmap.ACCESS_READ, offset=begin)
         except OSError as error:
+            self._close()
             raise _no_room(self._folder, error) from error
         with self._lock:
             self._maps.add(mapped)
@@ -114,6 +121,24 @@ class Parking:
             np.frombuffer(mapped, plane.dtype, plane.size, start).reshape(plane.shape)
             for plane, start in zip(planes, starts, strict=True)
         ]
+
+    def _open(self) -> IO[bytes]:
+        """The file for the next frame: several share one, as making it takes longer than writing a small frame.
+
+        Its room on disk is free when the last of them is gone.
+        """
+        if self._file is not None and self._file.tell() >= _SHARED:
+            self._close()
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(dir=self._folder, prefix=".keyhole-", suffix=".part")  # noqa: SIM115
+        return self._file
+
+    def _close(self) -> None:
+        if self._file is not None:
+            # What is still to be written of a frame that found no room is not wanted.
+            with contextlib.suppress(OSError):
+                self._file.close()
+        self._file = None
 
     def _watch(self) -> None:
         if self._keeper is None and _STATM.exists() and hasattr(mmap, "MADV_DONTNEED"):
