@@ -91,7 +91,8 @@ class Pool:
         """Begin a group, in a new pool if the old one has lost a process."""
         try:
             return self._pool.submit(work, job)
-        except BrokenProcessPool:
+        except (BrokenProcessPool, OSError, ValueError):
+            # A pool that breaks at this moment closes its pipes under the process that is being started: ValueError.
             self._pool = self._made()
             return self._pool.submit(work, job)
 
