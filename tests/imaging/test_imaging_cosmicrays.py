@@ -6,13 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import special
 from sky_scene import moffat
 
 from keyhole.imaging import cosmicrays
 from keyhole.imaging._blot import blot, median_reference
 from keyhole.imaging._hits_compared import Look, largest_step
-from keyhole.imaging._noisy import chi_square_limit
 from keyhole.imaging.bits import BAD, COSMIC_RAY, SATURATED, UNILLUMINATED
 from keyhole.imaging.cosmicrays import Exposure, HitRule, find_hits
 
@@ -237,12 +235,6 @@ def test_median_mapped_back_gives_the_light_without_the_hit() -> None:
         inside = expected.known & (expected.seen > 4)
         np.testing.assert_allclose(expected.data[inside], light[inside], atol=0.04 * light.max())
         assert abs(expected.data[40, 60] - light[40, 60]) < 30
-
-
-@pytest.mark.parametrize("probability", [1e-12, 1e-7, 0.01, 0.5])
-@pytest.mark.parametrize("free", [1, 2, 3, 4, 5, 20, 64, 201])
-def test_limit_of_a_sum_of_squares_is_that_of_the_chi_square_distribution(free: int, probability: float) -> None:
-    assert chi_square_limit(free, probability) == pytest.approx(special.chdtri(free, probability), rel=1e-9)
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (130, 33), (200, 700)])

@@ -1,7 +1,7 @@
 """Headers and images as they stand in a FITS file, the same bytes as `astropy.io.fits` writes.
 
-Only what is of the usual form: loading astropy takes half of the time in which a night is planned, and all that it does
-for such headers is to put them in order. Anything else is left to it.
+Only what is of the usual form: loading astropy takes longer than writing a product, and all that it does for such
+headers is to put them in order. Anything else is left to it.
 """
 
 from __future__ import annotations

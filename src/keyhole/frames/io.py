@@ -19,12 +19,11 @@ from keyhole.errors import DataError, SetupError
 from keyhole.frames.blocks import header_block, image_data, image_header
 from keyhole.frames.cards import to_astropy
 from keyhole.frames.frame import Frame, Table
-from keyhole.frames.tables import table_block, text_width
+from keyhole.frames.tables import FORMATS, is_text, table_block, text_width
 from keyhole.frames.window import whole
 from keyhole.headers import Header
 
-# astropy takes half of the time that a command needs to start: it is loaded when a file is written, which those that
-# only look at steps and parameters never do.
+# To load astropy takes longer than to write a product: it is left to files that are not of the usual form.
 if TYPE_CHECKING:
     from astropy.io import fits
 
@@ -84,7 +83,7 @@ def write_frame(frame: Frame, path: Path | str) -> Path:
 
 
 def _write(frame: Frame, path: Path) -> None:
-    """Write all extensions; without astropy, which takes half a second to do it, if they are of the usual form."""
+    """Write all extensions; without astropy if they are of the usual form."""
     blocks = _blocks(frame)
     if blocks is None:
         with warnings.catch_warnings():
@@ -184,7 +183,7 @@ def _table_hdu(name: str, table: Table) -> fits.BinTableHDU:
 
     columns = []
     for key, values in table.columns.items():
-        if _is_text(values):
+        if is_text(values):
             texts = values.astype(np.str_)
             form = f"A{text_width(key, texts.tolist(), table.formats.get(key))}"
             column = fits.Column(name=key, format=form, unit=table.units.get(key), array=texts)
@@ -199,28 +198,8 @@ def _table_hdu(name: str, table: Table) -> fits.BinTableHDU:
     return hdu
 
 
-def _is_text(values: NDArray[Any]) -> bool:
-    if values.dtype.kind == "O":
-        return values.ndim == 1 and all(isinstance(value, str) for value in values)
-    return values.dtype.kind in "US" and values.ndim == 1
-
-
-# FITS format of each type, and the type that holds all its values where FITS has none of its own.
-_FORMATS = {
-    "b1": ("L", "b1"),
-    "u1": ("B", "u1"),
-    "i1": ("I", "i2"),
-    "i2": ("I", "i2"),
-    "u2": ("J", "i4"),
-    "i4": ("J", "i4"),
-    "u4": ("K", "i8"),
-    "i8": ("K", "i8"),
-    "f2": ("E", "f4"),
-    "f4": ("E", "f4"),
-    "f8": ("D", "f8"),
-    "c8": ("C", "c8"),
-    "c16": ("M", "c16"),
-}
+# Truth values and complex numbers, too.
+_FORMATS = {**FORMATS, "b1": ("L", "b1"), "c8": ("C", "c8"), "c16": ("M", "c16")}
 
 
 def _plain_column(table: str, name: str, values: NDArray[Any], unit: str | None) -> fits.Column:

@@ -14,7 +14,7 @@ from keyhole.frames.cards import from_astropy
 from keyhole.frames.frame import Frame, Table
 from keyhole.frames.stored import StoredFile, stored_plane
 from keyhole.frames.tables import plain_table
-from keyhole.headers import Header, Unit, read_units
+from keyhole.headers import Hdu, Header, read_hdus
 
 # astropy takes a third of the time that a command needs to start: images of the usual form do not need it.
 if TYPE_CHECKING:
@@ -52,16 +52,16 @@ def read_frame(path: Path | str, *, stored: bool = False) -> Frame:
         It is not FITS, ends early, or holds no image or more than one science image.
     """
     path = Path(path)
-    units = read_units(path, packed_data=True)
+    units = read_hdus(path, packed_data=True)
     try:
         if all(_is_usual(unit) for unit in units):
-            return _from_units(units, path, StoredFile(path) if stored else None)
+            return _from_hdu_list(units, path, StoredFile(path) if stored else None)
         return _by_astropy(path)
     except _READ_ERRORS as err:
         raise DataError(f"{path}: the file cannot be read as FITS ({err}); get a fresh copy or leave it out") from err
 
 
-def _is_usual(unit: Unit) -> bool:
+def _is_usual(unit: Hdu) -> bool:
     """Whether a unit is a plain image or table, whose values stand in it as they are."""
     cards = unit.cards
     kind = str(cards.get("XTENSION", "IMAGE")).strip()
@@ -74,11 +74,11 @@ def _is_usual(unit: Unit) -> bool:
     return cards.get("BZERO", 0) == 0 or _is_unsigned(unit)
 
 
-def _is_unsigned(unit: Unit) -> bool:
+def _is_unsigned(unit: Hdu) -> bool:
     return bool(unit.cards.get("BITPIX") == 16 and unit.cards.get("BZERO") == _UNSIGNED)
 
 
-def _from_units(units: list[Unit], path: Path, stored: StoredFile | None) -> Frame:
+def _from_hdu_list(units: list[Hdu], path: Path, stored: StoredFile | None) -> Frame:
     images = [unit for unit in units[1:] if _is_science(unit.cards)]
     if not images and units[0].data_size:
         images = [units[0]]
@@ -104,7 +104,7 @@ def _from_units(units: list[Unit], path: Path, stored: StoredFile | None) -> Fra
     return frame
 
 
-def _stored(unit: Unit, file: StoredFile | None, dtype: type[np.generic] | None) -> NDArray[Any] | None:
+def _stored(unit: Hdu, file: StoredFile | None, dtype: type[np.generic] | None) -> NDArray[Any] | None:
     """A plane that stays in its file; None where it is none of these, or stored as other numbers."""
     cards = unit.cards
     form = _is_unsigned(unit) if dtype is np.uint16 else (cards.get("BITPIX"), cards.get("BZERO", 0)) == (-32, 0)
@@ -129,7 +129,7 @@ def _no_image(path: Path) -> DataError:
     return DataError(f"{path}: the science extension holds no two-dimensional image; leave the file out")
 
 
-def _values(path: Path, unit: Unit) -> NDArray[Any]:
+def _values(path: Path, unit: Hdu) -> NDArray[Any]:
     """Pixels of a unit in the byte order of this machine, in an array of its own."""
     cards = unit.cards
     dtype = np.dtype(_TYPES[int(str(cards["BITPIX"]))])
@@ -169,7 +169,7 @@ def _attach(frame: Frame, name: str, values: NDArray[Any]) -> None:
         frame.planes[name] = values
 
 
-def _table(path: Path, unit: Unit) -> Table:
+def _table(path: Path, unit: Hdu) -> Table:
     data = unit.data
     if data is None:
         with path.open("rb") as stream:

@@ -8,30 +8,32 @@ from typing import Any, Final
 
 import numpy as np
 
+from keyhole.frames.blocks import card_text
 from keyhole.frames.frame import Table
+from keyhole.headers import Setting
 
-__all__ = ["plain_table", "table_block", "text_width"]
+__all__ = ["FORMATS", "is_text", "plain_table", "table_block", "text_width"]
 
 _NUMBERS: Final = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
 _FORM: Final = re.compile(r"(\d*)([A-Z])")
-# A column with one of these holds other values than those that stand there.
 _BLOCK: Final = 2880
 _CARD: Final = 80
 _LONGEST: Final = 60
 """Characters of a name that fits in a card whatever else stands there."""
-# FITS type of numbers of each type, and the type that holds all its values where FITS has none of its own.
-_WRITTEN: Final = {
+# FITS format of each type, and the type that holds all its values where FITS has none of its own.
+FORMATS: Final = {
     "u1": ("B", "u1"),
-    "i1": ("I", ">i2"),
-    "i2": ("I", ">i2"),
-    "u2": ("J", ">i4"),
-    "i4": ("J", ">i4"),
-    "u4": ("K", ">i8"),
-    "i8": ("K", ">i8"),
-    "f2": ("E", ">f4"),
-    "f4": ("E", ">f4"),
-    "f8": ("D", ">f8"),
+    "i1": ("I", "i2"),
+    "i2": ("I", "i2"),
+    "u2": ("J", "i4"),
+    "i4": ("J", "i4"),
+    "u4": ("K", "i8"),
+    "i8": ("K", "i8"),
+    "f2": ("E", "f4"),
+    "f4": ("E", "f4"),
+    "f8": ("D", "f8"),
 }
+# A column with one of these holds other values than those that stand there.
 _CHANGED: Final = ("TSCAL", "TZERO", "TNULL", "TDIM")
 
 
@@ -92,6 +94,13 @@ def _table(cards: Mapping[str, Any], values: np.ndarray[Any, Any]) -> Table:
     return table
 
 
+def is_text(values: np.ndarray[Any, Any]) -> bool:
+    """Whether a column holds one text per row."""
+    if values.dtype.kind == "O":
+        return values.ndim == 1 and all(isinstance(value, str) for value in values)
+    return values.dtype.kind in "US" and values.ndim == 1
+
+
 def text_width(name: str, texts: Sequence[str], form: str | None) -> int:
     """Characters of a column of text: a little more than the longest, or as many as a contract wants if that is more.
 
@@ -133,8 +142,8 @@ def table_block(name: str, table: Table, *, version: int | None = None) -> bytes
         if held is None or not all(_fits_a_card(text) for text in (name, key, unit or "")):
             return None
         form, column = held
-        cards += [_text_card(f"TTYPE{k}", key), _text_card(f"TFORM{k}", form)]
-        cards += [_text_card(f"TUNIT{k}", unit)] if unit else []
+        cards += [_card(f"TTYPE{k}", key), _card(f"TFORM{k}", form)]
+        cards += [_card(f"TUNIT{k}", unit)] if unit else []
         layout.append((key, column.dtype))
         columns.append(column)
     if not columns or len({len(column) for column in columns}) > 1:
@@ -143,17 +152,17 @@ def table_block(name: str, table: Table, *, version: int | None = None) -> bytes
     for (key, _), column in zip(layout, columns, strict=True):
         rows[key] = column
     head = [
-        _text_card("XTENSION", "BINTABLE", "binary table extension"),
-        _number_card("BITPIX", 8, "array data type"),
-        _number_card("NAXIS", 2, "number of array dimensions"),
-        _number_card("NAXIS1", rows.dtype.itemsize, "length of dimension 1"),
-        _number_card("NAXIS2", len(rows), "length of dimension 2"),
-        _number_card("PCOUNT", 0, "number of group parameters"),
-        _number_card("GCOUNT", 1, "number of groups"),
-        _number_card("TFIELDS", len(columns), "number of table fields"),
+        _card("XTENSION", "BINTABLE", "binary table extension"),
+        _card("BITPIX", 8, "array data type"),
+        _card("NAXIS", 2, "number of array dimensions"),
+        _card("NAXIS1", rows.dtype.itemsize, "length of dimension 1"),
+        _card("NAXIS2", len(rows), "length of dimension 2"),
+        _card("PCOUNT", 0, "number of group parameters"),
+        _card("GCOUNT", 1, "number of groups"),
+        _card("TFIELDS", len(columns), "number of table fields"),
     ]
-    tail = [_text_card("EXTNAME", name.upper(), "extension name")]
-    tail += [] if version is None else [_number_card("EXTVER", version)]
+    tail = [_card("EXTNAME", name.upper(), "extension name")]
+    tail += [] if version is None else [_card("EXTVER", version)]
     header = "".join([*head, *cards, *tail, "END".ljust(_CARD)]).encode("ascii")
     data = rows.tobytes()
     return header + b" " * (-len(header) % _BLOCK) + data + bytes(-len(data) % _BLOCK)
@@ -163,30 +172,21 @@ def _held(key: str, values: np.ndarray[Any, Any], form: str | None) -> tuple[str
     """Format of a column, and its values as FITS holds them; None for those of another kind."""
     if values.ndim != 1:
         return None
-    if values.dtype.kind in "OUS":
-        if values.dtype.kind == "O" and not all(isinstance(value, str) for value in values):
-            return None
+    if is_text(values):
         texts = values.astype(np.str_).tolist()
         width = text_width(key, texts, form)
         if not all(text.isascii() for text in texts):
             return None
         return f"{width}A", np.array(texts, f"S{width}")
-    found = _WRITTEN.get(values.dtype.newbyteorder("=").str[1:])
-    return None if found is None else (found[0], values.astype(found[1]))
+    found = FORMATS.get(values.dtype.newbyteorder("=").str[1:])
+    return None if found is None else (found[0], values.astype(f">{found[1]}"))
 
 
 def _fits_a_card(text: str) -> bool:
     return len(text) <= _LONGEST and text.isascii() and text.isprintable() and "'" not in text
 
 
-def _text_card(keyword: str, text: str, comment: str = "") -> str:
-    value = f"'{text:<8}'"
-    return _card(keyword, f"{value:<20}" if comment else value, comment)
-
-
-def _number_card(keyword: str, number: int, comment: str = "") -> str:
-    return _card(keyword, f"{number:>20}", comment)
-
-
-def _card(keyword: str, value: str, comment: str) -> str:
-    return f"{keyword:<8}= {value}{' / ' + comment if comment else ''}".ljust(_CARD)
+def _card(keyword: str, value: str | int, comment: str | None = None) -> str:
+    text = card_text(keyword, Setting(value, comment))
+    assert text is not None  # names and units are short, see `_fits_a_card`
+    return text

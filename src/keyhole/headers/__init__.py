@@ -18,27 +18,27 @@ from keyhole.headers.describe import (
 )
 from keyhole.headers.header import Header, Setting
 from keyhole.headers.model import Headers, HeaderValueError, MissingCardError, Section
-from keyhole.headers.reader import Unit, check_complete, read_headers, read_units
+from keyhole.headers.reader import Hdu, check_complete, read_hdus, read_headers
 from keyhole.headers.registry import tags
 
 __all__ = [
     "DESCRIPTORS",
     "OTHER_METHODS",
     "Cards",
+    "Hdu",
     "Header",
     "HeaderValueError",
     "Headers",
     "MissingCardError",
     "Section",
     "Setting",
-    "Unit",
     "check_complete",
     "describe",
     "describe_extension",
     "descriptor_names",
     "descriptor_options",
     "meaning",
+    "read_hdus",
     "read_headers",
-    "read_units",
     "tags",
 ]

@@ -19,7 +19,7 @@ from keyhole.headers.cards import Cards
 from keyhole.headers.model import Headers
 from keyhole.instruments import available, load
 
-__all__ = ["Unit", "check_complete", "read_headers", "read_units"]
+__all__ = ["Hdu", "check_complete", "read_hdus", "read_headers"]
 
 BLOCK = 2880
 CARD = 80
@@ -31,7 +31,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 BZIP2_MAGIC = b"BZh"
 
 
-class Unit(NamedTuple):
+class Hdu(NamedTuple):
     """One header and data unit.
 
     Attributes
@@ -75,7 +75,7 @@ def read_headers(path: str | Path) -> Headers:
         It is no FITS file, or it ends within a header. Missing pixels go unnoticed: see `check_complete`.
     """
     with _opened(path) as stream:
-        units: list[Unit] = []
+        units: list[Hdu] = []
         for unit in _units(stream, path):
             units.append(unit)
             if stream.compressed and _is_last_of_raw(units):
@@ -108,10 +108,10 @@ def check_complete(path: str | Path) -> Headers:
     DataError
         It is no FITS file, or it ends too early: "ends after N of M bytes".
     """
-    return _headers(read_units(path), path)
+    return _headers(read_hdus(path), path)
 
 
-def read_units(path: str | Path, *, packed_data: bool = False) -> list[Unit]:
+def read_hdus(path: str | Path, *, packed_data: bool = False) -> list[Hdu]:
     """Header and place of the data of each unit of a complete file.
 
     Parameters
@@ -123,7 +123,7 @@ def read_units(path: str | Path, *, packed_data: bool = False) -> list[Unit]:
 
     Returns
     -------
-    list of Unit
+    list of Hdu
 
     Raises
     ------
@@ -131,7 +131,7 @@ def read_units(path: str | Path, *, packed_data: bool = False) -> list[Unit]:
         As `check_complete`.
     """
     with _opened(path) as stream:
-        units: list[Unit] = []
+        units: list[Hdu] = []
         for unit in _units(stream, path):
             end = unit.data_start + unit.data_size
             if packed_data and stream.compressed:
@@ -223,7 +223,7 @@ def _opened(path: str | Path) -> _Stream:
     return _Stream(handle, os.fstat(handle.fileno()).st_size)
 
 
-def _units(stream: _Stream, path: str | Path) -> Iterator[Unit]:
+def _units(stream: _Stream, path: str | Path) -> Iterator[Hdu]:
     """Each header and data unit; the caller moves the stream behind the data before it asks for the next."""
     first = True
     while True:
@@ -237,7 +237,7 @@ def _units(stream: _Stream, path: str | Path) -> Iterator[Unit]:
             raise DataError(
                 f"{path}: BITPIX, NAXIS or a card like them is missing or no number: is it a FITS file?"
             ) from None
-        yield Unit(text, cards, stream.position, size)
+        yield Hdu(text, cards, stream.position, size)
         first = False
 
 
@@ -302,7 +302,7 @@ def _padded(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
 
 
-def _is_last_of_raw(units: list[Unit]) -> bool:
+def _is_last_of_raw(units: list[Hdu]) -> bool:
     """Whether these are all units of a raw frame, as far as its instrument tells.
 
     Software that processes a frame leaves GEM-TLM behind; what it adds cannot be foretold.
@@ -312,7 +312,7 @@ def _is_last_of_raw(units: list[Unit]) -> bool:
     return "GEM-TLM" not in primary and name in available() and len(units) > load(name).raw_extensions
 
 
-def _headers(units: list[Unit], path: str | Path) -> Headers:
+def _headers(units: list[Hdu], path: str | Path) -> Headers:
     primary = units[0].cards
     extensions = tuple(unit.cards for unit in units[1:] if _is_science(unit.cards))
     if len(units) == 1 and units[0].data_size:

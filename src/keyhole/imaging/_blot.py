@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging._neighbours import near
 from keyhole.imaging._order_statistics import sort_planes, sorted_median
-from keyhole.imaging._patches import grown
 from keyhole.imaging.bits import BAD, MASK_DTYPE, usable
 from keyhole.imaging.geometry import Grid
 from keyhole.imaging.medians import median
@@ -227,7 +227,7 @@ def _clearness(exposure: Exposure, sigma: Float32, expected: Float32, known: NDA
     stars = good & (expected > _BRIGHT * sigma)
     if not stars.any():
         return 1.0
-    stars = grown(stars, _WINGS) & good
+    stars = near(stars, _WINGS) & good
     light = float(expected[stars].sum(dtype=np.float64))
     if light < _CERTAIN * float(np.sqrt(np.square(sigma[stars], dtype=np.float64).sum())):
         return 1.0

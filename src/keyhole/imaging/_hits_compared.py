@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -10,14 +9,15 @@ from numpy.typing import NDArray
 
 from keyhole.imaging._neighbours import places
 from keyhole.imaging._patches import RING, Index, ring_median, values_around
+from keyhole.imaging._rows import row_blocks
 
-__all__ = ["Compared", "Look", "blocks", "deviation_of", "largest_step"]
+__all__ = ["BLOCK", "Compared", "Look", "deviation_of", "largest_step"]
 
 _FLAT_TOP: Final = 0.3
 """Saturated pixels whose neighbours have this part of their light belong to a star."""
 _STARLIGHT: Final = 0.3
 """Part of the starlight by which exposures differ without being noisy."""
-_BLOCK: Final = 1 << 16
+BLOCK: Final = 1 << 16
 """Pixels that are computed together."""
 
 Bools = NDArray[np.bool_]
@@ -60,20 +60,13 @@ class Look(NamedTuple):
 def deviation_of(look: Look, residual: Float32, step: Float32) -> Float32:
     """Deviations in sigma. Starlight varies with the seeing, and is no measure of noise."""
     deviation = np.empty_like(residual)
-    for rows in blocks(residual.shape):
+    for rows in row_blocks(residual.shape, BLOCK):
         allowed = np.maximum(look.expected[rows], 0)
         allowed *= np.float32(_STARLIGHT)
         allowed += look.sigma[rows]
         allowed += step[rows]
         np.divide(residual[rows], allowed, out=deviation[rows])
     return deviation
-
-
-def blocks(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Rows that are computed together, so that what is computed on the way stays in the cache."""
-    step = max(_BLOCK // max(shape[1], 1), 1)
-    for first in range(0, shape[0], step):
-        yield slice(first, first + step)
 
 
 class Compared(NamedTuple):
@@ -99,7 +92,7 @@ class Compared(NamedTuple):
     def deviating(self, limit: float) -> tuple[Index, Index]:
         """Rows and columns of the compared pixels that differ from what is expected by more than `limit` sigma."""
         found = []
-        for rows in blocks(self.residual.shape):
+        for rows in row_blocks(self.residual.shape, BLOCK):
             allowed = self.look.sigma[rows] * np.float32(limit)
             allowed += self.step[rows]
             y, x = places((np.abs(self.residual[rows]) > allowed) & self.look.compared[rows])
@@ -156,7 +149,7 @@ class Compared(NamedTuple):
 def largest_step(plane: Float32) -> Float32:
     """Largest difference of each pixel to its four neighbours."""
     largest = np.zeros(plane.shape, np.float32)
-    for rows in blocks(plane.shape):
+    for rows in row_blocks(plane.shape, BLOCK):
         # The row below the block belongs to its last one; and that one to the first of the next block.
         part, near = plane[rows], plane[rows.start : rows.stop + 1]
         across, down = np.abs(np.diff(part, axis=1)), np.abs(np.diff(near, axis=0))

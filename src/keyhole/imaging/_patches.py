@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from keyhole.imaging._neighbours import Offsets, square_offsets
 
-__all__ = ["RING", "grown", "median_known", "ring_median", "values_around"]
+__all__ = ["RING", "median_known", "ring_median", "values_around"]
 
 RING: Offsets = square_offsets(1)
 """The eight neighbours of a pixel; the opposite of each has its place from the other end."""
@@ -67,16 +67,3 @@ def median_known(values: NDArray[np.float32], *, otherwise: float = 0.0) -> NDAr
     lower = np.take_along_axis(columns, ((known - 1) // 2)[np.newaxis], axis=0)[0]
     upper = np.take_along_axis(columns, (known // 2)[np.newaxis], axis=0)[0]
     return np.where(count > 0, 0.5 * (lower + upper), np.float32(otherwise)).astype(np.float32)
-
-
-def grown(mask: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
-    """Mask with all pixels that are at most so many steps, straight or diagonal, from it."""
-    wide = mask.copy()
-    for _ in range(steps):
-        along = wide.copy()
-        along[:, 1:] |= wide[:, :-1]
-        along[:, :-1] |= wide[:, 1:]
-        wide = along.copy()
-        wide[1:] |= along[:-1]
-        wide[:-1] |= along[1:]
-    return wide

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Regions", "connected", "disc", "grown", "grown_by_box", "peaks_among"]
+__all__ = ["Regions", "connected", "disc", "grown", "peaks_among"]
 
 _MOST_ROUNDS: Final = 10_000
 
@@ -121,22 +121,6 @@ def grown(mask: Bool, radius: float) -> Bool:
             out[dy:] |= wide[:-dy]
             out[:-dy] |= wide[dy:]
     return out
-
-
-def grown_by_box(mask: Bool, size: int) -> Bool:
-    """True where a True pixel lies in the box of an odd `size` about a pixel.
-
-    Equal to ``scipy.ndimage.maximum_filter(mask, size)``.
-    """
-    wide = mask
-    for axis in (0, 1):
-        out = wide.copy()
-        source, target = np.moveaxis(wide, axis, 0), np.moveaxis(out, axis, 0)
-        for step in range(1, size // 2 + 1):
-            target[step:] |= source[:-step]
-            target[:-step] |= source[step:]
-        wide = out
-    return wide
 
 
 def peaks_among(image: Float32, pixels: Index, size: int) -> Index:

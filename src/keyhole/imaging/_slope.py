@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging._rows import row_blocks
 from keyhole.imaging.levels import bases, lit_box
 from keyhole.imaging.medians import median
 
@@ -120,9 +121,7 @@ def _sums(data: Float32, quiet: Bool, along: _Basis, surface: Float64, limits: t
     alone_x = along.x.astype(np.float32)
     normal, right = np.zeros((k * k, k * k)), np.zeros((k, k))
     flat = not surface.any()
-    step = max(_BLOCK // nx, 1)
-    for start in range(0, ny, step):
-        rows = slice(start, min(start + step, ny))
+    for rows in row_blocks(data.shape, _BLOCK):
         rest = data[rows] - np.float32(middle) if flat else data[rows] - along.over(surface, rows) - np.float32(middle)
         used = np.abs(rest) <= np.float32(reach)
         used &= quiet[rows]
@@ -139,9 +138,7 @@ def _sums(data: Float32, quiet: Bool, along: _Basis, surface: Float64, limits: t
 def _continue(surface: Float64, along: _Basis, quiet: Bool, out: Float32) -> None:
     """Write a surface that stays within its extremes on the quiet pixels."""
     lowest, highest = np.inf, -np.inf
-    step = max(_BLOCK // quiet.shape[1], 1)
-    for start in range(0, len(out), step):
-        rows = slice(start, start + step)
+    for rows in row_blocks(quiet.shape, _BLOCK):
         out[rows] = values = along.over(surface, rows)
         inside = values[quiet[rows]]
         if inside.size:

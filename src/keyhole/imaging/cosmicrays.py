@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._blot import Exposure, Reference, blot, median_reference
-from keyhole.imaging._hits_compared import Compared, Look, blocks, deviation_of, largest_step
+from keyhole.imaging._hits_compared import BLOCK, Compared, Look, deviation_of, largest_step
 from keyhole.imaging._neighbours import places, square_offsets
 from keyhole.imaging._noisy import NoisyPixels
 from keyhole.imaging._order_statistics import median_efficiency
 from keyhole.imaging._patches import median_known, values_around
+from keyhole.imaging._rows import row_blocks
 from keyhole.imaging.bits import BAD, COSMIC_RAY, MASK_DTYPE, NONLINEAR, SATURATED, usable
 from keyhole.imaging.laplacian import laplacian_hits, star_excess
 from keyhole.imaging.levels import lit_box
@@ -217,7 +218,7 @@ def _expectation(exposure: Exposure, reference: Reference | None) -> Look:
     counts = np.arange(_COMPARED, int(expected.seen.max()) + 1)
     growth = np.ones(_COMPARED + counts.size, np.float32)
     growth[_COMPARED:] = np.sqrt(1 + median_efficiency(counts) / counts)
-    for rows in blocks(sigma.shape):
+    for rows in row_blocks(sigma.shape, BLOCK):
         np.multiply(sigma[rows], growth[expected.seen[rows]], out=sigma[rows], where=compared[rows])
     _adjust(data, model, sigma, compared)
     return Look(data, model, sigma, good, compared, twice)

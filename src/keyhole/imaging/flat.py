@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from keyhole.errors import AlgorithmError
 from keyhole.imaging import bits
 from keyhole.imaging._neighbours import outnumbered_near
+from keyhole.imaging._rows import row_blocks
 from keyhole.imaging.medians import median
 from keyhole.imaging.quality import weak_pixels
 
@@ -175,9 +176,7 @@ def divide_by_flat(
     """
     quotient = np.empty(data.shape, np.float32)
     total = None if variance is None else np.empty(data.shape, np.float32)
-    step = max(_BLOCK // max(data.shape[1], 1), 1)
-    for first in range(0, data.shape[0], step):
-        rows = slice(first, first + step)
+    for rows in row_blocks(data.shape, _BLOCK):
         safe = np.where(flat[rows] > 0, flat[rows], np.float32(1))
         np.divide(data[rows], safe, out=quotient[rows])
         if variance is None or total is None:

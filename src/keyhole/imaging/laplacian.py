@@ -16,8 +16,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.imaging._neighbours import places, square_offsets
-from keyhole.imaging._patches import RING, Index, grown, median_known, ring_median, values_around
+from keyhole.imaging._neighbours import near, places, square_offsets
+from keyhole.imaging._patches import RING, Index, median_known, ring_median, values_around
+from keyhole.imaging._rows import row_blocks
 
 __all__ = ["laplacian_hits", "star_contrast", "star_excess"]
 
@@ -82,7 +83,7 @@ def laplacian_hits(
         found = _sharp(edges, look & ~hits, limit, shape)
         # The flanks of a hit are weaker than its peak, but as sharp.
         if found.any() or hits.any():
-            beside = grown(found | hits, 1) & look & ~hits
+            beside = near(found | hits, 1) & look & ~hits
             found |= _sharp(edges, beside, faint * limit, shape)
         if not found.any():
             break
@@ -124,10 +125,7 @@ class _Edges(NamedTuple):
             beyond = self.noise(y, x) > limit
             return y[beyond], x[beyond]
         found = where.copy()
-        ny, nx = where.shape
-        step = max(1, _BLOCK // nx)
-        for first in range(0, ny, step):
-            rows = slice(first, min(first + step, ny))
+        for rows in row_blocks(where.shape, _BLOCK):
             found[rows] &= self._laplacian_of_rows(rows) / (_NOISE * self.sigma[rows]) > limit
         return places(found)
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from keyhole.imaging._bins import bin_factor, binned, unbinned
 from keyhole.imaging._masked import zero_except
-from keyhole.imaging._regions import connected, disc, grown, grown_by_box, peaks_among
+from keyhole.imaging._neighbours import near
+from keyhole.imaging._regions import connected, disc, grown, peaks_among
 from keyhole.imaging._smooth import gaussian, local_mean
 from keyhole.imaging.levels import Level, lit_box, sky_level
 from keyhole.imaging.medians import median
@@ -160,7 +161,7 @@ def find_objects(image: NDArray[np.float32], weight: NDArray[np.float32], limits
         if not last:
             middle, sigma = _quick_level(ratio, good)
             above = ratio > np.float32(middle + 2 * limits.threshold * sigma)
-            rough = grown_by_box(above & good, limits.box(_ROUGH_BOX))
+            rough = near(above & good, limits.box(_ROUGH_BOX) // 2)
     level = _level(ratio, good & ~rough if (good & ~rough).any() else good)
     sigma = level.sigma if level.sigma > 0 else 1.0
     above = ratio > np.float32(level.value + limits.threshold * sigma)

@@ -20,9 +20,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging._neighbours import near
 from keyhole.imaging._readout_boxes import Boxes, mean_box
 
-__all__ = ["PatternRules", "QuadrantPattern", "ReadoutOffsets", "measure_readout", "quadrants"]
+__all__ = ["PatternRules", "QuadrantPattern", "ReadoutOffsets", "away_from", "measure_readout", "quadrants"]
 
 _PASSES: Final = 2
 _HOPELESS: Final = 0.5
@@ -117,6 +118,11 @@ def quadrants(
     """
     upper = _halves(shape[0], rows)
     return [(y, x) for y in upper for x in _halves(shape[1], columns)]
+
+
+def away_from(lit: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    """Pixels whose surroundings, up to so many rows and columns away, see no light either."""
+    return ~near(lit, pixels)
 
 
 def _halves(length: int, part: slice | None) -> list[slice]:

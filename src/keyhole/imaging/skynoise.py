@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from keyhole.errors import ParameterError
 from keyhole.imaging._order_statistics import sort_planes, sorted_median
+from keyhole.imaging._rows import row_blocks
 from keyhole.imaging.medians import sampled_median
 
 __all__ = ["NoiseModel", "model_variances"]
@@ -154,10 +155,7 @@ def _common_shape(
     """Median over the frames of variance over level where there is no object; and where there is any."""
     chosen = [k for k, level in enumerate(levels) if level > 0]
     shape, known = np.ones(variances[0].shape, np.float32), np.zeros(variances[0].shape, dtype=bool)
-    ny, nx = variances[0].shape
-    step = max(_BLOCK // nx, 1)
-    for start in range(0, ny if chosen else 0, step):
-        rows = slice(start, min(start + step, ny))
+    for rows in row_blocks(shape.shape, _BLOCK) if chosen else ():
         planes = np.empty((len(chosen), shape[rows].size), np.float32)
         for row, k in zip(planes, chosen, strict=True):
             np.multiply(variances[k][rows], np.float32(1 / levels[k]), out=row.reshape(shape[rows].shape))

@@ -13,7 +13,7 @@ from keyhole.errors import ParameterError
 from keyhole.frames import Frame, Window
 from keyhole.imaging import bits
 from keyhole.imaging.levels import lit_box
-from keyhole.imaging.readout import PatternRules, QuadrantPattern, measure_readout, quadrants
+from keyhole.imaging.readout import PatternRules, QuadrantPattern, away_from, measure_readout, quadrants
 from keyhole.primitives.base import Context, Params, Positive, Sigma, primitive
 
 __all__ = ["CleanReadoutParams", "clean_readout"]
@@ -124,24 +124,7 @@ def _unlit(frame: Frame) -> tuple[slice, NDArray[np.bool_]]:
     box = lit_box(lit)
     rows = slice(max(box[0].start - _ROWS_AROUND, 0), min(box[0].stop + _ROWS_AROUND, ny))
     dark = frame.mask[rows] == bits.UNILLUMINATED
-    return rows, dark & ~_grown(lit[rows], _SOFT_EDGE)
-
-
-def _grown(area: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
-    """The area and what lies within so many pixels of it along rows and columns."""
-    for axis in (0, 1):
-        area = np.moveaxis(area, axis, 0)
-        grown = area.copy()
-        done = 0
-        # Twice as far with every pass, as the area grows too.
-        while done < pixels:
-            step = min(max(done, 1), pixels - done)
-            before = grown.copy()
-            grown[step:] |= before[:-step]
-            grown[:-step] |= before[step:]
-            done += step
-        area = np.moveaxis(grown, 0, axis)
-    return area
+    return rows, dark & away_from(lit[rows], _SOFT_EDGE)
 
 
 def _tell(frame: Frame, found: list[QuadrantPattern], context: Context) -> None:
