@@ -39,6 +39,7 @@ test: lint types
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/speed_steps.py
 
 accuracy: $(STAMP)
 	$(BIN)/python benchmarks/accuracy.py --seeds $(SEEDS) --output docs/accuracy.md

@@ -8,7 +8,6 @@ Frames wait on disk (``--memory 0``), so that there would be something to leave.
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from measuring import environment
 from speed_nights import Bench
 
 _INTERRUPTED = 130
@@ -81,11 +81,8 @@ def main() -> int:
 
 def _interrupt(words: list[str], folder: Path, environ: Mapping[str, str], *, after: float) -> Ended:
     before = set(folder.iterdir())
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with tempfile.TemporaryFile("w+") as told:
-        process = subprocess.Popen(
-            words, cwd=folder, env={**os.environ, **environ, "PATH": path}, stdout=subprocess.DEVNULL, stderr=told
-        )
+        process = subprocess.Popen(words, cwd=folder, env=environment(environ), stdout=subprocess.DEVNULL, stderr=told)
         time.sleep(after)
         begin = time.perf_counter()
         process.send_signal(signal.SIGINT)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["CommandError", "Figures", "Sample", "machine", "run"]
+__all__ = ["CommandError", "Figures", "Sample", "environment", "machine", "replace_table", "run"]
 
 
 class CommandError(Exception):
@@ -58,15 +58,12 @@ def run(words: Sequence[str | Path], folder: Path, environ: Mapping[str, str]) -
     CommandError
         It ends with another code than 0.
     """
-    # As installed: without this, code that was edited would be compiled anew in each run.
-    usual = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with tempfile.TemporaryFile("w+") as told:
         begin = time.perf_counter()
         process = subprocess.Popen(
             [str(word) for word in words],
             cwd=folder,
-            env={**usual, **environ, "PATH": path},
+            env=environment(environ),
             stdout=subprocess.DEVNULL,
             stderr=told,
         )
@@ -79,6 +76,23 @@ def run(words: Sequence[str | Path], folder: Path, environ: Mapping[str, str]) -
             lines = told.read().strip().splitlines() or [f"exit code {process.returncode}"]
             raise CommandError(f"{Path(words[0]).name}: {lines[-1]}")
     return Sample(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024)
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a command of this Python's environment, with some variables of its own."""
+    # As installed: without this, code that was edited would be compiled anew in each run.
+    usual = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**usual, **environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def replace_table(path: Path, text: str, begin: str, end: str) -> None:
+    """Put text between two marks of a file."""
+    page = path.read_text(encoding="utf-8")
+    head, found, rest = page.partition(begin)
+    _, closed, tail = rest.partition(end)
+    if not (found and closed):
+        raise SystemExit(f"{path} has no lines {begin} and {end}, between which the table goes")
+    path.write_text(f"{head}{begin}\n\n{text}\n\n{end}{tail}", encoding="utf-8")
 
 
 def machine() -> str:

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from measuring import CommandError, Figures, Sample, machine, run
+from measuring import CommandError, Figures, Sample, machine, replace_table, run
 from speed_nights import Bench
 from speed_rows import FLOOR, Row, rows
 
@@ -45,7 +45,7 @@ def main() -> int:
     text = "\n".join(table)
     print(text)
     if options.output:
-        _replace_table(options.output, text)
+        replace_table(options.output, text, _BEGIN, _END)
     return int(bool(failed) or any(_exceeds(row, measured[row.name], floor) for row in chosen if row.name in measured))
 
 
@@ -152,15 +152,6 @@ def _whole(sample: Sample) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
-
-
-def _replace_table(path: Path, text: str) -> None:
-    page = path.read_text(encoding="utf-8")
-    head, begin, rest = page.partition(_BEGIN)
-    _, end, tail = rest.partition(_END)
-    if not (begin and end):
-        raise SystemExit(f"{path} has no lines {_BEGIN} and {_END}, between which the table goes")
-    path.write_text(f"{head}{_BEGIN}\n\n{text}\n\n{_END}{tail}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from measuring import Sample, run
 from speed_nights import Bench
 
-__all__ = ["FLOOR", "Row", "rows"]
+__all__ = ["FLOOR", "NO_KEYHOLE", "USUAL", "Row", "rows"]
 
 FLOOR = ("python", "-c", "import numpy, astropy.io.fits")
 """U: what any program of the field pays before it begins."""
@@ -21,8 +21,8 @@ flat = keyhole.reduce("@flats.lis", parameters=flat_set)
 masters = {"dark": dark.outputs[0], "flat": flat.outputs[0]}
 keyhole.reduce("@target.lis", calibrations=masters, parameters=target_set)
 """
-_USUAL = "dark_set = flat_set = target_set = {}\n"
-_NO_KEYHOLE = """
+USUAL = "dark_set = flat_set = target_set = {}\n"
+NO_KEYHOLE = """
 dark_set = {}
 flat_set = {"addIllumMaskToDQ:skip_primitive": True}
 # Without unlit pixels there is nothing to measure the electronics on.
@@ -72,7 +72,7 @@ def rows(bench: Bench) -> list[Row]:
 
 
 def _reductions(bench: Bench) -> list[Row]:
-    three = _in_folder(bench, "three", bench.night, "python", "-c", _USUAL + _THREE)
+    three = _in_folder(bench, "three", bench.night, "python", "-c", USUAL + _THREE)
     return [
         Row("darks", "`reduce @darks60.lis`, 10 frames", _command(bench, "darks"), 2.5, 1.2),
         Row("flats", "`reduce @flats.lis`, 16 frames", _command(bench, "flats"), 3, 1.4),
@@ -94,7 +94,7 @@ def _other_commands(bench: Bench) -> list[Row]:
 
 
 def _long_runs(bench: Bench) -> list[Row]:
-    lit = _in_folder(bench, "lit", bench.lit_night, "python", "-c", _NO_KEYHOLE + _THREE)
+    lit = _in_folder(bench, "lit", bench.lit_night, "python", "-c", NO_KEYHOLE + _THREE)
     stack = "stack of 500 frames of 1024 x 1024 with VAR and DQ"
     many = "`reduce @target.lis`, {} frames"
     return [

@@ -209,7 +209,8 @@ def test_without_configuration_masters_are_kept_in_the_current_folder(tmp_path: 
 def test_masters_and_parameters_are_made_and_shown_without_packages_they_do_not_need(
     shared_playground: Playground,
 ) -> None:
-    slow = ("scipy", "sqlalchemy", "astropy.table", "astrodata", "sep", "asdf")
+    heavy = ("scipy", "sqlalchemy", "astropy", "astrodata", "asdf")
+    slow = (*heavy, "sep")
     code = (
         "import sys\nfrom keyhole.cli import {0}\n{0}.main({1!r})\n"
         "print('LOADED', *[name for name in {2!r} if name in sys.modules])"
@@ -217,9 +218,11 @@ def test_masters_and_parameters_are_made_and_shown_without_packages_they_do_not_
     for module, words, known in (
         ("reduce", ["@darks60.lis"], slow),
         ("reduce", ["@flats.lis"], slow),
-        ("showpars", ["../playdata/N20120117S0014.fits", "associateSky"], ("astropy", *slow)),
+        ("reduce", ["@target.lis", "--user_cal", f"processed_dark:{DARK}"], heavy),
+        ("showpars", ["../playdata/N20120117S0014.fits", "associateSky"], slow),
     ):
         script = shared_playground.folder / "loads.py"
         script.write_text(code.format(module, words, known))
         out = shared_playground.run("python loads.py").stdout
         assert out.splitlines()[-1] == "LOADED", out
+        assert module != "reduce" or "done in" in out, out
