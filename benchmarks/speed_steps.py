@@ -67,7 +67,8 @@ def _run(bench: Bench, name: str, night: Path, settings: str) -> dict:
     if not (folder / "target.lis").exists():
         bench.lists(night, folder)
     words = [sys.executable, "-c", settings + _TIMED]
-    done = subprocess.run(words, cwd=folder, env=environment(bench.environ), capture_output=True, text=True, check=False)
+    settled = environment(bench.environ)
+    done = subprocess.run(words, cwd=folder, env=settled, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{name}: {done.stderr.strip().splitlines()[-1]}")
     return json.loads(done.stdout.splitlines()[-1])

@@ -10,7 +10,7 @@ from sky_scene import moffat
 
 from keyhole.imaging import cosmicrays
 from keyhole.imaging._blot import blot, median_reference
-from keyhole.imaging._hits_compared import Look, largest_step
+from keyhole.imaging._hits_compared import Look, deviation_of, largest_step
 from keyhole.imaging.bits import BAD, COSMIC_RAY, SATURATED, UNILLUMINATED
 from keyhole.imaging.cosmicrays import Exposure, HitRule, find_hits
 
@@ -261,3 +261,15 @@ def test_parts_that_are_looked_at_alone_give_what_the_whole_gives() -> None:
     whole = cosmicrays._alone_in(look, data, where, 3.0, rule)
     np.testing.assert_array_equal(cosmicrays._alone(look, data, 3.0, rule), whole)
     assert 20 < np.count_nonzero(whole) == np.count_nonzero(whole & where)
+
+
+def test_what_stars_vary_by_with_the_seeing_is_no_deviation() -> None:
+    shape = (90, 800)
+    expected = np.zeros(shape, np.float32)
+    expected[40, 300] = 1000
+    sigma, good = np.full(shape, 2, np.float32), np.ones(shape, bool)
+    residual, step = np.full(shape, 8, np.float32), np.full(shape, 2, np.float32)
+    residual[40, 300] = 152
+    found = deviation_of(Look(expected + residual, expected, sigma, good, good, ~good), residual, step)
+    # 8 over noise and gradient; 152 over these and three tenths of the star.
+    assert found[10, 10] == pytest.approx(2) and found[40, 300] == pytest.approx(0.5)
