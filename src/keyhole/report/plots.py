@@ -12,6 +12,7 @@ __all__ = ["Mark", "Plot", "ticks"]
 
 _WIDTH, _HEIGHT = 380, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 10, 36
+_LABEL, _DIGIT = 24, 7  # the turned label with its distance from the axis, and a character of a number
 
 
 class Mark(NamedTuple):
@@ -67,6 +68,11 @@ class Plot:
     x_words: Callable[[float], str] | None = None
     x_ticks: Sequence[float] | None = None
     _parts: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        widest = max((len(_number(value)) for value in ticks(self.y_range, 5, log=self.log)), default=0)
+        # Numbers must not run into the label beside them.
+        self.left = max(self.left, _LABEL + widest * _DIGIT)
 
     def x(self, value: float) -> float:
         """Place on the page of a value."""
