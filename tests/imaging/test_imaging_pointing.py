@@ -98,6 +98,6 @@ def test_axis_without_dithers_keeps_its_sign():
 
 def test_jump_of_one_of_two_frames_does_not_mirror_the_detector():
     commanded = np.array([(0.0, 0.0), (-26.4, -19.6)])
-    jumped = commanded + [(0.0, 0.0), (52.5, 83.5)]
+    jumped = np.array([commanded[0], commanded[1] + (52.5, 83.5)])
     assert axis_signs(jumped, commanded) == (1, 1)
     assert axis_signs(commanded * (-1, 1) + 0.5, commanded) == (-1, 1)

@@ -29,11 +29,11 @@ def test_saturated_and_nonlinear_pixels_are_flagged():
 
 
 def test_pixels_without_a_number_are_flagged_and_become_zero():
-    frame = small_dark(p3_4=np.nan, p5_6=np.inf, p9_9=-np.inf)
+    frame = small_dark(p3_4=np.nan, p5_6=np.inf, p9_9=-np.inf, p2_2=1e30, p4_4=-3e9)
     context = FakeContext()
     add_dq([frame], PLAIN, context)
     assert np.isfinite(frame.data).all()
-    assert [int(frame.mask[p]) for p in ((3, 4), (5, 6), (9, 9), (0, 0))] == [1, 1, 1, 0]
+    assert [int(frame.mask[p]) for p in ((3, 4), (5, 6), (9, 9), (2, 2), (4, 4), (0, 0))] == [1, 1, 1, 1, 1, 0]
     assert "no number" in context.caveats[0]
 
 

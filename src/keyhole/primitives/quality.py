@@ -25,6 +25,9 @@ __all__ = [
     "apply_dq_plane",
 ]
 
+_NO_COUNTS = 2.0**31
+"""Raw values are sums of integers of at most so many bits; what exceeds them was damaged, and its square overflows."""
+
 Shift = Annotated[int, Field(ge=-100, le=100)]
 
 
@@ -85,12 +88,12 @@ def add_dq(frames: list[Frame], params: AddDQParams, context: Context) -> list[F
 
 
 def _fill_missing(frame: Frame, context: Context) -> NDArray[np.bool_] | None:
-    """Pixels that hold no number; they become 0, as NaN would spread. Changes `frame`."""
-    finite = np.isfinite(frame.data)
-    if finite.all():
+    """Pixels that hold no number of counts; they become 0, as NaN would spread. Changes `frame`."""
+    # NaN is neither above nor below.
+    if frame.data.min() > -_NO_COUNTS and frame.data.max() < _NO_COUNTS:
         return None
-    missing = ~finite
-    context.caveat("pixels of the raw frame hold no number; they are flagged bad", [frame])
+    missing = ~(np.abs(frame.data) < _NO_COUNTS)
+    context.caveat("pixels of the raw frame hold no number of counts; they are flagged bad", [frame])
     frame.data = np.where(missing, np.float32(0), frame.data)
     return missing
 
