@@ -325,7 +325,7 @@ def test_weights_of_masked_frames_are_those_of_the_rest(n: int) -> None:
     rng = np.random.default_rng(n)
     data = rng.normal(50, 3, (n, 6, 7)).astype(np.float32)
     variance = rng.uniform(1, 4, data.shape).astype(np.float32)
-    mask = np.where(rng.random(data.shape) < 0.3, bits.BAD, 0).astype(np.uint16)
+    mask = np.where(rng.random(data.shape) < 0.3, BAD, 0).astype(np.uint16)
     mask[0] = mask[:, 0] = 0
     weights = rng.uniform(0.5, 2, n)
     found = combine(data, variance, mask, reject_method="none", weights=weights)
