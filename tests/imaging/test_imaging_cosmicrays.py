@@ -10,7 +10,7 @@ from sky_scene import moffat
 
 from keyhole.imaging import cosmicrays
 from keyhole.imaging._blot import blot, median_reference
-from keyhole.imaging._hits_compared import Look, deviation_of, largest_step
+from keyhole.imaging._hits_compared import Look, deviations, largest_step
 from keyhole.imaging.bits import BAD, COSMIC_RAY, SATURATED, UNILLUMINATED
 from keyhole.imaging.cosmicrays import Exposure, HitRule, find_hits
 
@@ -270,6 +270,7 @@ def test_what_stars_vary_by_with_the_seeing_is_no_deviation() -> None:
     sigma, good = np.full(shape, 2, np.float32), np.ones(shape, bool)
     residual, step = np.full(shape, 8, np.float32), np.full(shape, 2, np.float32)
     residual[40, 300] = 152
-    found = deviation_of(Look(expected + residual, expected, sigma, good, good, ~good), residual, step)
+    parts = deviations(Look(expected + residual, expected, sigma, good, good, ~good), residual, step)
+    found = np.concatenate([values for _, values in parts])
     # 8 over noise and gradient; 152 over these and three tenths of the star.
     assert found[10, 10] == pytest.approx(2) and found[40, 300] == pytest.approx(0.5)

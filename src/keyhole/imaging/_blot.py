@@ -10,8 +10,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.imaging._neighbours import near
+from keyhole.imaging._neighbours import near, places
 from keyhole.imaging._order_statistics import sort_planes, sorted_median
+from keyhole.imaging._rows import row_blocks
 from keyhole.imaging.bits import BAD, MASK_DTYPE, usable
 from keyhole.imaging.geometry import Grid
 from keyhole.imaging.medians import median
@@ -27,6 +28,8 @@ _SAMPLE: Final = 7
 """One in so many rows is enough for a median, ..."""
 _FEWEST: Final = 5000
 """... if so many of their pixels are usable."""
+_BLOCK: Final = 1 << 16
+"""Pixels that are looked at together, so that they stay in the cache."""
 _BEYOND: Final = 8
 """Pixels around a part of the reference that its interpolation may touch."""
 _BRIGHT: Final = 5.0  # sigma from which on starlight tells the transparency
@@ -171,8 +174,7 @@ def median_reference(exposures: Sequence[Exposure]) -> Reference:
                 conserve=False,
                 reasons=False,
             )
-            good = usable(out.mask).ravel()
-            plane[good] = out.data.ravel()[good]
+            np.copyto(plane.reshape(height, nx), out.data, where=usable(out.mask))
         there = np.count_nonzero(planes < np.inf, axis=0)
         middle = sorted_median(sort_planes(planes), np.maximum(there, 1))
         data[first : first + height] = np.where(there > 0, middle, 0).reshape(height, nx)
@@ -223,19 +225,27 @@ def _clearness(exposure: Exposure, sigma: Float32, expected: Float32, known: NDA
 
     Sums over whole stars do not depend on the seeing.
     """
-    good = known & usable(exposure.mask)
-    stars = good & (expected > _BRIGHT * sigma)
-    if not stars.any():
+    stars = np.empty(known.shape, np.bool_)
+    for rows in row_blocks(stars.shape, _BLOCK):
+        np.greater(expected[rows], _BRIGHT * sigma[rows], out=stars[rows])
+    stars &= known
+    # Unusable pixels are no stars, but may lie within one.
+    y, x = places(stars)
+    good = usable(exposure.mask[y, x])
+    if not good.any():
         return 1.0
-    stars = near(stars, _WINGS) & good
-    light = float(expected[stars].sum(dtype=np.float64))
-    if light < _CERTAIN * float(np.sqrt(np.square(sigma[stars], dtype=np.float64).sum())):
+    stars[y[~good], x[~good]] = False
+    y, x = places(near(stars, _WINGS) & known)
+    good = usable(exposure.mask[y, x])
+    y, x = y[good], x[good]
+    light, noise = expected[y, x], sigma[y, x]
+    total = float(light.sum(dtype=np.float64))
+    if total < _CERTAIN * float(np.sqrt(np.square(noise, dtype=np.float64).sum())):
         return 1.0
-    level = exposure.level
     # A cosmic ray must not pass for starlight.
-    most = _CLEAREST * np.maximum(expected[stars], 0) + _BRIGHT * sigma[stars]
-    seen = np.minimum(exposure.data[stars] - level, most).sum(dtype=np.float64)
-    return float(np.clip(seen / light, 1 / _CLEAREST, _CLEAREST))
+    most = _CLEAREST * np.maximum(light, 0) + _BRIGHT * noise
+    seen = np.minimum(exposure.data[y, x] - exposure.level, most).sum(dtype=np.float64)
+    return float(np.clip(seen / total, 1 / _CLEAREST, _CLEAREST))
 
 
 def _grid(exposures: Sequence[Exposure]) -> Grid:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from keyhole.imaging._neighbours import places
 from keyhole.imaging._patches import RING, Index, ring_median, values_around
 from keyhole.imaging._rows import row_blocks
 
-__all__ = ["BLOCK", "Compared", "Look", "deviation_of", "largest_step"]
+__all__ = ["BLOCK", "Compared", "Look", "deviations", "largest_step"]
 
 _FLAT_TOP: Final = 0.3
 """Saturated pixels whose neighbours have this part of their light belong to a star."""
@@ -57,16 +58,14 @@ class Look(NamedTuple):
         )
 
 
-def deviation_of(look: Look, residual: Float32, step: Float32) -> Float32:
-    """Deviations in sigma. Starlight varies with the seeing, and is no measure of noise."""
-    deviation = np.empty_like(residual)
+def deviations(look: Look, residual: Float32, step: Float32) -> Iterator[tuple[slice, Float32]]:
+    """Deviations in sigma, by blocks of rows. Starlight varies with the seeing, and is no measure of noise."""
     for rows in row_blocks(residual.shape, BLOCK):
         allowed = np.maximum(look.expected[rows], 0)
         allowed *= np.float32(_STARLIGHT)
         allowed += look.sigma[rows]
         allowed += step[rows]
-        np.divide(residual[rows], allowed, out=deviation[rows])
-    return deviation
+        yield rows, np.divide(residual[rows], allowed, out=allowed)
 
 
 class Compared(NamedTuple):

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._blot import Exposure, Reference, blot, median_reference
-from keyhole.imaging._hits_compared import BLOCK, Compared, Look, deviation_of, largest_step
+from keyhole.imaging._hits_compared import BLOCK, Compared, Look, deviations, largest_step
 from keyhole.imaging._neighbours import places, square_offsets
 from keyhole.imaging._noisy import NoisyPixels
 from keyhole.imaging._order_statistics import median_efficiency
@@ -157,10 +157,11 @@ def find_hits(exposures: Sequence[Exposure], rule: HitRule | None = None, *, sam
     for part in _parts(lit):
         reference = median_reference([near[i] for i in part]) if len(part) > 1 and rule.compare else None
         for i in part:
-            hit, deviation = _hits(near[i], reference, min(near[i].fwhm, usual), rule)
+            hit, compared = _hits(near[i], reference, min(near[i].fwhm, usual), rule)
             found[i] = np.packbits(hit)
-            if noisy is not None and deviation is not None:
-                noisy.add(boxes[i], deviation)
+            if noisy is not None and compared is not None:
+                look = compared.look
+                noisy.add(boxes[i], deviations(look, compared.residual, compared.step), look.compared)
     bad = None if noisy is None else noisy.found(rule.noisy)
     return [
         Hits(box, hit, exposure.mask, None if bad is None else bad[box])
@@ -176,10 +177,8 @@ def _parts(exposures: list[int]) -> Iterator[list[int]]:
         yield exposures[first:last]
 
 
-def _hits(
-    exposure: Exposure, reference: Reference | None, fwhm: float, rule: HitRule
-) -> tuple[Bools, tuple[Float32, Bools] | None]:
-    """Hits in one exposure; and how far its pixels deviate in sigma, with those for which that is known."""
+def _hits(exposure: Exposure, reference: Reference | None, fwhm: float, rule: HitRule) -> tuple[Bools, Compared | None]:
+    """Hits in one exposure; and its comparison with the others, if there are enough."""
     look = _expectation(exposure, reference)
     residual = look.data - look.expected
     hits = _alone(look, residual, fwhm, rule)
@@ -194,7 +193,7 @@ def _hits(
         if not hits.any():
             break
         compared.mark(hits, compared.beside(hits, rule.grow_sigma), rule.grow_sigma, beside=hits.copy())
-    return hits, (deviation_of(look, residual, step), look.compared)
+    return hits, compared
 
 
 def _expectation(exposure: Exposure, reference: Reference | None) -> Look:
