@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -30,28 +29,21 @@ class NoisyPixels:
         self._squares = np.zeros(shape, np.float32)
         self._count = np.zeros(shape, np.int16)
 
-    def add(
-        self,
-        box: tuple[slice, slice],
-        deviations: Iterable[tuple[slice, NDArray[np.float32]]],
-        known: NDArray[np.bool_],
-    ) -> None:
-        """Take one exposure into account.
+    def part(self, box: tuple[slice, slice]) -> NoisyPixels:
+        """The pixels in a box of the array; what is added to them is added here."""
+        part = NoisyPixels((0, 0))
+        part._squares, part._count = self._squares[box], self._count[box]
+        return part
 
-        Parameters
-        ----------
-        box : rows, columns
-            Where the exposure lies on the array.
-        deviations : pairs of slice and (n, nx) float32
-            Rows of the box, and how far their pixels deviate, in sigma. Changed.
-        known : (ny, nx) bool
-            Pixels of the box for which that is known.
+    def add(self, box: tuple[slice, slice], deviation: tuple[NDArray[np.float32], NDArray[np.bool_]]) -> None:
+        """Take one exposure into account: deviations in sigma inside a box, and where they are known.
+
+        Changes the deviations.
         """
-        squares, count = self._squares[box], self._count[box]
-        for rows, values in deviations:
-            np.minimum(np.square(values, out=values), np.float32(_MOST), out=values)
-            np.add(squares[rows], values, out=squares[rows], where=known[rows])
-            count[rows] += known[rows]
+        values, known = deviation
+        np.minimum(np.square(values, out=values), np.float32(_MOST), out=values)
+        np.add(self._squares[box], values, out=self._squares[box], where=known)
+        self._count[box] += known
 
     def found(self, probability: float) -> NDArray[np.bool_]:
         """Pixels whose sum of squares exceeds that of normal deviates with the given probability, (ny, nx)."""
