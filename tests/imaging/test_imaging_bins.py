@@ -28,5 +28,14 @@ def test_a_mask_in_bins_covers_the_pixels_of_these():
     assert set(zip(*np.nonzero(whole), strict=True)) == {(y, x) for y in (2, 3, 4) for x in (6, 7, 8)}
 
 
+@pytest.mark.parametrize(("factor", "lead"), [(1, (0, 0)), (2, (3, 0)), (3, (2, 1)), (5, (7, 14))])
+def test_every_pixel_gets_the_value_of_its_bin(factor, lead):
+    mask = np.random.default_rng(factor).random((9, 11)) < 0.4
+    shape = (13 if factor > 1 else 9, 17 if factor > 1 else 11)
+    whole = unbinned(mask, factor, shape, lead)
+    plain = [[mask[(y + lead[0]) // factor, (x + lead[1]) // factor] for x in range(shape[1])] for y in range(shape[0])]
+    np.testing.assert_array_equal(whole, plain)
+
+
 def test_stars_keep_enough_bins_across_their_width():
     assert [bin_factor(width) for width in (1.0, 3.0, 5.0, 15.0)] == [1, 1, 2, 6]

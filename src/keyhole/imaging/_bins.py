@@ -68,6 +68,12 @@ def unbinned(
     mask: NDArray[np.bool_], factor: int, shape: tuple[int, int], lead: tuple[int, int] = (0, 0)
 ) -> NDArray[np.bool_]:
     """Give every pixel of an image of `shape` the value of its bin; see `binned`."""
-    rows = (np.arange(shape[0]) + lead[0]) // factor
-    columns = (np.arange(shape[1]) + lead[1]) // factor
-    return mask[rows][:, columns]
+    # Bins that the image covers; what it does not cover of the first and last ones is cut off at the end.
+    first = lead[0] // factor, lead[1] // factor
+    part = mask[
+        first[0] : -(-(lead[0] + shape[0]) // factor),
+        first[1] : -(-(lead[1] + shape[1]) // factor),
+    ]
+    pixels = np.repeat(np.repeat(part, factor, axis=1), factor, axis=0)
+    top, left = lead[0] % factor, lead[1] % factor
+    return np.asarray(pixels[top : top + shape[0], left : left + shape[1]])
