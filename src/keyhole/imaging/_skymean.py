@@ -228,15 +228,16 @@ def _clip(pool: SkyPool, odd: _Odd, lists: Lists, rule: CombineRule, out: Sequen
         return
     noise = pool.variances_at(lists.union, columns)
     found = clip_odd(values, noise, lists, lsigma=rule.lsigma, hsigma=rule.hsigma)
-    sigmas = np.sqrt(np.maximum(noise, 0))
     for k, (column, chosen) in enumerate(zip(out, lists.choice, strict=True)):
         data, variance, count = found.data[k], found.variance[k], found.number[k].astype(np.int16)
         doubted = np.flatnonzero(found.unsure[k])
         if doubted.size:
-            some = np.ix_(np.flatnonzero(chosen), doubted)
-            data[doubted], variance[doubted], count[doubted] = _clip_block(
-                values[some], noise[some], sigmas[some], rule
-            )
+            some = np.empty((np.count_nonzero(chosen), doubted.size), np.float32)
+            for row, i in zip(some, np.flatnonzero(chosen).tolist(), strict=True):
+                np.take(values[i], doubted, out=row)
+            noise = pool.variances_at(lists.union[chosen], columns[doubted])
+            plain = _clip_block(some, noise, np.sqrt(np.maximum(noise, 0)), rule)
+            data[doubted], variance[doubted], count[doubted] = plain
         column.data[columns], column.variance[columns], column.count[columns] = data, variance, count
 
 
