@@ -128,17 +128,24 @@ def clip_odd(values: Float32, noise: Float32, lists: Lists, *, lsigma: float, hs
         np.zeros(members.shape, dtype=bool),
     )
     limits = np.where(bright, high, -low)
-    at = np.flatnonzero(perhaps.any(axis=0))
-    left = np.take(perhaps, at, axis=1)
-    # One value of each column at a time: few have more than one.
-    while at.size:
-        frames = left.argmax(axis=0)
-        left[frames, np.arange(at.size)] = False
+    # One value of each column at a time: nearly all have one, few have more.
+    number = np.add.reduce(perhaps.view(np.uint8), axis=0, dtype=np.int16)
+    at, whole = np.arange(number.size), True
+    while number.any():
+        frames = perhaps.argmax(axis=0) if whole else perhaps[:, at].argmax(axis=0)
         place = frames, at
-        asked = _Asked(*place, steps[place], limits[place], noise[place], bright[place], dark[place])
-        _vote(np.take(steps, at, axis=1), np.take(good, at, axis=1), asked, lists, sums)
-        more = np.flatnonzero(left.any(axis=0))
-        at, left = at[more], np.take(left, more, axis=1)
+        there = perhaps[place]
+        asked = _Asked(frames, steps[place], limits[place], noise[place], bright[place], dark[place], there)
+        if whole:
+            _vote(steps.copy(), good, asked, lists, sums)
+        else:
+            some = _Sums(*(np.take(plane, at, axis=1) for plane in sums))
+            _vote(np.take(steps, at, axis=1), np.take(good, at, axis=1), asked, lists, some)
+            for plane, part in zip(sums, some, strict=True):
+                plane[:, at] = part
+        perhaps[place] = False
+        number[at] -= there
+        at, whole = np.flatnonzero(number), False
     divisor = np.maximum(sums.number, 1).astype(np.float32)
     # Where nothing is left, the plain way knows what to take.
     unsure = sums.unsure | ((sums.number == 0) & (members > 0))
@@ -160,27 +167,29 @@ class _Sums(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """One value in each of some columns: its frame and column, itself, its limit without the widening, its variance.
+    """One value in each of some columns: its frame, itself, its limit without the widening, its variance.
 
-    `bright` and `dark` tell whether it may be too bright, and too dark.
+    `bright` and `dark` tell whether it may be too bright, and too dark; `there` whether there is a question at all.
     """
 
     frames: NDArray[np.intp]
-    columns: NDArray[np.intp]
     values: Float32
     limits: Float32
     noise: Float32
     bright: Bool
     dark: Bool
+    there: Bool
 
 
 def _vote(others: Float32, good: Bool, asked: _Asked, lists: Lists, sums: _Sums) -> None:
-    """Let the members of each list decide on one value of some columns, and add it to the sums where it is kept.
+    """Let the members of each list decide on one value of each column, and add it to the sums where it is kept.
+
+    `others` are the values of these columns, which are changed.
 
     Undecided are values that may be too bright or too dark, those that exactly half of the members call an outlier, and
     those on which the limit decides, which depends on the number of members.
     """
-    at, number = asked.columns, lists.counts(good)
+    number = lists.counts(good)
     sign = np.where(asked.bright, np.float32(1), np.float32(-1))
     point = asked.values * sign
     others *= sign
@@ -194,10 +203,11 @@ def _vote(others: Float32, good: Bool, asked: _Asked, lists: Lists, sums: _Sums)
     decided |= kept
     decided &= ~(asked.bright & asked.dark)
     of_list = np.take(lists.choice, asked.frames, axis=1)
+    of_list &= asked.there
     kept &= decided
     kept &= of_list
-    sums.unsure[:, at] |= of_list & ~decided
-    sums.number[:, at] += kept
+    np.logical_or(sums.unsure, of_list & ~decided, out=sums.unsure)
+    np.add(sums.number, kept, out=sums.number)
     taken = kept.astype(np.float32)
-    sums.total[:, at] += taken * asked.values
-    sums.noise[:, at] += taken * asked.noise
+    np.add(sums.total, taken * asked.values, out=sums.total)
+    np.add(sums.noise, taken * asked.noise, out=sums.noise)
