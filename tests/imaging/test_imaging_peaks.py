@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from keyhole.imaging import peaks
 from keyhole.imaging.detect import detect_sources
 from keyhole.imaging.peaks import faint_peaks, filtered
 
@@ -124,3 +125,16 @@ def test_peaks_are_those_of_a_search_of_every_pixel(fwhm):
         gaps = np.hypot(*(these[:, np.newaxis] - those).transpose(2, 0, 1)).min(axis=1)
         assert these[gaps > 2.5].tolist() == []
     np.testing.assert_allclose(found.snr, snr[found.y, found.x], rtol=0.06)
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_a_filter_at_some_pixels_is_that_of_all(few, monkeypatch):
+    rng = np.random.default_rng(11)
+    image, kernel = rng.random((70, 90)).astype(np.float32), rng.random((9, 9))
+    kernel[0, :3] = 0
+    kernel = kernel + kernel[::-1, ::-1]
+    y, x = rng.integers(0, 70, 40), rng.integers(0, 90, 40)
+    monkeypatch.setattr(peaks, "_WORTH_IT", np.inf if few else 0.0)
+    monkeypatch.setattr(peaks, "_AT_ONCE", 7)
+    plain = ndimage.correlate(image.astype(np.float64), kernel, mode="constant")[y, x]
+    np.testing.assert_allclose(peaks._filtered_at(image, kernel, y, x), plain, rtol=1e-5)
