@@ -230,6 +230,16 @@ def test_frames_of_different_arrays_do_not_mix(tmp_path):
         mixed(flat, raw_file(tmp_path / "d.fits"))
 
 
+@pytest.mark.parametrize("kind", ["dark", "flat", "science"])
+def test_raw_frames_of_different_size_do_not_mix(tmp_path, kind):
+    files = [
+        raw_file(tmp_path / "a.fits", kind),
+        raw_file(tmp_path / "b.fits", kind, side=32, UT="11:00:00.0", DATALAB="b"),
+    ]
+    with pytest.raises(InputError, match=r"s differ in size: a.fits has 64 x 64 pixels, b.fits has 32 x 32; leave out"):
+        take(*files)
+
+
 def test_kind_that_chooses_the_recipe_must_come_first(tmp_path):
     files = [raw_file(tmp_path / "d.fits"), raw_file(tmp_path / "f.fits", "flat")]
     with pytest.raises(InputError, match=r"a flat must come first for this recipe: put f.fits before d.fits"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -11,6 +12,7 @@ from keyhole.engine.parameters import (
     idle_settings,
     nearest,
     parse_settings,
+    plain_values,
     resolve,
     try_resolve,
     unknown_settings,
@@ -234,6 +236,26 @@ def test_setting_for_a_step_outside_the_recipe_is_idle() -> None:
 def test_nearest_says_nothing_when_nothing_is_near() -> None:
     assert nearest("zzz", ["stackDarks"]) == ""
     assert nearest("STACKDARK", ["stackDarks"]) == "; did you mean 'stackDarks'?"
+
+
+# -- values ---------------------------------------------------------------------------------------------
+
+
+def test_defaults_are_the_values_that_the_checked_model_has() -> None:
+    for primitive in REGISTRY.values():
+        found = resolve(primitive.name, mode_defaults={}, call={}, settings={}).values
+        assert found == primitive.params()
+        assert plain_values(found) == primitive.params().model_dump(mode="json")
+
+
+def test_values_that_json_does_not_know_are_told_as_json_tells_them() -> None:
+    class Odd(Params):
+        path: Path = Field(Path("a/b"), description="")
+        pair: tuple[int, int] = Field((1, 2), description="")
+        limit: float = Field(math.inf, description="")
+
+    assert plain_values(Odd()) == Odd().model_dump(mode="json")
+    assert plain_values(Odd(pair=(3, 4)))["pair"] == [3, 4]
 
 
 # -- ranges ---------------------------------------------------------------------------------------------

@@ -47,6 +47,12 @@ def test_product_gives_its_science_extensions_only(name, write, fits_bytes):
     assert [extension["EXTVER"] for extension in headers.extensions] == [1, 2]
 
 
+def test_bytes_that_no_header_may_hold_are_read_as_question_marks_and_blanks(write, fits_bytes):
+    damaged = fits_bytes((*GNIRS, "OBSERVER= 'Jos\xe9 \x7f'", "SSA     = 'a\0b'"))
+    primary = read_headers(write(damaged)).primary
+    assert (primary["OBSERVER"], primary["SSA"]) == ("Jos? ?", "a b")
+
+
 def test_packing_is_seen_from_the_content(write, fits_bytes):
     headers = read_headers(write(gzip.compress(fits_bytes(GNIRS)), "frame.fits"))
     assert headers.primary["OBJECT"] == "a star"

@@ -10,7 +10,9 @@ from sky_scene import moffat
 
 from keyhole.imaging import cosmicrays
 from keyhole.imaging._blot import blot, median_reference
-from keyhole.imaging._hits_compared import Look, deviation_of, largest_step
+from keyhole.imaging._differences import Adjusted, Look, deviation_of, differences, largest_step, step_at
+from keyhole.imaging._noisy import NoisyPixels
+from keyhole.imaging._order_statistics import median_efficiency
 from keyhole.imaging.bits import BAD, COSMIC_RAY, SATURATED, UNILLUMINATED
 from keyhole.imaging.cosmicrays import Exposure, HitRule, find_hits
 
@@ -273,3 +275,43 @@ def test_what_stars_vary_by_with_the_seeing_is_no_deviation() -> None:
     found = deviation_of(Look(expected + residual, expected, sigma, good, good, ~good), residual, step)
     # 8 over noise and gradient; 152 over these and three tenths of the star.
     assert found[10, 10] == pytest.approx(2) and found[40, 300] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (130, 333), (200, 700)])
+def test_differences_in_blocks_of_rows_are_those_of_whole_planes(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(3)
+    data, model = rng.normal(50, 3, (2, *shape)).astype(np.float32)
+    sigma = rng.uniform(1, 2, shape).astype(np.float32)
+    compared = rng.random(shape) > 0.05
+    one = Adjusted(np.float32(1.1), np.float32(40), np.float32(-2), np.float32(1.2))
+    expected, noise = model * one.scale, sigma * one.noise
+    taken = data - one.level - one.middle
+    step = largest_step(expected) * np.float32(0.3)
+    y, x = np.nonzero((np.abs(taken - expected) > 2 * noise + step) & compared)
+    squares = np.minimum((taken - expected) / (noise + step + np.float32(0.3) * np.maximum(expected, 0)), 5) ** 2
+
+    array = NoisyPixels((shape[0] + 5, shape[1] + 5))
+    box = (slice(2, 2 + shape[0]), slice(3, 3 + shape[1]))
+    look = Look(data.copy(), model, sigma, compared, compared, ~compared)
+    found = differences(look, one, 2.0, 0.3, array.part(box))
+    for plane, plain in ((found.look.data, taken), (found.look.expected, expected), (found.look.sigma, noise)):
+        np.testing.assert_array_equal(plane, plain)
+    np.testing.assert_array_equal(found.residual, taken - expected)
+    np.testing.assert_array_equal(found.outliers, (y, x))
+    assert y.size == 0 or (np.abs(found.residual[y, x]) > 2).all()
+    np.testing.assert_array_equal(step_at(expected, y, x) * np.float32(0.3), step[y, x])
+    np.testing.assert_allclose(array._squares[box], np.where(compared, squares, 0), rtol=1e-5)
+    np.testing.assert_array_equal(array._count[box], compared)
+    assert array._count.sum() == compared.sum()
+
+
+def test_noise_of_the_difference_to_a_median_grows_with_the_noise_of_the_median() -> None:
+    exposures = night(5)
+    reference = median_reference(exposures)
+    expected = blot(reference, exposures[1], exposures[1].sigma())
+    for number in range(1, 6):
+        there = expected.known & (expected.seen == number)
+        assert there.any() == (expected.seen == number).any()
+        plain = np.sqrt(1 + median_efficiency(np.array([number])) / number)
+        np.testing.assert_allclose(expected.growth[there], plain[0], rtol=1e-6)
+    assert expected.growth.min() >= 1

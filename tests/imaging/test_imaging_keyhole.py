@@ -247,6 +247,14 @@ def test_edge_tells_the_place_to_some_hundredths_of_a_pixel(camera: str, wings: 
     assert np.sqrt(np.mean(np.square(errors))) < 0.06
 
 
+@pytest.mark.parametrize("moved", [(28.0, -18.0), (-26.0, 22.0), (5.0, 26.0)])
+def test_edge_tells_a_place_far_from_the_usual_one(moved: tuple[float, float]) -> None:
+    place = default_of(SHORT, True)
+    true = (place[0] + moved[0], place[1] + moved[1])
+    found = edge_of(exposure(smooth_drawing(true, SHORT, True, 10), sky=400), SHORT, True)
+    np.testing.assert_allclose(found.centroid, true, atol=0.15)
+
+
 def test_slope_of_the_sky_hot_pixels_and_masked_columns_do_not_move_the_edge() -> None:
     place = default_of(SHORT, True)
     true = (place[0] + 3.3, place[1] - 6.2)

@@ -159,6 +159,16 @@ def test_frame_that_jumped_out_of_the_search_is_found_further_away(jumped):
     assert rms(found, true - true[0]) < 0.03
 
 
+def test_second_of_two_frames_that_jumped_is_found_further_away():
+    lists, commanded, true = night(seed=12)
+    lists, commanded, true = lists[:2], commanded[:2], true[:2]
+    lists[1] = SourceList(lists[1].x + 11.0, lists[1].y - 12.0, lists[1].flux)
+    true[1] += (11.0, -12.0)
+    found = register(lists, commanded, search_radius=SEARCH, match_radius=MATCH, jump_radius=4 * SEARCH)
+    assert all(frame.method == "sources" for frame in found.frames)
+    assert rms(found, true - true[0]) < 0.05
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_shift_at_the_rim_of_the_search_is_no_accident(seed):
     rng = np.random.default_rng(seed)

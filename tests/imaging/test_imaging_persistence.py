@@ -12,12 +12,15 @@ SATURATION = 6666.0
 
 
 def test_pixels_above_the_fluence_and_flagged_ones_may_glow() -> None:
-    data = np.array([[100, 2332, 2334, 50, 9000, 7000]], np.float32)
-    mask = np.array([[0, 0, 0, bits.SATURATED, bits.BAD, bits.UNILLUMINATED]], np.uint16)
+    data = np.full((5, 6), 100, np.float32)
+    mask = np.zeros((5, 6), np.uint16)
+    # 35 % of the way from the sky to saturation is at 2398.
+    data[0] = [100, 2396, 2400, 50, 9000, 7000]
+    mask[0] = [0, 0, 0, bits.SATURATED, bits.BAD, bits.UNILLUMINATED]
     found = bright_pixels(data, mask, saturation=SATURATION, fluence=0.35)
     assert found.pixels.tolist() == [2, 3]
     # The flagged pixel reads low, as both of its reads are saturated.
-    assert found.light.tolist() == [2334, SATURATION]
+    assert found.light.tolist() == [2400, SATURATION]
     by_flags = bright_pixels(data, mask, saturation=SATURATION, fluence=None)
     assert by_flags.pixels.tolist() == [3]
 
@@ -27,6 +30,18 @@ def test_non_linear_pixels_glow_if_asked_for(flags: int, expected: list[int]) ->
     mask = np.array([[bits.NONLINEAR, bits.SATURATED, 0]], np.uint16)
     data = np.array([[5000, 7000, 100]], np.float32)
     assert bright_pixels(data, mask, saturation=SATURATION, fluence=None, flags=flags).pixels.tolist() == expected
+
+
+@pytest.mark.parametrize("flag", [0, bits.NONLINEAR])
+def test_bright_sky_is_no_star(flag: int) -> None:
+    data = np.random.default_rng(2).normal(0.7 * SATURATION, 20, (60, 70)).astype(np.float32)
+    mask = np.full(data.shape, flag, np.uint16)
+    flags = bits.SATURATED | bits.NONLINEAR
+    assert bright_pixels(data, mask, saturation=SATURATION, fluence=0.35, flags=flags).pixels.size == 0
+    if not flag:
+        data[20, 30], data[40, 50] = 0.85 * SATURATION, 0.75 * SATURATION
+        found = bright_pixels(data, mask, saturation=SATURATION, fluence=0.35, flags=flags)
+        assert found.pixels.tolist() == [20 * 70 + 30]
 
 
 def test_pixel_that_a_star_lights_now_is_not_given_up() -> None:

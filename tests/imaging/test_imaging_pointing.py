@@ -94,3 +94,10 @@ def test_signs_of_the_axes_follow_from_the_motion_of_the_stars(signs):
 def test_axis_without_dithers_keeps_its_sign():
     along = DITHERS * (1.0, 0.0)
     assert axis_signs(-along + pointing_errors(6), along) == (-1, 1)
+
+
+def test_jump_of_one_of_two_frames_does_not_mirror_the_detector():
+    commanded = np.array([(0.0, 0.0), (-26.4, -19.6)])
+    jumped = np.array([commanded[0], commanded[1] + (52.5, 83.5)])
+    assert axis_signs(jumped, commanded) == (1, 1)
+    assert axis_signs(commanded * (-1, 1) + 0.5, commanded) == (-1, 1)

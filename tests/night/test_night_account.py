@@ -7,6 +7,7 @@ import pickle
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from astropy.io import fits
 from toy_runs import raw_files
@@ -83,11 +84,12 @@ def test_a_group_whose_picture_is_gone_is_done_again(plan, out):
 
 
 def test_a_group_that_fails_tells_how_far_it_came(plan, out):
-    with fits.open(plan.raw / plan.groups[0].files[1], mode="update") as hdus:
-        hdus[1].data = hdus[1].data[:40].copy()
+    for name in plan.groups[0].files:
+        with fits.open(plan.raw / name, mode="update") as hdus:
+            hdus[1].data[:] = np.nan
     summary, _ = told(plan, out)
     (group,) = summary["groups"]
-    assert group["state"] == "failed" and "shapes" in group["reason"]
+    assert group["state"] == "failed" and "none of 4096 pixels" in group["reason"]
     assert group["failed_step"] == "stackDarks"
     assert [step["name"] for step in group["steps"]][:2] == ["prepare", "addDQ"]
     assert group["frames"][2]["figures"]["exposure"]["value"] == 60

@@ -64,6 +64,7 @@ def test_every_file_is_in_a_group_or_left_aside_with_a_reason(night):
     write_frame(night / "bad.fits", SCIENCE, RAWGEMQA="BAD", DATALAB="x")
     write_frame(night / "master.fits", MASTER_DARK)
     write_frame(night / "unknown_read.fits", DARK, LNRS=3, DATALAB="u")
+    write_frame(night / "part.fits", SCIENCE, DATALAB="p", shape=(2, 4))
     frames(night, "fKon_", FLAT, FILTER2="K_G0515")
     (night / "sub").mkdir()
     (night / "sub" / "a_0.fits.gz").write_bytes(gzip.compress((night / "a_0.fits").read_bytes()))
@@ -84,6 +85,7 @@ def test_every_file_is_in_a_group_or_left_aside_with_a_reason(night):
         "bad.fits": "judged it as failed",
         "master.fits": "master dark already",
         "unknown_read.fits": "not known",
+        "part.fits": "an image of 4 x 2 pixels, where those of the array have 4 x 3",
         "fKon_0.fits": "lamp-off",
         "sub/a_0.fits.gz": "the same exposure as a_0.fits",
     }.items():

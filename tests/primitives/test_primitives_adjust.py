@@ -177,4 +177,7 @@ def test_sources_that_are_cut_or_blended_count_as_uncertain():
     assert values[:, 0].tolist() == [9.0, 19.0, 29.0, 39.0]
     assert np.isnan(values[0, 3])
     assert values[1:, 3].tolist() == [BLEND_ERROR, CUT_ERROR, BLEND_ERROR]
+    assert np.isnan(values[:, 4]).all()
     assert len(source_list(frame, stars_only=True)) == 3
+    columns["FLUXERR_AUTO"] = np.array([0.1, 0.2, 0.3, 0.4])
+    assert source_list(frame, stars_only=False)[:, 4].tolist() == [0.1, 0.2, 0.3, 0.4]

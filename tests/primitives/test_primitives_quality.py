@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from raw_frames import FakeContext, electrons, raw_dark, raw_frame
+from raw_frames import FakeContext, electrons, raw_dark, raw_flat, raw_frame
 
 from keyhole.errors import DataError
 from keyhole.primitives.prepare import PrepareParams, prepare
@@ -29,11 +29,11 @@ def test_saturated_and_nonlinear_pixels_are_flagged():
 
 
 def test_pixels_without_a_number_are_flagged_and_become_zero():
-    frame = small_dark(p3_4=np.nan, p5_6=np.inf, p9_9=-np.inf)
+    frame = small_dark(p3_4=np.nan, p5_6=np.inf, p9_9=-np.inf, p2_2=1e30, p4_4=-3e9)
     context = FakeContext()
     add_dq([frame], PLAIN, context)
     assert np.isfinite(frame.data).all()
-    assert [int(frame.mask[p]) for p in ((3, 4), (5, 6), (9, 9), (0, 0))] == [1, 1, 1, 0]
+    assert [int(frame.mask[p]) for p in ((3, 4), (5, 6), (9, 9), (2, 2), (4, 4), (0, 0))] == [1, 1, 1, 1, 1, 0]
     assert "no number" in context.caveats[0]
 
 
@@ -167,3 +167,12 @@ def test_frame_without_a_good_pixel_passes_unchanged():
     apply_dq_plane([frame], ApplyDQParams(), context)
     assert (frame.data == 1).all()
     assert "every pixel is flagged" in context.caveats[0]
+
+
+@pytest.mark.parametrize(("filled", "said"), [(0.0, False), (0.05, False), (0.3, True)])
+def test_sky_that_fills_the_wells_is_told(filled, said):
+    data = np.full((200, 50), 100.0)
+    data[: round(200 * filled)] = 7000.0
+    context = FakeContext()
+    add_dq(prepare([raw_flat(data)], PrepareParams(), context), PLAIN, context)
+    assert any("beyond the linear range" in caveat for caveat in context.caveats) is said

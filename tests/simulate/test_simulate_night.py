@@ -10,6 +10,7 @@ from astropy.io import fits
 from keyhole.errors import InputError, ParameterError, SetupError
 from keyhole.headers import check_complete, describe, read_headers, tags
 from keyhole.simulate import EFFECTS, NightOptions, build_night, render_frames, simulate_night
+from keyhole.simulate.conditions import Conditions
 from keyhole.simulate.night import render_light
 from keyhole.simulate.options import CAMERAS, FILTERS
 from keyhole.simulate.sequence import dither_offsets, plan_night
@@ -241,6 +242,15 @@ def test_flexure_moves_keyhole_and_stars_together():
     assert shifted == pytest.approx(plan.flexure)
     drawn = night.opening.transmission(*plan.flexure) > 0.5
     assert np.array_equal(render_light(night, plan) > 0.5 * 3720, drawn)
+
+
+def test_keyhole_wanders_by_a_few_pixels_however_long_the_night():
+    for seed in range(8):
+        conditions = Conditions(options_with("flexure", "sky", frames=1, stars=0), 0.15, seed)
+        places = np.array([conditions.flexure(seconds, flat=False) for seconds in range(0, 86400, 1800)])
+        assert 0.1 < np.ptp(places, axis=0).max() < 25
+        first_hour = np.array([conditions.flexure(seconds, flat=False) for seconds in (0, 3000)])
+        assert np.abs(np.diff(first_hour, axis=0)).max() < 3
 
 
 def test_truth_frames_table_adds_up(small_night):

@@ -75,13 +75,16 @@ MASTER_FLAT = FLAT | _STAMPS | {"PROCFLAT": "2026-01-01T00:00:00"}
 MASTER_BPM = FLAT | _STAMPS | {"PROCBPM": "2026-01-01T00:00:00", "OBSTYPE": "BPM", "OBJECT": "BPM"}
 
 
-def write_frame(path: Path, cards: dict[str, object], *, pixel: int = 0, **changes: object) -> Path:
+def write_frame(
+    path: Path, cards: dict[str, object], *, pixel: int = 0, shape: tuple[int, int] = (3, 4), **changes: object
+) -> Path:
     """Write a raw-like file: primary header and one image of 4 x 3 bytes, all of the value `pixel`."""
+    ny, nx = shape
     header = cards | {name.replace("_", "-") if name == "DATE_OBS" else name: value for name, value in changes.items()}
     primary = {"SIMPLE": True, "BITPIX": 16, "NAXIS": 0, "EXTEND": True}
     primary |= {name: value for name, value in header.items() if value is not None}
-    image = {"XTENSION": "IMAGE", "BITPIX": 8, "NAXIS": 2, "NAXIS1": 4, "NAXIS2": 3, "PCOUNT": 0, "GCOUNT": 1}
-    data = bytes([pixel]) * 12
+    image = {"XTENSION": "IMAGE", "BITPIX": 8, "NAXIS": 2, "NAXIS1": nx, "NAXIS2": ny, "PCOUNT": 0, "GCOUNT": 1}
+    data = bytes([pixel]) * (ny * nx)
     path.write_bytes(_block(primary) + _block(image) + data.ljust(BLOCK, b"\0"))
     return path
 

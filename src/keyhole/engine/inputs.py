@@ -63,6 +63,14 @@ class Input:
     kind: str
 
     @property
+    def size(self) -> tuple[int | None, int | None]:
+        """Columns and rows of the image; None where the header does not tell."""
+        cards = self.headers.extensions[0] if self.headers.extensions else {}
+        # Of an image that is compressed into a table, ZNAXISn give the size.
+        columns, rows = (cards.get(f"ZNAXIS{axis}", cards.get(f"NAXIS{axis}")) for axis in (1, 2))
+        return columns, rows
+
+    @property
     def root(self) -> str:
         """File name without FITS and compression endings."""
         name = self.path.name
@@ -260,11 +268,26 @@ def _check_common(items: list[Input], kind: str, free: Iterable[str]) -> None:
     for name, words in _COMMON[kind]:
         if name not in free:
             _check_equal(items, name, words, f"{kind}s")
+    if kind != "reduced image":
+        _check_sizes(items, f"{kind}s")
 
 
 def _check_array(items: list[Input]) -> None:
     """Frames of different kinds need nothing in common but the array that they were taken with."""
     _check_equal(items, "array_name", "array", "inputs")
+    _check_sizes(items, "inputs")
+
+
+def _check_sizes(items: list[Input], which: str) -> None:
+    """Raw frames are compared pixel by pixel."""
+    first = items[0]
+    for item in items[1:]:
+        if item.size != first.size:
+            has, other = ("{} x {}".format(*one.size) for one in (first, item))
+            raise InputError(
+                f"the {which} differ in size: {first.path.name} has {has} pixels, {item.path.name} has {other}; "
+                "leave out the frame that is not complete"
+            )
 
 
 def _check_equal(items: list[Input], name: str, words: str, which: str) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "idle_settings",
     "nearest",
     "parse_settings",
+    "plain_values",
     "resolve",
     "try_resolve",
     "unknown_settings",
@@ -197,7 +198,8 @@ def try_resolve(
             mistakes.append(f"{typed.get(name, f'{step}:{name}')}={value}: expected True or False")
         switches.append(bool(switch))
     try:
-        validated = model(**merged)
+        # To build a model that checks values takes longer than most steps; the defaults are taken as they are anyway.
+        validated = model(**merged) if merged else model.model_construct()
     except ValidationError as err:
         return [*mistakes, *_sentences(step, model, err, typed)]
     mistakes += [_not_allowed(step, model, name, value, typed) for name, value in validated if _is_nan(value)]
@@ -205,6 +207,19 @@ def try_resolve(
         return mistakes
     overridden = tuple(name for name in call if name in typed and getattr(validated, name, call[name]) != call[name])
     return Resolved(validated, origins, overridden, *switches)
+
+
+def plain_values(values: Params) -> dict[str, Any]:
+    """Values of parameters as JSON knows them, for histories."""
+    plain = dict(values)
+    # The library would build a serializer of each model for the same words and numbers.
+    return plain if all(map(_is_plain, plain.values())) else values.model_dump(mode="json")
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return type(value) in (type(None), bool, int, str) or (type(value) is float and math.isfinite(value))
 
 
 def describe_range(model: type[Params], name: str) -> str:

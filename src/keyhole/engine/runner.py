@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from keyhole.engine.book import StepBook
 from keyhole.engine.context import RunContext
 from keyhole.engine.events import EventSink, Progress, StepFinished, StepStarted
-from keyhole.engine.parameters import Resolved, nearest, resolve
+from keyhole.engine.parameters import Resolved, nearest, plain_values, resolve
 from keyhole.engine.recorder import STREAM_WORDS, step_named
 from keyhole.errors import DataError, InputError, ParameterError
 from keyhole.frames import Frame, add_history, share_window, whole
@@ -111,7 +111,7 @@ class Runner:
         words = {k: v for k, v in arguments.items() if k not in STREAM_WORDS}
         resolved = resolve(step.name, mode_defaults=self._mode_defaults(step.name), call=words, settings=self._settings)
         self._number += 1
-        call = _Call(step, resolved, resolved.values.model_dump(mode="json"), self._number)
+        call = _Call(step, resolved, plain_values(resolved.values), self._number)
         if step.scope == "frame" and source == target:
             if source != self._waiting_stream:
                 self.finish()

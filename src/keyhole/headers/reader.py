@@ -27,6 +27,9 @@ CARD = 80
 BUFFER = 12 * BLOCK
 # 2.9 MB of cards: whatever it is, it is no header.
 MAX_BLOCKS = 1000
+# Only printable ASCII may stand in a header (FITS standard 4.0, section 4.1.2): what was damaged is read as ? or blank,
+# so that it can be written again.
+_ALLOWED = b" " * 32 + bytes(range(32, 127)) + b"?" * 129
 GZIP_MAGIC = b"\x1f\x8b"
 BZIP2_MAGIC = b"BZh"
 
@@ -255,7 +258,7 @@ def _header_text(stream: _Stream, path: str | Path, *, first: bool) -> str | Non
         end = _end_card(block)
         if end is not None:
             blocks.append(block[:end])
-            return b"".join(blocks).decode("latin-1")
+            return b"".join(blocks).translate(_ALLOWED).decode("ascii")
         if len(block) < BLOCK:
             raise DataError(f"{path} ends within a header, after {stream.position} bytes: copy it again")
         blocks.append(block)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._neighbours import near
-from keyhole.imaging._order_statistics import sort_planes, sorted_median
+from keyhole.imaging._order_statistics import median_efficiency, sort_planes, sorted_median
+from keyhole.imaging._rows import row_blocks
 from keyhole.imaging.bits import BAD, MASK_DTYPE, usable
 from keyhole.imaging.geometry import Grid
 from keyhole.imaging.medians import median
@@ -23,6 +24,8 @@ __all__ = ["Expected", "Exposure", "Reference", "blot", "median_reference"]
 _KERNEL: Final = "poly3"
 _BAND: Final = 1 << 22
 """Values of all exposures together that are sorted at once."""
+_BLOCK: Final = 1 << 15
+"""Pixels that are computed together, so that what is computed on the way stays in the cache."""
 _SAMPLE: Final = 7
 """One in so many rows is enough for a median, ..."""
 _FEWEST: Final = 5000
@@ -102,7 +105,8 @@ class Exposure:
         return np.float32(median(values))
 
 
-class Reference(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Reference:
     """Median of all exposures at one second, on their common grid.
 
     Attributes
@@ -118,6 +122,19 @@ class Reference(NamedTuple):
     seen: NDArray[np.int16]
     origin: tuple[int, int]
 
+    @cached_property
+    def mask(self) -> NDArray[np.uint16]:
+        """Bad where no exposure tells."""
+        return np.where(self.seen > 0, MASK_DTYPE(0), MASK_DTYPE(BAD))
+
+    @cached_property
+    def growth(self) -> Float32:
+        """Noise of an exposure less the median of those that have a value there, in units of its own."""
+        counts = np.arange(1, int(self.seen.max(initial=0)) + 1)
+        growth = np.ones(counts.size + 1, np.float32)
+        growth[1:] = np.sqrt(1 + median_efficiency(counts) / counts)
+        return growth[self.seen]
+
 
 class Expected(NamedTuple):
     """The median on the pixels of one exposure.
@@ -127,6 +144,8 @@ class Expected(NamedTuple):
     data : (ny, nx) float32
         Light in the time of the exposure.
     seen : (ny, nx) int16
+    growth : (ny, nx) float32
+        Noise of the difference to it in units of that of the exposure; anything where it is not known.
     known : (ny, nx) bool
     scale : float
         Transparency of the exposure in units of that of the median.
@@ -134,6 +153,7 @@ class Expected(NamedTuple):
 
     data: Float32
     seen: NDArray[np.int16]
+    growth: Float32
     known: NDArray[np.bool_]
     scale: float
 
@@ -154,10 +174,11 @@ def median_reference(exposures: Sequence[Exposure]) -> Reference:
     for first in range(0, ny, step):
         height = min(step, ny - first)
         planes = every[:, : height * nx]
-        planes.fill(np.inf)
+        there = np.zeros(height * nx, np.int16)
         for plane, exposure in zip(planes, exposures, strict=True):
             part = _part_near(exposure, Grid((height, nx), (x0, y0 + first)))
             if part is None:
+                plane.fill(np.inf)
                 continue
             out = resample(
                 (part.data - exposure.level) / np.float32(exposure.seconds),
@@ -172,8 +193,9 @@ def median_reference(exposures: Sequence[Exposure]) -> Reference:
                 reasons=False,
             )
             good = usable(out.mask).ravel()
-            plane[good] = out.data.ravel()[good]
-        there = np.count_nonzero(planes < np.inf, axis=0)
+            plane[:] = out.data.ravel()
+            plane[np.flatnonzero(~good)] = np.inf
+            there += good
         middle = sorted_median(sort_planes(planes), np.maximum(there, 1))
         data[first : first + height] = np.where(there > 0, middle, 0).reshape(height, nx)
         count[first : first + height] = there.reshape(height, nx)
@@ -204,37 +226,51 @@ def blot(reference: Reference, exposure: Exposure, sigma: Float32) -> Expected:
     out = resample(
         reference.data,
         None,
-        np.where(reference.seen > 0, MASK_DTYPE(0), MASK_DTYPE(BAD)),
+        reference.mask,
         shift=shift,
         matrix=inverse,
         output_shape=exposure.data.shape,
         interpolant=_KERNEL,
         conserve=False,
         reasons=False,
-        planes={"seen": reference.seen},
+        # Noise must not be interpolated: whole numbers are copied from the nearest pixel.
+        planes={"seen": reference.seen, "growth": reference.growth.view(np.int32)},
     )
-    data = out.data * np.float32(exposure.seconds)
+    data = out.data
     known = usable(out.mask)
-    return Expected(data, out.planes["seen"], known, _clearness(exposure, sigma, data, known))
+    growth = out.planes["growth"].view(np.float32)
+    bright = []
+    for rows in row_blocks(data.shape, _BLOCK):
+        np.maximum(growth[rows], 1, out=growth[rows])
+        data[rows] *= np.float32(exposure.seconds)
+        bright.append(np.flatnonzero((data[rows] > _BRIGHT * sigma[rows]) & known[rows]) + rows.start * data.shape[1])
+    clear = _clearness(exposure, sigma, data, known, np.concatenate(bright))
+    return Expected(data, out.planes["seen"], growth, known, clear)
 
 
-def _clearness(exposure: Exposure, sigma: Float32, expected: Float32, known: NDArray[np.bool_]) -> float:
+def _clearness(
+    exposure: Exposure, sigma: Float32, expected: Float32, known: NDArray[np.bool_], bright: NDArray[np.intp]
+) -> float:
     """Ratio of the light of stars in an exposure to what is expected; 1 where no star tells.
 
-    Sums over whole stars do not depend on the seeing.
+    `bright` are the flat indices of the known pixels with starlight. Sums over whole stars do not depend on the
+    seeing.
     """
-    good = known & usable(exposure.mask)
-    stars = good & (expected > _BRIGHT * sigma)
+    stars = np.zeros(known.shape, np.bool_)
+    good = usable(exposure.mask)
+    stars.ravel()[bright] = good.ravel()[bright]
     if not stars.any():
         return 1.0
-    stars = near(stars, _WINGS) & good
-    light = float(expected[stars].sum(dtype=np.float64))
-    if light < _CERTAIN * float(np.sqrt(np.square(sigma[stars], dtype=np.float64).sum())):
+    good &= known
+    # A whole star, to the last pixel of its wings.
+    of_stars = np.flatnonzero(near(stars, _WINGS) & good)
+    light_there, noise = expected.ravel()[of_stars], sigma.ravel()[of_stars]
+    light = float(light_there.sum(dtype=np.float64))
+    if light < _CERTAIN * float(np.sqrt(np.square(noise, dtype=np.float64).sum())):
         return 1.0
-    level = exposure.level
     # A cosmic ray must not pass for starlight.
-    most = _CLEAREST * np.maximum(expected[stars], 0) + _BRIGHT * sigma[stars]
-    seen = np.minimum(exposure.data[stars] - level, most).sum(dtype=np.float64)
+    most = _CLEAREST * np.maximum(light_there, 0) + _BRIGHT * noise
+    seen = np.minimum(exposure.data[np.divmod(of_stars, known.shape[1])] - exposure.level, most).sum(dtype=np.float64)
     return float(np.clip(seen / light, 1 / _CLEAREST, _CLEAREST))
 
 

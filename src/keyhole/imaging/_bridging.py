@@ -68,12 +68,16 @@ class Bridges:
     ----------
     good, known : (ny, nx) bool
         Good; good or bridged.
+    few : flat indices or None
+        The bad pixels, if they are few.
     """
 
     def __init__(self, good: NDArray[np.bool_]) -> None:
         self.good = good
         # Places in the flattened plane: the pixel, the two beside it, the two beyond these.
-        along = [_pairs(good, axis) for axis in (1, 0)]
+        bad = np.flatnonzero(~good)
+        self.few = bad if bad.size < _FEW * good.size else None
+        along = [_pairs(good, axis, self.few) for axis in (1, 0)]
         self._pairs = np.concatenate([pairs for pairs, _ in along], axis=1)
         self._curved = np.concatenate([curved for _, curved in along])
         self._at, self._place, self._number = np.unique(self._pairs[0], return_inverse=True, return_counts=True)
@@ -82,18 +86,30 @@ class Bridges:
 
     def fill(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Give a plane, finite where good, with the bridged values in place of bad ones; 0 where there is none."""
-        filled = np.where(self.good, plane, np.float32(0)).astype(np.float32, copy=False)
+        return self.mend(np.where(self.good, plane, np.float32(0)).astype(np.float32, copy=False))
+
+    def mend(self, plane: NDArray[np.float32], factor: float = 1.0) -> NDArray[np.float32]:
+        """Do the same in place, in a plane without gaps in memory; bridged values times a factor."""
+        flat = plane.reshape(-1)
+        if self.few is None:
+            np.copyto(plane, 0, where=~self.good)
+        else:
+            flat[self.few] = 0
         if self._at.size:
-            _, left, right, far_left, far_right = filled.ravel()[self._pairs]
+            _, left, right, far_left, far_right = flat[self._pairs]
             middle = 0.5 * (left + right)
             middle += np.where(self._curved, (2 * middle - far_left - far_right) / 6, np.float32(0))
-            filled.ravel()[self._at] = np.bincount(self._place, middle) / self._number
-        return filled
+            flat[self._at] = np.bincount(self._place, middle) / self._number
+            if factor != 1:
+                flat[self._at] *= np.float32(factor)
+        return plane
 
 
-def _pairs(good: NDArray[np.bool_], axis: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def _pairs(
+    good: NDArray[np.bool_], axis: int, few: NDArray[np.intp] | None
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Places, (5, k), of bad pixels between good ones, of those beside and beyond, and if these count."""
-    place = _between(good, axis)
+    place = _between(good, axis, few)
     length, step = (good.shape[1], 1) if axis == 1 else (good.shape[0], good.shape[1])
     along = place % length if axis == 1 else place // step
     before, after = along >= REACH, along < length - REACH
@@ -103,13 +119,12 @@ def _pairs(good: NDArray[np.bool_], axis: int) -> tuple[NDArray[np.intp], NDArra
     return np.stack([place, place - step, place + step, *far]), curved
 
 
-def _between(good: NDArray[np.bool_], axis: int) -> NDArray[np.intp]:
-    """Places of the bad pixels with good ones on both sides."""
+def _between(good: NDArray[np.bool_], axis: int, few: NDArray[np.intp] | None) -> NDArray[np.intp]:
+    """Places of the bad pixels with good ones on both sides; `few`: the bad ones, if they are looked at one by one."""
     ny, nx = good.shape
-    if ny * nx - np.count_nonzero(good) < _FEW * ny * nx:
-        place = np.flatnonzero(~good)
-        along, length, step = (place % nx, nx, 1) if axis == 1 else (place // nx, ny, nx)
-        place = place[(along > 0) & (along < length - 1)]
+    if few is not None:
+        along, length, step = (few % nx, nx, 1) if axis == 1 else (few // nx, ny, nx)
+        place = few[(along > 0) & (along < length - 1)]
         flat = good.ravel()
         return np.asarray(place[flat[place - step] & flat[place + step]])
     if axis == 1:

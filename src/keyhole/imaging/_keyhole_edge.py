@@ -41,7 +41,7 @@ _CUT: Final = 0.125
 _CUT_SIGMA: Final = 1.5
 """... or at so many sigma of a pixel, if the frame is fainter than that."""
 _LEAST_CONTRAST: Final = 1.0
-_FARTHEST_PX: Final = 20.0
+_FARTHEST_PX: Final = 30.0
 _LARGEST_ERROR: Final = 0.3
 
 
@@ -119,13 +119,16 @@ def fit_edge(
     Returns
     -------
     EdgeFit or None
-        None without light, beyond 20 pixels from the start, or where the passes do not agree.
+        None without light, beyond 30 pixels from the start, or where the passes do not agree.
     """
     frame = _Pixels(data.reshape(-1), None if good is None else good.reshape(-1))
     place, error, light = start, np.inf, _Light(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     judged = (np.inf, np.inf)
-    for reach in (_COARSE_PX, *_FINE_PX):
+    settled = False
+    for reach in (_COARSE_PX, _COARSE_PX, _COARSE_PX, *_FINE_PX):
         coarse = reach == _COARSE_PX
+        if coarse and settled:
+            continue
         rounded = (float(round(place[0])), float(round(place[1])))
         # From the first fine pass on the place is good enough to know what is inside and what is outside.
         known = max(abs(rounded[0] - judged[0]), abs(rounded[1] - judged[1])) <= _DEEP_PX / 2
@@ -139,8 +142,12 @@ def fit_edge(
         if moved is None:
             return None
         shift, error = moved
+        # An edge far from the start lies beyond the band, which is laid around what was found and looked at again.
+        settled = max(abs(shift[0]) * model.x_gain(start), abs(shift[1])) < _COARSE_PX / 2
         place = (rounded[0] + float(shift[0]), rounded[1] + float(shift[1]))
-        if max(abs(place[0] - start[0]) * model.x_gain(start), abs(place[1] - start[1])) > _FARTHEST_PX:
+        away = max(abs(place[0] - start[0]) * model.x_gain(start), abs(place[1] - start[1]))
+        # On the way the edge may be overshot.
+        if away > (2 * _FARTHEST_PX if coarse else _FARTHEST_PX):
             return None
     # The last pass must have had the edge in the middle of its narrow band, and light enough to see it.
     if not error < _LARGEST_ERROR:
@@ -226,6 +233,6 @@ def _displacement(
     spread = slope @ (slope * excess**2).T
     inverse = np.linalg.inv(normal)
     error = float(np.sqrt(np.diag(inverse @ spread @ inverse).max()))
-    # Half of the band must lie on each side.
-    inside = bool(np.abs(change).max() < reach / 2)
+    # Half of the band must lie on each side; a coarse one is laid anew where it does not.
+    inside = band.step > 1 or bool(np.abs(change).max() < reach / 2)
     return (shift, error) if inside and np.isfinite(error) else None

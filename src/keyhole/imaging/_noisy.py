@@ -29,6 +29,12 @@ class NoisyPixels:
         self._squares = np.zeros(shape, np.float32)
         self._count = np.zeros(shape, np.int16)
 
+    def part(self, box: tuple[slice, slice]) -> NoisyPixels:
+        """The pixels in a box of the array; what is added to them is added here."""
+        part = NoisyPixels((0, 0))
+        part._squares, part._count = self._squares[box], self._count[box]
+        return part
+
     def add(self, box: tuple[slice, slice], deviation: tuple[NDArray[np.float32], NDArray[np.bool_]]) -> None:
         """Take one exposure into account: deviations in sigma inside a box, and where they are known.
 

@@ -20,16 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._blot import Exposure, Reference, blot, median_reference
-from keyhole.imaging._hits_compared import BLOCK, Compared, Look, deviation_of, largest_step
+from keyhole.imaging._differences import Differences, Expectation, Look, differences
+from keyhole.imaging._hits_compared import Compared
 from keyhole.imaging._neighbours import places, square_offsets
 from keyhole.imaging._noisy import NoisyPixels
-from keyhole.imaging._order_statistics import median_efficiency
 from keyhole.imaging._patches import median_known, values_around
-from keyhole.imaging._rows import row_blocks
-from keyhole.imaging.bits import BAD, COSMIC_RAY, MASK_DTYPE, NONLINEAR, SATURATED, usable
+from keyhole.imaging.bits import BAD, COSMIC_RAY, MASK_DTYPE, usable
 from keyhole.imaging.laplacian import laplacian_hits, star_excess
 from keyhole.imaging.levels import lit_box
-from keyhole.imaging.medians import median
 from keyhole.imaging.noise import robust_sigma
 
 __all__ = ["Exposure", "HitRule", "Hits", "find_hits"]
@@ -39,17 +37,12 @@ _MOST: Final = 64
 """Exposures of which a median is as good as that of more, for bounded memory and time."""
 _SEEN_TOO: Final = 0.5
 """Part of an excess from which on the only other exposure shows it too."""
-_QUIET: Final = 0.5
-"""Starlight, in sigma, up to which a pixel tells how well the noise is known."""
 _SAMPLE: Final = 7
 """One in so many pairs of neighbours is enough for a scatter."""
 _ROWS: Final = 128
 """Rows that are looked at together where exposures are not compared, ..."""
 _AROUND: Final = 24
 """... with so many pixels around, beyond the reach of the largest hits."""
-_FEWEST_QUIET: Final = 100
-_ENOUGH: Final = 20_000
-"""Quiet pixels from which the scatter is known to half a per cent."""
 
 Bools = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
@@ -157,10 +150,8 @@ def find_hits(exposures: Sequence[Exposure], rule: HitRule | None = None, *, sam
     for part in _parts(lit):
         reference = median_reference([near[i] for i in part]) if len(part) > 1 and rule.compare else None
         for i in part:
-            hit, deviation = _hits(near[i], reference, min(near[i].fwhm, usual), rule)
-            found[i] = np.packbits(hit)
-            if noisy is not None and deviation is not None:
-                noisy.add(boxes[i], deviation)
+            part_of_array = None if noisy is None else noisy.part(boxes[i])
+            found[i] = np.packbits(_hits(near[i], reference, min(near[i].fwhm, usual), rule, part_of_array))
     bad = None if noisy is None else noisy.found(rule.noisy)
     return [
         Hits(box, hit, exposure.mask, None if bad is None else bad[box])
@@ -177,64 +168,53 @@ def _parts(exposures: list[int]) -> Iterator[list[int]]:
 
 
 def _hits(
-    exposure: Exposure, reference: Reference | None, fwhm: float, rule: HitRule
-) -> tuple[Bools, tuple[Float32, Bools] | None]:
-    """Hits in one exposure; and how far its pixels deviate in sigma, with those for which that is known."""
-    look = _expectation(exposure, reference)
-    residual = look.data - look.expected
-    hits = _alone(look, residual, fwhm, rule)
-    if not look.compared.any():
-        return hits, None
-    step = largest_step(look.expected)
-    step *= np.float32(rule.gradient)
+    exposure: Exposure, reference: Reference | None, fwhm: float, rule: HitRule, noisy: NoisyPixels | None
+) -> Bools:
+    """Hits in one exposure; what it tells about the noisy pixels of its box is added to these."""
+    found = _expectation(exposure, reference, rule, noisy)
+    look = found.look
+    hits = _alone(look, found.residual, fwhm, rule)
+    if found.outliers is None:
+        return hits
     sharpest = rule.sharpness * star_excess(fwhm) + rule.signal
-    compared = Compared(look, residual, step, sharpest, _burnt(exposure.mask))
-    compared.mark(hits, compared.deviating(rule.sigma), rule.sigma)
+    compared = Compared(look, found.residual, rule.gradient, sharpest, exposure.mask)
+    compared.mark(hits, found.outliers, rule.sigma)
     for _ in range(rule.grow):
         if not hits.any():
             break
         compared.mark(hits, compared.beside(hits, rule.grow_sigma), rule.grow_sigma, beside=hits.copy())
-    return hits, (deviation_of(look, residual, step), look.compared)
+    return hits
 
 
-def _expectation(exposure: Exposure, reference: Reference | None) -> Look:
+def _expectation(
+    exposure: Exposure, reference: Reference | None, rule: HitRule, noisy: NoisyPixels | None
+) -> Differences:
     """What the other exposures let expect, on the scale of this one; the noise is never taken as better than seen."""
     good = usable(exposure.mask)
     nothing = np.zeros(good.shape, np.bool_)
-    data = exposure.data - exposure.level
     sigma = exposure.sigma()
     if reference is None:
+        data = exposure.data - exposure.level
         # A lone noise scale: without comparison the image itself tells, by the differences of its neighbours.
-        return Look(data, np.zeros_like(data), sigma * _own_scale(data, sigma, good), good, nothing, nothing)
+        look = Look(data, np.zeros_like(data), sigma * _own_scale(data, sigma, good), good, nothing, nothing)
+        return Differences(look, data, None)
     expected = blot(reference, exposure, sigma)
     known = good & expected.known
     compared = known & (expected.seen >= _COMPARED)
-    model = expected.data
-    model *= np.float32(expected.scale)
     twice = known & (expected.seen == 2)
+    expectation = Expectation(expected.data, expected.scale, exposure.level)
     if not compared.any():
-        return Look(data, model, sigma * _own_scale(data, sigma, good), good, compared, twice)
+        data, model = exposure.data - exposure.level, expected.data * np.float32(expected.scale)
+        look = Look(data, model, sigma * _own_scale(data, sigma, good), good, compared, twice)
+        return Differences(look, data - model, None)
     # The median has noise too; a pixel that is not compared has only its own.
-    counts = np.arange(_COMPARED, int(expected.seen.max()) + 1)
-    growth = np.ones(_COMPARED + counts.size, np.float32)
-    growth[_COMPARED:] = np.sqrt(1 + median_efficiency(counts) / counts)
-    for rows in row_blocks(sigma.shape, BLOCK):
-        np.multiply(sigma[rows], growth[expected.seen[rows]], out=sigma[rows], where=compared[rows])
-    _adjust(data, model, sigma, compared)
-    return Look(data, model, sigma, good, compared, twice)
-
-
-def _adjust(data: Float32, model: Float32, sigma: Float32, compared: Bools) -> None:
-    """Bring data to the level of the model, and the noise to what is seen, where there is no light. Changes both."""
-    for rows in (slice(None, None, _SAMPLE), slice(None)):
-        quiet = compared[rows] & (np.abs(model[rows]) < _QUIET * sigma[rows])
-        if np.count_nonzero(quiet) >= _ENOUGH:
-            break
-    rest, noise = (data[rows] - model[rows])[quiet], sigma[rows][quiet]
-    if rest.size > _FEWEST_QUIET:
-        middle = np.float32(median(rest))
-        data -= middle
-        sigma *= np.float32(max(1.0, robust_sigma((rest - middle) / noise)))
+    alone = np.flatnonzero(good & ~compared)
+    own = sigma.ravel()[alone]
+    sigma *= expected.growth
+    sigma.ravel()[alone] = own
+    adjusted = expectation.adjusted(exposure.data, sigma, compared)
+    look = Look(exposure.data, expected.data, sigma, good, compared, twice)
+    return differences(look, adjusted, rule.sigma, rule.gradient, noisy)
 
 
 def _own_scale(data: Float32, sigma: Float32, good: Bools) -> np.float32:
@@ -245,10 +225,6 @@ def _own_scale(data: Float32, sigma: Float32, good: Bools) -> np.float32:
     steps = (data[:, 1:] - data[:, :-1])[both][::_SAMPLE]
     noise = np.hypot(sigma[:, 1:], sigma[:, :-1])[both][::_SAMPLE]
     return np.float32(max(1.0, robust_sigma(steps / noise)))
-
-
-def _burnt(mask: NDArray[np.uint16]) -> Bools:
-    return np.asarray((mask & MASK_DTYPE(NONLINEAR | SATURATED)) != 0)
 
 
 def _alone(look: Look, residual: Float32, fwhm: float, rule: HitRule) -> Bools:

@@ -158,11 +158,13 @@ def register(
     catalogues = [_catalogue(SourceList(*sources)) for sources in lists]
     needed = max(min_sources, 1)
     votes = _gather(catalogues, shifts, search_radius, field_area, needed)
-    if jump_radius is not None and 1 < len(votes) < len(shifts):
-        # Where the others really are tells where the missing ones should be.
-        found = np.array([votes[i].shift for i in votes])
-        nearer = shifts + np.median(found - shifts[list(votes)], axis=0)
-        nearer[list(votes)] = found
+    if jump_radius is not None and len(votes) < len(shifts):
+        nearer = shifts
+        if votes:
+            # Where the others really are tells where the missing ones should be.
+            found = np.array([votes[i].shift for i in votes])
+            nearer = shifts + np.median(found - shifts[list(votes)], axis=0)
+            nearer[list(votes)] = found
         more = _gather(catalogues, nearer, jump_radius, field_area, needed)
         votes = more if len(more) > len(votes) else votes
     frames = [_at_commanded_shift(shift) for shift in shifts]

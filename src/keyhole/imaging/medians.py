@@ -18,13 +18,15 @@ _FAIR_SAMPLE: Final = 150_000
 """Pixels that tell a median: to 0.4 per cent of the scatter."""
 
 
-def fair_sample(chosen: NDArray[np.bool_], *planes: NDArray[Any]) -> list[NDArray[Any]]:
+def fair_sample(chosen: NDArray[np.bool_], *planes: NDArray[Any], number: int = _FAIR_SAMPLE) -> list[NDArray[Any]]:
     """Values of planes on chosen pixels, of those above 150,000 pixels on those of some rows.
 
     Parameters
     ----------
     chosen : (ny, nx) bool
     planes : arrays (ny, nx)
+    number : int
+        Another number of pixels than 150,000; fewer tell what is smooth.
 
     Returns
     -------
@@ -32,7 +34,7 @@ def fair_sample(chosen: NDArray[np.bool_], *planes: NDArray[Any]) -> list[NDArra
         One per plane, of the same pixels; all of them where the rows hold none.
     """
     # The step is odd, as the patterns of detectors repeat at even distances.
-    step = max(chosen.size // _FAIR_SAMPLE, 1) | 1
+    step = max(chosen.size // number, 1) | 1
     some = chosen[::step]
     if not some.any():
         step, some = 1, chosen

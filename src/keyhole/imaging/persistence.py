@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging import bits
-from keyhole.imaging.medians import median
+from keyhole.imaging.medians import median, sampled_median
 
 __all__ = ["BrightPixels", "afterglow", "bright_pixels"]
 
@@ -47,7 +47,9 @@ def bright_pixels(
     saturation : float
         Saturation level, unit of `data`.
     fluence : float, optional
-        Part of it from which on a pixel glows; None: only flagged pixels do.
+        Part of the range from the level of the exposure to saturation from which on a pixel glows: the glow of
+        the sky is everywhere, and goes with the sky. Where most pixels are listed, it is the sky that is
+        bright, and none is. None: flagged pixels glow, and no others.
     flags : int
         Bits of pixels that glow whatever they read: far beyond saturation they read low again, and count as
         saturated.
@@ -57,6 +59,13 @@ def bright_pixels(
     if mask is not None:
         chosen = chosen & ((mask & bits.MASK_DTYPE(bits.BAD | bits.UNILLUMINATED)) == 0)
     pixels = np.flatnonzero(chosen)
+    if fluence is not None and pixels.size:
+        usable = np.isfinite(data) if mask is None else (mask & bits.MASK_DTYPE(bits.UNUSABLE)) == 0
+        level = max(sampled_median(data, usable, number=_SKY_SAMPLE), 0.0)
+        bright = data.reshape(-1)[pixels] >= level + fluence * max(saturation - level, 0.0)
+        pixels = pixels[bright | flagged.reshape(-1)[pixels]]
+        if 2 * pixels.size > np.count_nonzero(usable):
+            pixels = pixels[:0]
     light = data.reshape(-1)[pixels]
     if mask is not None:
         burnt = (mask.reshape(-1)[pixels] & bits.MASK_DTYPE(bits.SATURATED)) != 0

@@ -63,11 +63,15 @@ def axis_signs(found: ArrayLike, commanded: ArrayLike) -> tuple[int, int]:
     -------
     pair of int
         -1 for an axis along which the frames clearly moved against the command; 1 also where the pattern is
-        too small to tell.
+        too small to tell, or where the frames moved neither with the command nor against it: a telescope that
+        jumped moves in one of two frames by any distance, and sometimes back.
     """
     measured, told = (_centred(np.asarray(v, dtype=np.float64).reshape(-1, 2)) for v in (found, commanded))
     with_it, against = (np.sqrt(((measured - sign * told) ** 2).mean(axis=0)) for sign in (1, -1))
-    x, y = np.where(against * _CLEARLY < with_it, -1, 1).tolist()
+    turned = against * _CLEARLY < with_it
+    if np.linalg.norm(np.where(turned, against, with_it)) * _CLEARLY >= np.linalg.norm(with_it):
+        return 1, 1
+    x, y = np.where(turned, -1, 1).tolist()
     return int(x), int(y)
 
 

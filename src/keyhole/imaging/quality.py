@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from keyhole.errors import AlgorithmError
 from keyhole.imaging import bits
 from keyhole.imaging._enclosed import enclosed
+from keyhole.imaging._filters import maximum_in_box
+from keyhole.imaging._masked import zero_except
 from keyhole.imaging._neighbours import (
     bounding_box,
-    local_median,
     median_at,
     near,
     neighbour_statistic,
     places,
     ring_offsets,
 )
-from keyhole.imaging.medians import median
+from keyhole.imaging.medians import sampled_median
 from keyhole.imaging.noise import clipped_median_sigma, robust_sigma
 
 __all__ = [
@@ -43,6 +44,9 @@ _LEVEL_SAMPLE: Final = 200_000
 """Pixels from which level and scatter of a dark are taken."""
 
 _SCATTER_SAMPLE: Final = 40_000
+_FILL_SAMPLE: Final = 100_000
+_ROUNDING: Final = 1e-4
+"""Far above the rounding of float32."""
 """Pixels from which the scatter about the neighbours is taken."""
 
 _WIDE: Final = 15
@@ -221,9 +225,15 @@ def _scatter_about(
     expected: Callable[[NDArray[np.float32], NDArray[np.intp]], NDArray[np.float32]],
 ) -> float:
     """Robust scatter of the good pixels about their neighbours, from a sample that gives it to half a per cent."""
-    places = np.flatnonzero(good)
-    rows, columns = np.divmod(places[:: (places.size // _SCATTER_SAMPLE) | 1], dark.shape[1])
+    rows, columns = _fair_sample(good)
     return robust_sigma(dark[rows, columns] - expected(*median_at(dark, good, rows, columns, radius=2)))
+
+
+def _fair_sample(good: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of some of the good pixels, at regular distances."""
+    chosen = np.flatnonzero(good)
+    rows, columns = np.divmod(chosen[:: (chosen.size // _SCATTER_SAMPLE) | 1], good.shape[1])
+    return rows, columns
 
 
 def weak_pixels(
@@ -270,10 +280,14 @@ def weak_pixels(
     found[box] = lit & ~good
     if not good.any():
         return found
-    around, count = local_median(response, good, radius=radius)
-    fraction = np.ones_like(response)
-    np.divide(response, around, out=fraction, where=good & (count >= _FEWEST_NEIGHBOURS))
-    limit = max(nsigma * robust_sigma(fraction[good]), tolerance)
+
+    def over_neighbours(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Response over the median of the neighbours; 1 where there are too few."""
+        around, count = median_at(response, good, rows, columns, radius=radius)
+        fraction = np.ones(len(rows), np.float32)
+        return np.divide(response[rows, columns], around, out=fraction, where=count >= _FEWEST_NEIGHBOURS)
+
+    limit = max(nsigma * robust_sigma(over_neighbours(*_fair_sample(good))), tolerance)
 
     def differing(candidates: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:
         """Candidates that differ from their wide surroundings by more than a part of them."""
@@ -284,7 +298,11 @@ def weak_pixels(
         return differ
 
     # A sound pixel beside a group of weak ones differs from its neighbours, but not from its wide surroundings.
-    weak_ones = (lit & ~good) | differing(good & (np.abs(fraction - 1) > limit), limit / 2)
+    rows, columns = places(_may_differ(response, good, radius, limit))
+    out = np.abs(over_neighbours(rows, columns) - 1) > limit
+    standing_out = np.zeros_like(good)
+    standing_out[rows[out], columns[out]] = True
+    weak_ones = (lit & ~good) | differing(standing_out, limit / 2)
     fresh = weak_ones
     while fresh.any():
         # Weak pixels of a group resemble their neighbours; whoever touches one is held against the surroundings.
@@ -292,6 +310,20 @@ def weak_pixels(
         weak_ones = weak_ones | fresh
     found[box] = weak_ones
     return found
+
+
+def _may_differ(response: NDArray[np.float32], good: NDArray[np.bool_], radius: int, limit: float) -> NDArray[np.bool_]:
+    """Good pixels that differ by more than a part from their largest or smallest neighbour.
+
+    Only these can differ so much from the median of the neighbours, which lies between both.
+    """
+    values = zero_except(response.copy(), good)
+    highest = maximum_in_box(values, radius)
+    inverse = np.divide(np.float32(1), values, out=np.zeros_like(values), where=good)
+    lowest = maximum_in_box(inverse, radius)
+    # The margin is far above rounding.
+    above = values * lowest > (1 + limit) * (1 - _ROUNDING)
+    return np.asarray(good & (above | (values < (1 - limit) * (1 + _ROUNDING) * highest)))
 
 
 def apply_dq(
@@ -313,7 +345,8 @@ def apply_dq(
     replace_flags : int
         Bits that make a pixel to be replaced.
     replace_value : "median", "mean" or number
-        Of all pixels without these bits; a number is written as it is (a ring then does not matter).
+        Of all pixels without these bits, the median of a fair part of them if they are more than a hundred thousand;
+        a number is written as it is (a ring then does not matter).
     inner, outer : float, optional
         With both, the pixels `inner` to `outer` pixels away are taken instead of all.
     max_iters : int
@@ -340,7 +373,10 @@ def apply_dq(
     if not good.any():
         raise AlgorithmError(f"All {data.size} pixels have bits of {replace_flags}: nothing to replace them with.")
     if inner is None or outer is None:
-        level = median(data[good]) if replace_value == "median" else np.mean(data[good], dtype=np.float64)
+        if replace_value == "median":
+            level = sampled_median(data, good, number=_FILL_SAMPLE)
+        else:
+            level = float(np.mean(data[good], dtype=np.float64))
         filled[flagged] = level
         return filled
     offsets = ring_offsets(inner, outer)

@@ -8,39 +8,34 @@ usable pixels only; elsewhere the nearest pixel is copied.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyhole.errors import AlgorithmError
 from keyhole.imaging._bridging import REACH, TIED, Bridges
-from keyhole.imaging._neighbours import bounding_box
-from keyhole.imaging.bits import BAD, MASK_DTYPE, NO_DATA, NONLINEAR, SATURATED, UNUSABLE, usable
+from keyhole.imaging._rows import row_blocks
+from keyhole.imaging._sampler import Box, Few, Positions, Power, Sampler, Scratch
+from keyhole.imaging.bits import BAD, MASK_DTYPE, NO_DATA, NONLINEAR, SATURATED, UNUSABLE, any_set, usable
 from keyhole.imaging.kernels import INTERPOLANTS, kernel_weights
 
 __all__ = ["INTERPOLANTS", "Resampled", "resample"]
 
 _MIN_WEIGHT: Final = 0.5
 """Kernels with strong negative lobes may lose little absolute weight and still most of their sum."""
+_BLOCK: Final = 1 << 16
+"""Pixels that are looked at together, so that they stay in the cache."""
+_NEVER_HALF: Final = 1 - _MIN_WEIGHT - 1e-4
+"""The weights sum to one, and what is lost of that is no more than what is lost of their absolute sum: up to this,
+with room for the rounding of float32, enough is left."""
 _TOUCHED: Final = 0.001
 """Share of the kernel's absolute weight from which an unusable pixel is named as a reason."""
-_WHOLE_PIXEL: Final = 1e-6
-"""Shifts closer than this to a whole number of pixels are whole."""
-_ROUNDING: Final = 1e-4
-"""Sums of float32 weights are good to that by far."""
-_BLOCK: Final = 1 << 17
-"""Output pixels computed together: what is computed on the way stays in the cache."""
-_FEWEST_ROWS: Final = 16
-"""Rows of a block at least, as its kernels need some rows beyond."""
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Plane = NDArray[Any]
-Power = Literal["signed", "absolute", "squared"]
-Box = tuple[slice, slice]
 
 
 class Resampled(NamedTuple):
@@ -57,15 +52,12 @@ class Resampled(NamedTuple):
         Quality bits; NO_DATA outside the frame.
     planes : dict of arrays
         The further planes.
-    weight : (ny, nx) float32
-        Share of the kernel that fell on usable pixels, 0 where the output pixel is not usable.
     """
 
     data: Float32
     variance: Float32 | None
     mask: NDArray[np.uint16]
     planes: dict[str, Plane]
-    weight: Float32
 
 
 def resample(
@@ -131,21 +123,26 @@ def resample(
         When the interpolant is not known.
     """
     frame = _checked_frame(data, variance, mask, planes or {})
-    transform, area = _checked_transform(shift, matrix)
+    (unit, offset), area = _checked_transform(shift, matrix)
     scale = area if conserve else 1.0
-    shape = frame.data.shape if output_shape is None else output_shape
-    where = _positions(transform, shape, output_origin, frame.data.shape)
+    shape = (frame.data.shape[0], frame.data.shape[1]) if output_shape is None else output_shape
+    where = Positions(unit, offset, shape, output_origin, frame.data.shape)
 
     out = Resampled(
-        data=_scaled(_copy_nearest(frame.data, where), scale),
-        variance=None if frame.variance is None else _scaled(_copy_nearest(frame.variance, where), scale**2),
-        mask=_copy_nearest(frame.bits, where, outside=NO_DATA),
-        planes={name: _copy_nearest(plane, where) for name, plane in frame.planes.items()},
-        weight=np.zeros(shape, dtype=np.float32),
+        data=_scaled(where.nearest(frame.data), scale),
+        variance=None if frame.variance is None else _scaled(where.nearest(frame.variance), scale**2),
+        mask=where.nearest(frame.bits, outside=NO_DATA),
+        planes={name: where.nearest(plane) for name, plane in frame.planes.items()},
     )
-    for box in _boxes_near_usable(where, frame.good, kernel_weights(interpolant, 0.0).shape[-1] // 2):
-        limits = {"dq_threshold": dq_threshold, "max_lost": max_lost}
-        _interpolate(out, box, frame, where.cut(box), interpolant, scale=scale, reasons=reasons, **limits)
+    limits, scratch = _Limits(dq_threshold, max_lost, reasons=reasons), Scratch()
+    for box in where.boxes_near(frame.good, kernel_weights(interpolant, 0.0).shape[-1] // 2):
+        sampler = Sampler(*where.cut(box), interpolant, scratch)
+        bridges = Bridges(sampler.window(frame.good, "good", margin=REACH))
+        work = _Box(box, frame, where, scratch, sampler, bridges, limits, scale)
+        if where.separable and bridges.few is not None:
+            _interpolate_most(out, work)
+        else:
+            _interpolate(out, work)
     return out
 
 
@@ -159,24 +156,38 @@ class _Frame(NamedTuple):
     bits: NDArray[np.uint16]
     good: NDArray[np.bool_]
     planes: Mapping[str, Plane]
+    bright: bool
+    """Whether pixels are non-linear or saturated."""
 
 
-class _Positions(NamedTuple):
-    """Place in the frame of each output pixel; x is one row and y one column when there is no rotation."""
+class _Limits(NamedTuple):
+    dq_threshold: float
+    max_lost: float
+    reasons: bool
 
-    x: Float64
-    y: Float64
-    inside: NDArray[np.bool_]
 
-    def cut(self, box: Box) -> _Positions:
-        rows, columns = box
-        x = self.x[:, columns] if self.x.shape[0] == 1 else self.x[rows, columns]
-        y = self.y[rows] if self.y.shape[1] == 1 else self.y[rows, columns]
-        return _Positions(x, y, self.inside[rows, columns])
+class _Box(NamedTuple):
+    """What is needed to compute a box of the output."""
 
-    @property
-    def separable(self) -> bool:
-        return bool(self.x.shape[0] == 1 and self.y.shape[1] == 1)
+    box: Box
+    frame: _Frame
+    where: Positions
+    scratch: Scratch
+    sampler: Sampler
+    bridges: Bridges
+    limits: _Limits
+    scale: float
+
+    def planes(self, out: Resampled) -> list[tuple[Plane, Plane, Power, float]]:
+        """Planes that are interpolated: output, input, power of the weights, factor."""
+        frame = self.frame
+        found: list[tuple[Plane, Plane, Power, float]] = [(out.data, frame.data, "signed", self.scale)]
+        if out.variance is not None and frame.variance is not None:
+            found.append((out.variance, frame.variance, "squared", self.scale**2))
+        for name, plane in frame.planes.items():
+            if np.issubdtype(plane.dtype, np.floating):
+                found.append((out.planes[name], plane, "signed", 1.0))
+        return found
 
 
 def _checked_frame(
@@ -189,12 +200,18 @@ def _checked_frame(
     bits = np.zeros(shape, MASK_DTYPE) if mask is None else mask.astype(MASK_DTYPE, copy=False)
     values = data.astype(np.float32, copy=False)
     errors = None if variance is None else variance.astype(np.float32, copy=False)
-    finite = np.isfinite(values) if errors is None else np.isfinite(values) & np.isfinite(errors)
-    if not finite.all():
+    good, bright, sound = np.empty(shape, np.bool_), False, True
+    for rows in row_blocks(shape, _BLOCK):
+        good[rows] = usable(bits[rows])
+        bright = bright or any_set(bits[rows], NONLINEAR | SATURATED)
+        sound = sound and bool(np.isfinite(values[rows]).all() and (errors is None or np.isfinite(errors[rows]).all()))
+    if not sound:
+        finite = np.isfinite(values) if errors is None else np.isfinite(values) & np.isfinite(errors)
         bits = np.where(finite, bits, bits | MASK_DTYPE(BAD))
         values = np.where(np.isfinite(values), values, np.float32(0))
         errors = None if errors is None else np.where(np.isfinite(errors), errors, np.float32(0))
-    return _Frame(values, errors, bits, usable(bits), planes)
+        good = usable(bits)
+    return _Frame(values, errors, bits, good, planes, bright)
 
 
 def _checked_transform(shift: ArrayLike, matrix: ArrayLike | None) -> tuple[tuple[Float64, Float64], float]:
@@ -209,122 +226,105 @@ def _checked_transform(shift: ArrayLike, matrix: ArrayLike | None) -> tuple[tupl
     return (unit, offset), area
 
 
-def _positions(
-    transform: tuple[Float64, Float64],
-    shape: tuple[int, int],
-    origin: tuple[int, int],
-    frame: tuple[int, ...],
-) -> _Positions:
-    (matrix, offset), (ny, nx) = transform, shape
-    column = (np.arange(nx) + float(origin[0]))[np.newaxis, :]
-    row = (np.arange(ny) + float(origin[1]))[:, np.newaxis]
-    if np.array_equal(matrix, np.eye(2)):
-        x, y = column + offset[0], row + offset[1]
-    else:
-        x = matrix[0, 0] * column + matrix[0, 1] * row + offset[0]
-        y = matrix[1, 0] * column + matrix[1, 1] * row + offset[1]
-    x, y = (np.where(np.abs(v - np.rint(v)) < _WHOLE_PIXEL, np.rint(v), v) for v in (x, y))
-    inside = (x >= 0) & (x <= frame[1] - 1) & (y >= 0) & (y <= frame[0] - 1)
-    return _Positions(x, y, inside)
-
-
-def _copy_nearest(plane: Plane, where: _Positions, outside: int = 0) -> Plane:
-    """Value of the nearest frame pixel for every output pixel, ``outside`` where there is none."""
-    native = plane.dtype.newbyteorder("=")
-    column = np.floor(where.x + 0.5).astype(np.intp)
-    row = np.floor(where.y + 0.5).astype(np.intp)
-    if where.separable:
-        copied = np.full(where.inside.shape, outside, dtype=native)
-        (rows, first_row), (columns, first_column) = (
-            _inside(row[:, 0], where.inside, 1),
-            _inside(column[0], where.inside, 0),
-        )
-        height, width = rows.stop - rows.start, columns.stop - columns.start
-        copied[rows, columns] = plane[first_row : first_row + height, first_column : first_column + width]
-        return copied
-    copied = plane[row.clip(0, plane.shape[0] - 1), column.clip(0, plane.shape[1] - 1)]
-    copied[~where.inside] = outside
-    return np.asarray(copied, dtype=native)
-
-
-def _inside(nearest: NDArray[np.intp], inside: NDArray[np.bool_], axis: int) -> tuple[slice, int]:
-    """Part of one axis of the output that lies in the frame, and the frame pixel nearest to its first one."""
-    there = np.flatnonzero(inside.any(axis=axis))
-    if not there.size:
-        return slice(0, 0), 0
-    return slice(int(there[0]), int(there[-1]) + 1), int(nearest[there[0]])
-
-
-def _boxes_near_usable(where: _Positions, good: NDArray[np.bool_], reach: int) -> Iterator[Box]:
-    """Parts of the output whose kernels may touch a usable pixel."""
-    rows, columns = bounding_box(good)
-    if rows.start == rows.stop:
-        return
-    in_x = (where.x > columns.start - reach) & (where.x < columns.stop - 1 + reach)
-    in_y = (where.y > rows.start - reach) & (where.y < rows.stop - 1 + reach)
-    rows, columns = bounding_box(where.inside & in_x & in_y)
-    if rows.start == rows.stop:
-        return
-    fewest = _FEWEST_ROWS if where.separable else 1
-    number = max((rows.stop - rows.start) * (columns.stop - columns.start) // _BLOCK, 1)
-    step = max(fewest, -(-(rows.stop - rows.start) // number))
-    for start in range(rows.start, rows.stop, step):
-        yield slice(start, min(start + step, rows.stop)), columns
-
-
-def _interpolate(
-    out: Resampled,
-    box: Box,
-    frame: _Frame,
-    where: _Positions,
-    interpolant: str,
-    *,
-    scale: float,
-    dq_threshold: float,
-    max_lost: float,
-    reasons: bool,
-) -> None:
+def _interpolate(out: Resampled, work: _Box) -> None:
     """Overwrite one box of the output, where the kernel has enough usable pixels. Changes ``out``."""
-    sampler = _Sampler(where, interpolant)
-    bridges = Bridges(sampler.window(frame.good, margin=REACH))
+    box, frame, sampler, bridges = work.box, work.frame, work.sampler, work.bridges
     inner = (slice(REACH, -REACH), slice(REACH, -REACH))
     good, known = bridges.good[inner], bridges.known[inner]
-    total = sampler.total
+    total, inside = sampler.total, work.where.inside[box]
     lost = sampler.sum(~good, "absolute") / total
-    accepted = (lost <= max_lost) & where.inside
-    # The weights sum to one, and what is lost of that is no more than what is lost of their absolute sum.
-    if max_lost * float(total.max()) > 1 - _MIN_WEIGHT - _ROUNDING:
+    accepted = (lost <= work.limits.max_lost) & inside
+    if work.limits.max_lost * float(total.max()) > _NEVER_HALF:
         accepted &= sampler.sum(good, "signed") >= _MIN_WEIGHT
     norm = np.where(accepted, sampler.sum(known, "signed"), np.float32(1))
-
-    def put(target: Plane, plane: Plane, power: Power, factor: float) -> None:
-        values = bridges.fill(sampler.window(plane, margin=REACH))[inner]
+    for target, plane, power, factor in work.planes(out):
+        values = bridges.fill(sampler.window(plane, "values", margin=REACH))[inner]
         if power == "squared":
             values[known & ~good] *= TIED
         value = sampler.sum(values, power) / (norm if power == "signed" else norm**2)
         np.copyto(target[box], _scaled(value, factor), where=accepted, casting="same_kind")
 
-    put(out.data, frame.data, "signed", scale)
-    if out.variance is not None and frame.variance is not None:
-        put(out.variance, frame.variance, "squared", scale**2)
-    for name, plane in frame.planes.items():
-        if np.issubdtype(plane.dtype, np.floating):
-            put(out.planes[name], plane, "signed", 1.0)
-    np.copyto(out.weight[box], 1 - lost, where=accepted)
-
     flags = np.where(accepted, MASK_DTYPE(0), MASK_DTYPE(NO_DATA))
-    if reasons:
-        flags = _flags(sampler, sampler.window(frame.bits), accepted, total)
-        overlap = _Sampler(where, "linear")
-        covered = overlap.window(frame.bits)
+    if work.limits.reasons:
+        flags = _flags(sampler, sampler.window(frame.bits, "bits"), accepted, total)
+        overlap = Sampler(*work.where.cut(box), "linear", work.scratch)
+        covered = overlap.window(frame.bits, "bits")
         for bit in _bits_present(covered, NONLINEAR | SATURATED):
-            flags[overlap.sum((covered & bit) != 0, "signed") > dq_threshold] |= bit
+            flags[overlap.sum((covered & bit) != 0, "signed") > work.limits.dq_threshold] |= bit
     # A pixel without any usable neighbour keeps the bits of the nearest one, here as beyond the box.
-    np.copyto(out.mask[box], flags, where=where.inside & (lost < 1 - _TOUCHED))
+    np.copyto(out.mask[box], flags, where=inside & (lost < 1 - _TOUCHED))
+
+
+def _interpolate_most(out: Resampled, work: _Box) -> None:
+    """Do the same, without rotation, where few pixels are bad: only around these the weights are summed.
+
+    The result is that of `_interpolate`, to the last bit. Changes ``out``.
+    """
+    box, sampler, bridges = work.box, work.sampler, work.bridges
+    inner = (slice(REACH, -REACH), slice(REACH, -REACH))
+    good, known = bridges.good[inner], bridges.known[inner]
+    near = sampler.touching(~good)
+    total = sampler.total.max()
+    lost = sampler.sum_at(near, ~good, "absolute") / total
+    accepted = lost <= work.limits.max_lost
+    if work.limits.max_lost * float(total) > _NEVER_HALF:
+        accepted &= sampler.sum_at(near, good, "signed") >= _MIN_WEIGHT
+    norm, usual = sampler.sum_at(near, known, "signed")[accepted], sampler.sum_of_ones("signed")
+    taken, kept = near.pixels[accepted], np.unravel_index(near.pixels[~accepted], sampler.shape)
+    for target, plane, power, factor in work.planes(out):
+        values = sampler.window(plane, "values", margin=REACH).astype(np.float32, copy=False)
+        values = bridges.mend(values, TIED if power == "squared" else 1.0)[inner]
+        part = target[box]
+        old, straight = part[kept], part.dtype == np.float32
+        value = sampler.sum(values, power, out=part if straight else None)
+        few = value[np.unravel_index(taken, sampler.shape)] / (norm if power == "signed" else norm**2)
+        if usual != 1:
+            value /= usual if power == "signed" else usual**2
+        value[np.unravel_index(taken, sampler.shape)] = few
+        if factor != 1:
+            value *= np.float32(factor)
+        if not straight:
+            part[...] = value
+        part[kept] = old
+    _mark(out.mask[box], work, near, lost, accepted)
+
+
+def _mark(mask: NDArray[np.uint16], work: _Box, near: Few, lost: Float32, accepted: NDArray[np.bool_]) -> None:
+    """Flags of a box without rotation, of which all pixels but those `near` bad ones are good. Changes ``mask``."""
+    sampler = work.sampler
+    alone = np.unravel_index(near.pixels[lost >= 1 - _TOUCHED], mask.shape)
+    nearest = mask[alone]
+    mask[...] = 0
+    refused = ~accepted & (lost < 1 - _TOUCHED)
+    some = Few(near.pixels[refused], near.corner[refused])
+    if some.pixels.size:
+        flags = np.zeros(some.pixels.size, MASK_DTYPE)
+        bits = sampler.window(work.frame.bits, "bits") if work.limits.reasons else flags
+        for bit in _bits_present(bits, UNUSABLE):
+            touched = sampler.sum_at(some, (bits & bit) != 0, "absolute") > _TOUCHED * sampler.total.max()
+            flags[touched] |= bit
+        mask[np.unravel_index(some.pixels, mask.shape)] = np.where(flags == 0, MASK_DTYPE(NO_DATA), flags)
+    if work.limits.reasons:
+        _mark_bright(mask, work)
+    mask[alone] = nearest
+
+
+def _mark_bright(mask: NDArray[np.uint16], work: _Box) -> None:
+    """Name non-linear and saturated pixels that a pixel overlaps, without rotation. Changes ``mask``."""
+    if not work.frame.bright:
+        return
+    overlap = Sampler(*work.where.cut(work.box), "linear", work.scratch)
+    bits = overlap.window(work.frame.bits, "bits")
+    few = overlap.touching((bits & MASK_DTYPE(NONLINEAR | SATURATED)) != 0)
+    if not few.pixels.size:
+        return
+    for bit in _bits_present(bits, NONLINEAR | SATURATED):
+        covered = overlap.sum_at(few, (bits & bit) != 0, "signed") > work.limits.dq_threshold
+        mask[np.unravel_index(few.pixels[covered], mask.shape)] |= bit
 
 
 def _flags(
-    sampler: _Sampler, bits: NDArray[np.uint16], accepted: NDArray[np.bool_], total: Float32
+    sampler: Sampler, bits: NDArray[np.uint16], accepted: NDArray[np.bool_], total: Float32
 ) -> NDArray[np.uint16]:
     """Bits of the pixels for whose sake others are not accepted."""
     flags = np.zeros(accepted.shape, MASK_DTYPE)
@@ -340,85 +340,3 @@ def _flags(
 def _bits_present(bits: NDArray[np.uint16], among: int) -> list[np.uint16]:
     present = int(np.bitwise_or.reduce(bits, axis=None)) & among
     return [MASK_DTYPE(1 << k) for k in range(16) if present >> k & 1]
-
-
-@lru_cache(maxsize=16)
-def _one_kernel(interpolant: str, fraction: float) -> Float32:
-    """The weights that all pixels share, (1, 1, taps): blocks of rows ask for the same ones again."""
-    return kernel_weights(interpolant, np.full((1, 1), fraction)).astype(np.float32)
-
-
-class _Sampler:
-    """Sums over the kernels of a box of output pixels.
-
-    Without rotation all pixels share one kernel, applied to the columns and then to the rows; otherwise
-    each pixel has its own.
-    """
-
-    def __init__(self, where: _Positions, interpolant: str) -> None:
-        column, row = np.floor(where.x).astype(np.intp), np.floor(where.y).astype(np.intp)
-        self._separable = where.separable
-        self._shape = where.inside.shape
-        fraction_x, fraction_y = where.x - column, where.y - row
-        if self._separable:
-            self._wx, self._wy = (_one_kernel(interpolant, float(f[0, 0])) for f in (fraction_x, fraction_y))
-        else:
-            self._wx = kernel_weights(interpolant, fraction_x).astype(np.float32)
-            self._wy = kernel_weights(interpolant, fraction_y).astype(np.float32)
-        self._taps = self._wx.shape[-1]
-        first = 1 - self._taps // 2
-        self._corner = (int(row.min()) + first, int(column.min()) + first)
-        self._size = (int(np.ptp(row)) + self._taps, int(np.ptp(column)) + self._taps)
-        self._row, self._column = row - row.min(), column - column.min()
-
-    @property
-    def total(self) -> Float32:
-        """Sum of the absolute weights of each kernel."""
-        return np.asarray(np.abs(self._wx).sum(axis=-1) * np.abs(self._wy).sum(axis=-1))
-
-    def window(self, plane: Plane, *, margin: int = 0) -> Plane:
-        """The part of the frame that the kernels touch, and a margin; 0 beyond the frame."""
-        y0, x0 = (first - margin for first in self._corner)
-        ny, nx = (size + 2 * margin for size in self._size)
-        window = np.zeros((ny, nx), dtype=plane.dtype.newbyteorder("="))
-        top, left = max(y0, 0), max(x0, 0)
-        part = plane[top : max(y0 + ny, 0), left : max(x0 + nx, 0)]
-        window[top - y0 : top - y0 + part.shape[0], left - x0 : left - x0 + part.shape[1]] = part
-        return window
-
-    def sum(self, window: Plane, power: Power) -> Float32:
-        """Weighted sums over a window with the weights, their absolute values or their squares."""
-        values = window.astype(np.float32, copy=False)
-        wx, wy = (_POWERS[power](w) for w in (self._wx, self._wy))
-        if self._separable:
-            along_x = _slide(values, wx.ravel(), axis=1, length=self._shape[1])
-            return _slide(along_x, wy.ravel(), axis=0, length=self._shape[0])
-        total = np.zeros(self._shape, dtype=np.float32)
-        for j in range(self._taps):
-            along_x = np.zeros(self._shape, dtype=np.float32)
-            for i in range(self._taps):
-                along_x += wx[..., i] * values[self._row + j, self._column + i]
-            total += wy[..., j] * along_x
-        return total
-
-
-_POWERS: Final[dict[Power, Callable[[Float32], Float32]]] = {
-    "signed": np.asarray,
-    "absolute": np.abs,
-    "squared": np.square,
-}
-
-
-def _slide(values: Float32, weights: Float32, *, axis: int, length: int) -> Float32:
-    """Correlate one axis with a kernel, keeping the places where it fits."""
-    total: Float32 | None = None
-    for k, weight in enumerate(weights):
-        if weight != 0:
-            part = values[:, k : k + length] if axis == 1 else values[k : k + length]
-            if total is None:
-                total = part * weight
-                share = np.empty_like(total)
-            else:
-                total += np.multiply(part, weight, out=share)
-    assert total is not None  # the weights sum to one
-    return total

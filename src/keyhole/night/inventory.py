@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ class RawFile:
         Short name.
     facts : Facts
         What association rules compare.
+    size : (int or None, int or None)
+        Columns and rows of the image.
     """
 
     path: str
@@ -47,6 +50,7 @@ class RawFile:
     filter: str
     camera: str
     facts: Facts
+    size: tuple[int | None, int | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,10 @@ def take_inventory(folder: str | Path, *, leave_out: Path | None = None) -> Inve
     frames.sort(key=lambda frame: (frame.facts.ut_microseconds or 0, frame.path))
     distinct: list[RawFile] = []
     first_of: dict[tuple[object, ...], RawFile] = {}
-    for frame in frames:
+    for frame in _complete(frames):
+        if isinstance(frame, LeftAside):
+            aside.append(frame)
+            continue
         first = first_of.setdefault(_exposure(frame), frame)
         if first is frame:
             distinct.append(frame)
@@ -155,7 +162,22 @@ def _sorted(item: Input, name: str) -> RawFile | LeftAside:
         str(item.describe("filter_name", pretty=True) or "?"),
         str(item.describe("camera", pretty=True) or "?"),
         facts,
+        item.size,
     )
+
+
+def _complete(frames: list[RawFile]) -> Iterator[RawFile | LeftAside]:
+    """Leave aside frames whose image has another size than most of the array's frames."""
+    usual: dict[str | None, Counter[tuple[int | None, int | None]]] = {}
+    for frame in frames:
+        usual.setdefault(frame.facts.array_name, Counter())[frame.size] += 1
+    for frame in frames:
+        size = usual[frame.facts.array_name].most_common(1)[0][0]
+        if frame.size == size:
+            yield frame
+        else:
+            has, have = ("{} x {}".format(*one) for one in (frame.size, size))
+            yield LeftAside(frame.path, f"an image of {has} pixels, where those of the array have {have}")
 
 
 def _reason(sentence: str, path: Path) -> str:

@@ -119,7 +119,7 @@ def _register(frames: list[Frame], commanded: Float64, scale: float, params: Adj
     for frame, matrix, shift in zip(frames, axes, commanded, strict=True):
         sources = source_list(frame, stars_only=params.cull_sources)
         places = np.linalg.solve(matrix, sources[:, :2].T)
-        lists.append(SourceList(*places, *sources[:, 2:].T))
+        lists.append(SourceList(*places, *sources[:, 2:4].T))
         expected.append(np.linalg.solve(matrix, centre + shift) - centre)
     turned = any(not np.array_equal(matrix, np.eye(2)) for matrix in axes)
     radius = params.first_pass / scale

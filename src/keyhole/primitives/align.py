@@ -218,8 +218,8 @@ def _clearness(frames: list[Frame], params: ScaleParams) -> Transparency:
     lists = []
     for frame in frames:
         sources = source_list(frame, stars_only=False)
-        sources = sources[np.isnan(sources[:, 3]), :3]
-        sources[:, 2] /= frame.describe("exposure_time") or 1.0
+        sources = sources[np.isnan(sources[:, 3])][:, [0, 1, 2, 4]]
+        sources[:, 2:] /= frame.describe("exposure_time") or 1.0
         lists.append(sources)
     return relative_transparency(lists, radius=radius)
 

@@ -54,7 +54,7 @@ CommaList = Annotated[list[str] | None, BeforeValidator(_split)]
 class Params(BaseModel):
     """Parameters of a step; every field carries default, limits and one sentence of meaning."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     suffix: str | None = Field(None, description="Ending of the output name; replaces the previous one")
 

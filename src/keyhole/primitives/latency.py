@@ -26,8 +26,8 @@ class LatencyParams(Params):
     fluence: float | None = Field(
         0.35,
         gt=0,
-        description="Part of the saturation level above which a pixel glows later; None = by its flags alone, "
-        "as published",
+        description="Part of the way from the sky to the saturation level above which a pixel glows later; None = by "
+        "its flags alone, as published",
     )
     outshone: float | None = Field(
         0.1,

@@ -25,6 +25,12 @@ __all__ = [
     "apply_dq_plane",
 ]
 
+_NO_COUNTS = 2.0**31
+"""Raw values are sums of integers of at most so many bits; what exceeds them was damaged, and its square overflows."""
+
+_MANY_FULL = 0.1
+"""Part of the lit pixels that stars alone do not fill."""
+
 Shift = Annotated[int, Field(ge=-100, le=100)]
 
 
@@ -78,21 +84,37 @@ def add_dq(frames: list[Frame], params: AddDQParams, context: Context) -> list[F
                 add_provenance(frame, context.timestamp(), name, context.checksum(master.path), "addDQ")
         name_masks(frame, named)
         frame.mask = mask
-        if params.add_illum_mask and not frame.tags & {"DARK", "BIAS"}:
-            # The plane is this step's own.
-            _flag_unlit(mask, frame, params, context)
+        if not frame.tags & {"DARK", "BIAS"}:
+            if params.add_illum_mask:
+                # The plane is this step's own.
+                _flag_unlit(mask, frame, params, context)
+            _tell_full_wells(mask, frame, context)
     return frames
 
 
 def _fill_missing(frame: Frame, context: Context) -> NDArray[np.bool_] | None:
-    """Pixels that hold no number; they become 0, as NaN would spread. Changes `frame`."""
-    finite = np.isfinite(frame.data)
-    if finite.all():
+    """Pixels that hold no number of counts; they become 0, as NaN would spread. Changes `frame`."""
+    # NaN is neither above nor below.
+    if frame.data.min() > -_NO_COUNTS and frame.data.max() < _NO_COUNTS:
         return None
-    missing = ~finite
-    context.caveat("pixels of the raw frame hold no number; they are flagged bad", [frame])
+    missing = ~(np.abs(frame.data) < _NO_COUNTS)
+    context.caveat("pixels of the raw frame hold no number of counts; they are flagged bad", [frame])
     frame.data = np.where(missing, np.float32(0), frame.data)
     return missing
+
+
+def _tell_full_wells(mask: NDArray[np.uint16], frame: Frame, context: Context) -> None:
+    """Say so where not the stars but the sky or the lamp is too bright."""
+    # An odd step, as the array's own pattern repeats every 16 x 4 pixels.
+    sample = mask[::5, ::5]
+    lit = np.count_nonzero((sample & bits.MASK_DTYPE(bits.UNILLUMINATED)) == 0)
+    full = np.count_nonzero(sample & bits.MASK_DTYPE(bits.NONLINEAR | bits.SATURATED))
+    if full > _MANY_FULL * lit:
+        context.caveat(
+            "more than a tenth of the lit pixels are beyond the linear range, as sky or lamp fill the wells: what is "
+            "measured there cannot be trusted; take shorter exposures",
+            [frame],
+        )
 
 
 def _bad_pixel_masks(frame: Frame, params: AddDQParams, context: Context) -> list[tuple[str, Frame]]:

@@ -46,6 +46,14 @@ _KNOWN: Final[tuple[tuple[str, Remedy], ...]] = (
         ),
     ),
     (
+        r"fill the wells",
+        Remedy(
+            "serious",
+            "Not stars but the light that is everywhere reaches the wells: counts are too low, by an unknown part.",
+            "Do not measure on this image. Take shorter exposures with more coadds, or the deep well.",
+        ),
+    ),
+    (
         r"^no processed (dark|flat|bpm)|without that correction",
         Remedy(
             "serious",

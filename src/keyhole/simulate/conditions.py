@@ -12,7 +12,8 @@ __all__ = ["Conditions"]
 
 _POINTING_ERROR = 0.15  # arcsec rms per axis
 _FLEXURE_START = 1.5  # pixels rms per axis
-_FLEXURE_DRIFT = 1.0  # pixels rms per hour and axis
+_FLEXURE_DRIFT = 1.0  # pixels rms per hour and axis, at the start
+_SIDEREAL_DAY = 86164.1  # s, in which gravity turns once about the instrument of a telescope that follows the sky
 _FLEXURE_WANDER = 0.15  # pixels, amplitude of a slow wave
 _FLEXURE_TO_FLATS = 0.7  # pixels rms per axis
 _SEEING = (0.52, 0.66)  # arcsec, range of a night's mean
@@ -41,7 +42,7 @@ class Conditions:
         rng = stream(seed, "conditions")
         self._mean_seeing = rng.uniform(*_SEEING)
         self._flexure_start = _FLEXURE_START * rng.standard_normal(2)
-        self._flexure_rate = _FLEXURE_DRIFT * rng.standard_normal(2) / 3600.0
+        self._flexure_turn = _FLEXURE_DRIFT * rng.standard_normal(2) / 3600.0 * _SIDEREAL_DAY / (2 * np.pi)
         self._flexure_phase = rng.uniform(0, 2 * np.pi, 2)
         self._flat_step = _FLEXURE_TO_FLATS * rng.standard_normal(2)
         self._sky = SkyDrift(seed)
@@ -82,7 +83,8 @@ class Conditions:
             x, y = np.array(self.flexure(0.0, flat=False)) + self._flat_displacement
             return float(x), float(y)
         wander = _FLEXURE_WANDER * np.sin(2 * np.pi * seconds / 1500.0 + self._flexure_phase)
-        moved = self._flexure_start + self._flexure_rate * seconds + wander + (self._flat_step if flat else 0.0)
+        turned = self._flexure_turn * np.sin(2 * np.pi * seconds / _SIDEREAL_DAY)
+        moved = self._flexure_start + turned + wander + (self._flat_step if flat else 0.0)
         x, y = moved * self._options.has("flexure")
         return float(x), float(y)
 
