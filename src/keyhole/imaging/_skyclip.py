@@ -130,7 +130,44 @@ def clip_odd(values: Float32, noise: Float32, lists: Lists, *, lsigma: float, hs
         per_pixel(chosen, zero_except(noise.copy(), used)),
         np.zeros(members.shape, dtype=bool),
     )
-    limits = np.where(bright, high, -low)
+    _vote_in_rounds(_Values(steps, noise, good, np.where(bright, high, -low), bright, dark), perhaps, lists, sums)
+    divisor = np.maximum(sums.number, 1).astype(np.float32)
+    # Where nothing is left, the plain way knows what to take.
+    unsure = sums.unsure | ((sums.number == 0) & (members > 0))
+    data = sums.total / divisor + middle * (sums.number > 0)
+    return Clipped(data, sums.noise / (divisor * divisor), sums.number, unsure)
+
+
+def _widening(number: NDArray[Any]) -> Float32:
+    return np.asarray(np.sqrt(1 + np.float32(2) / number.astype(np.float32)))
+
+
+class _Sums(NamedTuple):
+    """Of the values of each list, (lists, d): number, sum, sum of the variances, and what is not decided."""
+
+    number: NDArray[Any]
+    total: Float32
+    noise: Float32
+    unsure: Bool
+
+
+class _Values(NamedTuple):
+    """Values less the middle of their column, (frames, d), their variances, and which of them are there.
+
+    `limits` are those without the widening; `bright` and `dark` tell which may be too bright, and too dark.
+    """
+
+    steps: Float32
+    noise: Float32
+    good: Bool
+    limits: Float32
+    bright: Bool
+    dark: Bool
+
+
+def _vote_in_rounds(values: _Values, perhaps: Bool, lists: Lists, sums: _Sums) -> None:
+    """Vote on the values, (frames, d), that are outliers perhaps (changed), and add those that are kept to the sums."""
+    steps, noise, good, limits, bright, dark = values
     # One value of each column at a time: nearly all have one, few have more.
     number = np.add.reduce(perhaps.view(np.uint8), axis=0, dtype=np.int16)
     at, whole = np.arange(number.size), True
@@ -151,24 +188,6 @@ def clip_odd(values: Float32, noise: Float32, lists: Lists, *, lsigma: float, hs
         at, whole = np.flatnonzero(number), False
     # A round costs as much for a few columns as for many.
     sums.unsure[:, number > 0] = True
-    divisor = np.maximum(sums.number, 1).astype(np.float32)
-    # Where nothing is left, the plain way knows what to take.
-    unsure = sums.unsure | ((sums.number == 0) & (members > 0))
-    data = sums.total / divisor + middle * (sums.number > 0)
-    return Clipped(data, sums.noise / (divisor * divisor), sums.number, unsure)
-
-
-def _widening(number: NDArray[Any]) -> Float32:
-    return np.asarray(np.sqrt(1 + np.float32(2) / number.astype(np.float32)))
-
-
-class _Sums(NamedTuple):
-    """Of the values of each list, (lists, d): number, sum, sum of the variances, and what is not decided."""
-
-    number: NDArray[Any]
-    total: Float32
-    noise: Float32
-    unsure: Bool
 
 
 class _Asked(NamedTuple):
