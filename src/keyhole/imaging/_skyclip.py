@@ -21,6 +21,9 @@ __all__ = ["SAFE", "Clipped", "Lists", "clip_odd"]
 SAFE: Final = 0.999
 """Part of the limits within which rounding cannot decide."""
 
+_FEW: Final = 256
+"""Columns of which a list is sorted sooner than its members are counted once more."""
+
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 
@@ -131,7 +134,7 @@ def clip_odd(values: Float32, noise: Float32, lists: Lists, *, lsigma: float, hs
     # One value of each column at a time: nearly all have one, few have more.
     number = np.add.reduce(perhaps.view(np.uint8), axis=0, dtype=np.int16)
     at, whole = np.arange(number.size), True
-    while number.any():
+    while at.size >= _FEW and number.any():
         frames = perhaps.argmax(axis=0) if whole else perhaps[:, at].argmax(axis=0)
         place = frames, at
         there = perhaps[place]
@@ -146,6 +149,8 @@ def clip_odd(values: Float32, noise: Float32, lists: Lists, *, lsigma: float, hs
         perhaps[place] = False
         number[at] -= there
         at, whole = np.flatnonzero(number), False
+    # A round costs as much for a few columns as for many.
+    sums.unsure[:, number > 0] = True
     divisor = np.maximum(sums.number, 1).astype(np.float32)
     # Where nothing is left, the plain way knows what to take.
     unsure = sums.unsure | ((sums.number == 0) & (members > 0))
