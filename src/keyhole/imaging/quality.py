@@ -13,13 +13,13 @@ from keyhole.imaging import bits
 from keyhole.imaging._enclosed import enclosed
 from keyhole.imaging._neighbours import (
     bounding_box,
-    local_median,
     median_at,
     near,
     neighbour_statistic,
     places,
     ring_offsets,
 )
+from keyhole.imaging._standing_out import FEWEST_NEIGHBOURS, standing_out
 from keyhole.imaging.medians import median
 from keyhole.imaging.noise import clipped_median_sigma, robust_sigma
 
@@ -37,7 +37,6 @@ __all__ = [
 _GLOW_SIGMA: Final = 5.0
 """How far the local level of a dark may wander from its overall level, in units of its scatter."""
 
-_FEWEST_NEIGHBOURS: Final = 3
 
 _LEVEL_SAMPLE: Final = 200_000
 """Pixels from which level and scatter of a dark are taken."""
@@ -196,7 +195,7 @@ def hot_pixels(
     def expected(around: NDArray[np.float32], count: NDArray[np.intp]) -> NDArray[np.float32]:
         """What a pixel with such neighbours should hold."""
         near_level = np.clip(around, level.median - reach, level.median + reach)
-        return np.where(count < _FEWEST_NEIGHBOURS, np.float32(level.median), near_level)
+        return np.where(count < FEWEST_NEIGHBOURS, np.float32(level.median), near_level)
 
     value = np.where(np.isfinite(dark), dark, np.float32(np.inf))
     sigma: NDArray[np.float32] | float = _scatter_about(dark, good, expected)
@@ -270,10 +269,7 @@ def weak_pixels(
     found[box] = lit & ~good
     if not good.any():
         return found
-    around, count = local_median(response, good, radius=radius)
-    fraction = np.ones_like(response)
-    np.divide(response, around, out=fraction, where=good & (count >= _FEWEST_NEIGHBOURS))
-    limit = max(nsigma * robust_sigma(fraction[good]), tolerance)
+    outstanding, limit = standing_out(response, good, radius=radius, nsigma=nsigma, tolerance=tolerance)
 
     def differing(candidates: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:
         """Candidates that differ from their wide surroundings by more than a part of them."""
@@ -284,7 +280,7 @@ def weak_pixels(
         return differ
 
     # A sound pixel beside a group of weak ones differs from its neighbours, but not from its wide surroundings.
-    weak_ones = (lit & ~good) | differing(good & (np.abs(fraction - 1) > limit), limit / 2)
+    weak_ones = (lit & ~good) | differing(outstanding, limit / 2)
     fresh = weak_ones
     while fresh.any():
         # Weak pixels of a group resemble their neighbours; whoever touches one is held against the surroundings.
