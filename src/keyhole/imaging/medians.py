@@ -39,7 +39,7 @@ def fair_sample(chosen: NDArray[np.bool_], *planes: NDArray[Any]) -> list[NDArra
     return [plane[::step][some] for plane in planes]
 
 
-def median(values: NDArray[Any]) -> float:
+def median(values: NDArray[Any], *, lowest: int | None = None) -> float:
     """Median of all values, the same to the last bit as `numpy.median`.
 
     The values are divided at one rank; the rank below is the largest of the lower half. `numpy.median` divides at
@@ -50,6 +50,8 @@ def median(values: NDArray[Any]) -> float:
     Parameters
     ----------
     values : array of any shape
+    lowest : int, optional
+        Of so many of the lowest values alone: what must not count is set to infinity, and need not be cut out.
 
     Returns
     -------
@@ -57,22 +59,23 @@ def median(values: NDArray[Any]) -> float:
         NaN without values, or if any of them is.
     """
     values = np.asarray(values).ravel()
+    number = values.size if lowest is None else lowest
     # The largest of some values is NaN if any of them is.
-    if not values.size or np.isnan(values.max()):
+    if not number or np.isnan(values.max()):
         return float("nan")
-    upper = values.size // 2
+    upper, even = number // 2, number % 2 == 0
     if values.size < _WORTH_IT:
-        return _middle(values.copy(), upper, even=values.size % 2 == 0)
+        return _middle(values.copy(), upper, even=even)
     # The step is odd, as the patterns of detectors repeat at even distances.
     sample = np.sort(values[:: (values.size // _SAMPLE) | 1])
     reach = int(_MARGIN * 0.5 * sample.size**0.5) + 1
-    centre = sample.size // 2
+    centre = sample.size * number // (2 * values.size)
     low, high = sample[centre - reach], sample[centre + reach]
     rank = upper - int(np.count_nonzero(values < low))
     between = values[(values >= low) & (values <= high)]
     if rank < 1 or rank >= between.size:
-        return _middle(values.copy(), upper, even=values.size % 2 == 0)
-    return _middle(between, rank, even=values.size % 2 == 0)
+        return _middle(values.copy(), upper, even=even)
+    return _middle(between, rank, even=even)
 
 
 def _middle(values: NDArray[Any], rank: int, *, even: bool) -> float:

@@ -44,6 +44,9 @@ _LEVEL_SAMPLE: Final = 200_000
 _SCATTER_SAMPLE: Final = 40_000
 """Pixels from which the scatter about the neighbours is taken."""
 
+_FEW: Final = 0.05
+"""Part of the pixels below which these are taken one by one."""
+
 _WIDE: Final = 15
 """Farther than groups of weak pixels reach, in pixels."""
 
@@ -327,6 +330,8 @@ def apply_dq(
     """
     flagged = (mask & bits.MASK_DTYPE(replace_flags & 0xFFFF)) != 0
     filled = data.copy()
+    if replace_value == "median" and (inner is None or outer is None) and _fill_few(filled, flagged):
+        return filled
     if not flagged.any():
         return filled
     if not isinstance(replace_value, str):
@@ -350,3 +355,19 @@ def apply_dq(
         filled[new] = value[new]
         good |= new
     return filled
+
+
+def _fill_few(data: NDArray[np.float32], flagged: NDArray[np.bool_]) -> bool:
+    """Fill flagged pixels with the median of the others, if they are few and all others are numbers. Changes `data`."""
+    few = np.flatnonzero(flagged)
+    if not 0 < few.size < _FEW * data.size:
+        return False
+    flat, others = data.reshape(-1), data.size - few.size
+    before = flat[few]
+    # The largest values do not count: nothing is cut out.
+    flat[few] = np.inf
+    if np.count_nonzero(np.isfinite(flat)) < others:
+        flat[few] = before
+        return False
+    flat[few] = median(flat, lowest=others)
+    return True
