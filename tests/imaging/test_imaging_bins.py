@@ -28,5 +28,16 @@ def test_a_mask_in_bins_covers_the_pixels_of_these():
     assert set(zip(*np.nonzero(whole), strict=True)) == {(y, x) for y in (2, 3, 4) for x in (6, 7, 8)}
 
 
+@pytest.mark.parametrize(("factor", "lead"), [(1, (0, 0)), (2, (0, 0)), (2, (1, 3)), (3, (7, 2)), (5, (0, 4))])
+@pytest.mark.parametrize("shape", [(10, 15), (11, 17), (1, 1)])
+def test_every_pixel_has_the_value_of_its_bin(factor, lead, shape):
+    rng = np.random.default_rng(factor)
+    mask = rng.random(tuple(-(-(before + n) // factor) + 1 for before, n in zip(lead, shape, strict=True))) < 0.5
+    whole = unbinned(mask, factor, shape, lead)
+    assert whole.shape == shape
+    for (y, x), value in np.ndenumerate(whole):
+        assert value == mask[(y + lead[0]) // factor, (x + lead[1]) // factor]
+
+
 def test_stars_keep_enough_bins_across_their_width():
     assert [bin_factor(width) for width in (1.0, 3.0, 5.0, 15.0)] == [1, 1, 2, 6]

@@ -320,6 +320,23 @@ def test_weighted_frames_give_the_weighted_mean_and_its_variance() -> None:
     np.testing.assert_allclose(no_noise.variance, equal.variance, rtol=1e-6)
 
 
+@pytest.mark.parametrize("n", [5, 300])
+def test_weights_of_masked_frames_are_those_of_the_rest(n: int) -> None:
+    rng = np.random.default_rng(n)
+    data = rng.normal(50, 3, (n, 6, 7)).astype(np.float32)
+    variance = rng.uniform(1, 4, data.shape).astype(np.float32)
+    mask = np.where(rng.random(data.shape) < 0.3, BAD, 0).astype(np.uint16)
+    mask[0] = mask[:, 0] = 0
+    weights = rng.uniform(0.5, 2, n)
+    found = combine(data, variance, mask, reject_method="none", weights=weights)
+    for y, x in np.ndindex(6, 7):
+        good = mask[:, y, x] == 0
+        share = weights[good] / weights[good].sum()
+        assert found.data[y, x] == pytest.approx((share * data[good, y, x]).sum(), rel=1e-6)
+        assert found.variance[y, x] == pytest.approx((share**2 * variance[good, y, x]).sum(), rel=1e-6)
+        assert found.unused[y, x] == n - good.sum()
+
+
 def test_a_constant_sky_offset_loses_no_precision() -> None:
     data = np.full((20, 4, 4), 1e6, np.float32)
     data[0] += 1

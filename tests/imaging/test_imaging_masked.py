@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from keyhole.imaging._masked import zero_except
+from keyhole.imaging._masked import zero_all_except, zero_except
 
 
 def test_values_that_are_not_kept_become_zero_even_if_they_are_no_numbers():
@@ -17,3 +17,14 @@ def test_parts_of_planes_are_changed_in_place():
     plane = np.ones((4, 6), np.float32)
     zero_except(plane[1:3, ::2], np.zeros((2, 3), np.bool_))
     assert plane.sum() == 24 - 6
+
+
+def test_planes_of_several_types_lose_the_same_values():
+    rng = np.random.default_rng(4)
+    kept = rng.random((7, 33)) < 0.6
+    values, flags = rng.normal(0, 1, kept.shape).astype(np.float32), rng.integers(0, 1 << 16, kept.shape, np.uint16)
+    values[0, :5] = np.nan
+    wanted = np.where(kept, values, 0), np.where(kept, flags, 0)
+    zero_all_except(kept, values, None, flags)
+    np.testing.assert_array_equal(values, wanted[0])
+    np.testing.assert_array_equal(flags, wanted[1])

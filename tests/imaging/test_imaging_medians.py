@@ -63,16 +63,3 @@ def test_a_sampled_median_is_near_that_of_all_chosen_values() -> None:
     lonely[7, 8] = chosen[7, 8] = True
     values[7, 8] = 3.0
     assert sampled_median(values, lonely) == 3.0
-
-
-@pytest.mark.parametrize("size", [3, 50_000, 150_000, 150_001])
-@pytest.mark.parametrize("part", [1.0, 0.999, 0.5, 0.01])
-def test_of_the_lowest_values_alone_the_median_is_that_without_the_others(size: int, part: float) -> None:
-    rng = np.random.default_rng(size)
-    values = rng.normal(5, 2, size).astype(np.float32)
-    number = max(int(part * size), 1)
-    others = rng.permutation(size)[number:]
-    kept = np.delete(values, others)
-    values[others] = np.inf
-    assert median(values, lowest=number) == np.median(kept)
-    assert np.isnan(median(values, lowest=0))

@@ -318,20 +318,3 @@ def test_hot_pixels_are_those_of_comparing_every_pixel() -> None:
         got = hot_pixels(dark, variance, mask, nsigma=nsigma, minimum=minimum)
         np.testing.assert_array_equal(got, found)
         assert found.any()
-
-
-@pytest.mark.parametrize("share", [0.0, 1e-4, 0.01, 0.4])
-@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf, None])
-def test_pixels_filled_one_by_one_have_the_median_of_the_others_too(share: float, odd: float | None) -> None:
-    rng = np.random.default_rng(9)
-    data = rng.normal(100, 5, (300, 401)).astype(np.float32)
-    mask = np.where(rng.random(data.shape) < share, np.uint16(BAD), np.uint16(0))
-    mask[5:9, 7] = BAD
-    data[6, 7] = np.nan
-    if odd is not None:
-        data[40, 40] = odd
-        mask[40, 40] = 0
-    before, good = data.copy(), (mask == 0) & np.isfinite(data)
-    expected = np.where(mask != 0, np.float32(np.median(data[good])), data)
-    np.testing.assert_array_equal(apply_dq(data, mask), expected)
-    np.testing.assert_array_equal(data, before)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
-from keyhole.imaging._skymatch import match_sky
+from keyhole.imaging._skymatch import _final_step, match_sky
 from keyhole.imaging.levels import level_from_sums, level_limits, sky_level
 
 SIGMA = 50.0
@@ -50,3 +51,30 @@ def test_a_level_does_not_change_by_a_step_from_itself(masked):
     step, sigma = level_from_sums(near.size, near.sum(), (near**2).sum(), masked=masked)
     assert abs(step) < 1e-3 * level.sigma
     assert sigma == pytest.approx(level.sigma, rel=1e-3)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_one_step_foresees_where_the_iteration_of_a_level_ends(masked):
+    values = 3 * ndtri((np.arange(400_000) + 0.5) / 400_000)
+    below, above = level_limits(masked=masked)
+
+    def after(level, sigma):
+        near = values[(values >= level - below * sigma) & (values <= level + above * sigma)] - level
+        step, scatter = level_from_sums(near.size, near.sum(), (near**2).sum(), masked=masked)
+        return level + step, scatter
+
+    start = end = (0.03, 3.02)
+    for _ in range(60):
+        end = after(*end)
+    level, sigma = after(*start)
+    change, wider = _final_step(level - start[0], sigma, start[1], masked=masked)
+    assert abs(level - end[0]) > 0.001 * 3
+    assert start[0] + change == pytest.approx(end[0], abs=0.0004 * 3)
+    assert start[1] + wider == pytest.approx(end[1], abs=0.0004 * 3)
+
+
+def test_the_level_of_many_pixels_is_matched_far_below_its_own_error():
+    frame, sky, usable = scene((700, 900), share=0.0)
+    match = match_sky(frame, sky, usable, objects=np.zeros(frame.shape, np.bool_))
+    left = sky_level(frame - np.float32(match.scale) * sky, usable, objects=np.zeros(frame.shape, np.bool_))
+    assert abs(left.value) < 0.0004 * left.sigma < 0.4 * left.sigma / left.n**0.5

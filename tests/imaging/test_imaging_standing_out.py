@@ -38,7 +38,7 @@ def plain(response, good, radius, nsigma, tolerance):
 
 @pytest.mark.parametrize(
     ("night", "fast"),
-    [((0.01, 60, 0.01), True), ((0.02, 0, 0.3), True), ((0.01, 4000, 0.01), False), ((0.08, 50, 0.01), False)],
+    [((0.01, 60, 0.01), True), ((0.02, 0, 0.3), True), ((0.01, 9000, 0.01), False), ((0.08, 50, 0.01), False)],
 )
 @pytest.mark.parametrize("radius", [1, 3])
 def test_few_medians_tell_what_all_of_them_tell(night, fast, radius, monkeypatch) -> None:
@@ -55,16 +55,3 @@ def test_few_medians_tell_what_all_of_them_tell(night, fast, radius, monkeypatch
     assert not found.pixels[4, 4]
     if radius == 3:
         assert (not whole) == fast
-
-
-@pytest.mark.parametrize("radius", [1, 2, 3, 5])
-def test_extremes_are_those_of_the_square_around_a_pixel(radius: int) -> None:
-    plane = np.random.default_rng(2).normal(size=(23, 31)).astype(np.float32)
-    padded = np.pad(plane, radius, constant_values=np.nan)
-    squares = np.lib.stride_tricks.sliding_window_view(padded, (2 * radius + 1, 2 * radius + 1))
-    np.testing.assert_array_equal(
-        _standing_out._extreme(plane.copy(), np.minimum, radius), np.nanmin(squares, axis=(2, 3))
-    )
-    np.testing.assert_array_equal(
-        _standing_out._extreme(plane.copy(), np.maximum, radius), np.nanmax(squares, axis=(2, 3))
-    )

@@ -7,6 +7,8 @@ import pytest
 import sep
 
 from keyhole.imaging import _survey
+from keyhole.imaging._bins import unbinned
+from keyhole.imaging._filters import doubled
 from keyhole.imaging._measure import _label_on_or_beside
 from keyhole.imaging._survey import DetectionLimits, survey
 from keyhole.imaging.medians import fair_sample
@@ -57,6 +59,49 @@ def test_background_in_bins_is_as_good_as_that_of_all_pixels(monkeypatch):
     bins, pixels = (np.concatenate(errors[name]) for name in ("bins", "pixels"))
     assert bins.std() < 1.1 * pixels.std()
     assert abs(bins.mean()) < abs(pixels.mean()) + 0.02 * NOISE
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_first_look_in_wider_bins_finds_the_same_background_and_objects(seed, monkeypatch):
+    image, slope, hidden = sky_with_stars((400, 420), seed)
+    plain = surveyed(image, hidden)
+    looks = []
+    monkeypatch.setattr(_survey, "_FEW", 40_000)
+    monkeypatch.setattr(_survey, "doubled", lambda plane, shape: looks.append(shape) or doubled(plane, shape))
+    wide = surveyed(image, hidden)
+    assert looks == [(200, 210), (400, 420)]
+    assert np.abs(wide.scene.background - plain.scene.background).max() < 0.15 * NOISE
+    assert (wide.scene.background - slope).std() < 1.05 * (plain.scene.background - slope).std()
+    assert abs(len(wide.objects) - len(plain.objects)) <= 1
+    assert wide.sigma == pytest.approx(plain.sigma, rel=0.01)
+
+
+@pytest.mark.parametrize("shape", [(400, 420), (401, 451)])
+def test_noise_is_raised_by_what_all_free_pixels_tell(shape, monkeypatch):
+    rng = np.random.default_rng(5)
+    values, hidden = rng.normal(0, 3, shape).astype(np.float32), rng.random(shape) < 0.01
+    covered = rng.random((-(-shape[0] // 2), -(-shape[1] // 2))) < 0.1
+    values[unbinned(covered, 2, shape)] = 1000
+    values[hidden] = 1000
+    level = np.zeros(shape, np.float32)
+
+    def raised(few_rows):
+        monkeypatch.setattr(_survey, "_FAIR", few_rows)
+        planes = _survey._Planes(values, np.ones(shape, np.float32), hidden)
+        return float(_survey._raised(planes, level, covered, bin_size=2)[0, 0])
+
+    free = ~unbinned(covered, 2, shape) & ~hidden
+    assert raised(values.size) == pytest.approx(1.4826 * np.median(np.abs(values[free])), rel=1e-6)
+    assert raised(values.size // 7) == pytest.approx(3, rel=0.03)
+
+
+def test_noise_is_told_by_the_rows_that_there_are_where_a_sample_has_none(monkeypatch):
+    monkeypatch.setattr(_survey, "_FAIR", 100)
+    values, hidden = np.full((40, 60), 2.0, np.float32), np.ones((40, 60), bool)
+    hidden[5:9] = False
+    planes = _survey._Planes(values, np.ones_like(values), hidden)
+    noise = _survey._raised(planes, np.zeros_like(values), np.zeros((20, 30), bool), bin_size=2)
+    assert np.allclose(noise, 1.4826 * 2)
 
 
 def test_objects_are_those_that_sep_finds_on_the_same_background():

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from keyhole.calibration import Grade, kind_of
@@ -26,6 +27,8 @@ from keyhole.frames import Frame, Parking, add_provenance
 __all__ = ["run"]
 
 _MEGABYTE = 1_000_000
+_LARGE_BLOCK = 31 << 20
+"""Just below the largest block from which glibc learns (mallopt(3), M_MMAP_THRESHOLD)."""
 
 
 class _Masters(NamedTuple):
@@ -63,6 +66,9 @@ def run(
     KeyholeError
         See `keyhole.errors`; what a user can cause is found before pixels are read wherever possible.
     """
+    # The C library gives freed blocks back to the system until it has seen one of this size come and go, and new memory
+    # takes longer than most of what is computed in it. Nothing of this one is touched.
+    np.empty(_LARGE_BLOCK, np.uint8)
     # The last bits of matrix products depend on the number of threads, and must not on where a run happens.
     with threadpool_limits(1, user_api="blas"):
         return _run(request, emit, clock)

@@ -68,6 +68,9 @@ def unbinned(
     mask: NDArray[np.bool_], factor: int, shape: tuple[int, int], lead: tuple[int, int] = (0, 0)
 ) -> NDArray[np.bool_]:
     """Give every pixel of an image of `shape` the value of its bin; see `binned`."""
-    rows = (np.arange(shape[0]) + lead[0]) // factor
-    columns = (np.arange(shape[1]) + lead[1]) // factor
-    return mask[rows][:, columns]
+    (ny, nx), (top, left) = shape, (before % factor for before in lead)
+    rows = mask[lead[0] // factor : (lead[0] + ny - 1) // factor + 1]
+    part = rows[:, lead[1] // factor : (lead[1] + nx - 1) // factor + 1]
+    # Rows are repeated as they are, once the columns have been.
+    wide = np.repeat(part, factor, axis=1)[:, left : left + nx]
+    return np.repeat(wide, factor, axis=0)[top : top + ny]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["zero_except"]
+__all__ = ["zero_all_except", "zero_except"]
 
 
 def zero_except(values: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -27,3 +27,24 @@ def zero_except(values: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray
     bits = values.view(np.int32)
     np.bitwise_and(bits, np.negative(kept.view(np.int8)).astype(np.int32), out=bits)
     return values
+
+
+def zero_all_except(kept: NDArray[np.bool_], *planes: NDArray[np.float32] | NDArray[np.uint16] | None) -> None:
+    """Do the same to several planes of 4 or 2 bytes per value; None is passed over.
+
+    Parameters
+    ----------
+    kept : bool array of any shape
+    planes : float32 or uint16 arrays of the same shape
+        **Changed**.
+    """
+    ones = np.negative(kept.view(np.int8))
+    masks: dict[int, NDArray[np.int16] | NDArray[np.int32]] = {}
+    for plane in planes:
+        if plane is None:
+            continue
+        size = plane.dtype.itemsize
+        if size not in masks:
+            masks[size] = ones.astype(f"i{size}")
+        bits = plane.view(f"i{size}")
+        np.bitwise_and(bits, masks[size], out=bits)

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.imaging._neighbours import median_at, near, square_offsets
+from keyhole.imaging._neighbours import median_at, near, places, square_offsets
 from keyhole.imaging.bits import SATURATED
 from keyhole.imaging.catalogue import (
     UNDEFINED,
@@ -30,6 +30,7 @@ Bool = NDArray[np.bool_]
 
 _MIN_NEIGHBOURS: Final = 4
 """Usable neighbours, of eight, that a pixel needs to be filled from them."""
+_FEW_HIDDEN: Final = 0.03
 _MIN_AXIS: Final = 0.5
 """Pixels; smaller axes are sampling."""
 _MIN_CORE: Final = 1.2
@@ -116,8 +117,9 @@ def _enter(table: Catalogue, columns: dict[str, NDArray[Any]]) -> None:
 def _mend(scene: Scene) -> None:
     """Fill lone unusable pixels from their neighbours, so that a star around one keeps its shape. Changes planes."""
     usable = ~scene.hidden
-    rows = np.flatnonzero(scene.hidden & near(usable, 1))
-    y, x = np.divmod(rows, scene.hidden.shape[1])
+    alone = np.count_nonzero(usable) > (1 - _FEW_HIDDEN) * usable.size
+    # Where few pixels are hidden, those in the middle of others are few as well.
+    y, x = places(scene.hidden if alone else scene.hidden & near(usable, 1))
     values, count = median_at(scene.data, usable, y, x, radius=1)
     enough = count >= _MIN_NEIGHBOURS
     y, x = y[enough], x[enough]

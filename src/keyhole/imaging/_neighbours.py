@@ -134,19 +134,19 @@ def median_at(
     count : (m,) int
     """
     # Few pixels are asked for: those around them are looked up, and no plane is made.
-    (ny, nx), offsets = data.shape, square_offsets(radius)
+    (ny, nx), (dy, dx) = data.shape, np.array(square_offsets(radius)).T[:, :, np.newaxis]
     value, count = np.ones(len(rows), np.float32), np.zeros(len(rows), np.intp)
-    step = max(1, _BLOCK_VALUES // len(offsets))
+    pixels, known = data.ravel(), usable.ravel()
+    step = max(1, _BLOCK_VALUES // len(dy))
     for first in range(0, len(rows), step):
         part = slice(first, first + step)
-        y, x = rows[part], columns[part]
-        planes = np.full((len(offsets), len(y)), np.inf, np.float32)
-        for plane, (dy, dx) in zip(planes, offsets, strict=True):
-            inside = (y + dy >= 0) & (y + dy < ny) & (x + dx >= 0) & (x + dx < nx)
-            place = (y + dy) * nx + (x + dx)
-            place[~inside] = 0
-            np.copyto(plane, data.ravel()[place], where=inside & usable.ravel()[place])
-        there = np.count_nonzero(planes < np.inf, axis=0)
+        y, x = rows[part] + dy, columns[part] + dx
+        inside = (y >= 0) & (y < ny) & (x >= 0) & (x < nx)
+        place = y * nx + x
+        place[~inside] = 0
+        inside &= known[place]
+        planes = np.where(inside, pixels[place], np.float32(np.inf))
+        there = inside.sum(axis=0)
         middle = sorted_median(sort_planes(planes), np.maximum(there, 1))
         value[part], count[part] = np.where(there > 0, middle, 1), there
     return value, count
@@ -157,17 +157,21 @@ def near(region: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
 
     Equal to ``scipy.ndimage.maximum_filter(region, 2 * radius + 1)``. Changes its input: no.
     """
-    region = region.copy()
-    for axis in (0, 1):
+    grown = region.copy()
+    for along in (False, True):
         done = 0
         # Twice as far with every pass, as the region grows too.
         while done < radius:
             step = min(max(done, 1), radius - done)
-            source, target = (np.moveaxis(plane, axis, 0) for plane in (region.copy(), region))
-            target[step:] |= source[:-step]
-            target[:-step] |= source[step:]
+            source = grown.copy() if done or along else region
+            if along:
+                grown[:, step:] |= source[:, :-step]
+                grown[:, :-step] |= source[:, step:]
+            else:
+                grown[step:] |= source[:-step]
+                grown[:-step] |= source[step:]
             done += step
-    return region
+    return grown
 
 
 def outnumbered_near(few: NDArray[np.bool_], many: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:

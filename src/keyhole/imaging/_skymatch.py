@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,7 +22,8 @@ _MATCHED: Final = 0.002
 _SAMPLE: Final = 20_000
 """Pixels that tell where to begin; of fewer all are taken."""
 _FINAL_PASSES: Final = 4
-_FINALLY_MATCHED: Final = 0.0005
+_NEAR: Final = 0.01
+"""Change, in units of the noise, of which the response of a normal distribution leaves a few per cent."""
 _FEW: Final = 1000
 _BLOCK: Final = 1 << 13
 """Pixels in a sum; with more of them the libraries would wake their threads for a dot product."""
@@ -73,7 +76,7 @@ def match_sky(
     Notes
     -----
     The level is that of `keyhole.imaging.levels.sky_level`. A sample of the pixels gives it to a few thousandths of
-    their noise without sorting all of them; the last steps of its iteration are sums over all.
+    their noise without sorting all of them; the last step of its iteration, sums over all, tells where it ends.
     """
     if not (scale_sky or offset_sky):
         return SkyMatch(1.0, 0.0)
@@ -100,9 +103,10 @@ def match_sky(
         if abs(rest.value) <= _MATCHED * sigma:
             break
     for _ in range(_FINAL_PASSES if step > 1 and sigma > 0 else 0):
-        left, sigma = _left(planes, factor, sigma, masked=masked)
+        left, wider = _final_step(*_left(planes, factor, sigma, masked=masked), sigma, masked=masked)
         factor += left / sky_value
-        if abs(left) <= _FINALLY_MATCHED * sigma:
+        sigma += wider
+        if max(abs(left), abs(wider)) <= _NEAR * sigma:
             break
     return SkyMatch(factor, 0.0)
 
@@ -110,6 +114,38 @@ def match_sky(
 def _level(values: Float32, *, masked: bool) -> Level:
     everything = np.ones(values.shape, dtype=bool)
     return sky_level(values, everything, objects=~everything if masked else None)
+
+
+def _final_step(level: float, sigma: float, before: float, *, masked: bool) -> tuple[float, float]:
+    """Changes of level and scatter at the end of an iteration of which one step gives these, from 0 and `before`.
+
+    A step leaves a known part of the distance to where level and scatter stay as they are: that by which mean and
+    variance of a normal distribution between two limits change with the limits.
+    """
+    step = np.linalg.solve(np.eye(2) - _response(*level_limits(masked=masked)), (level, sigma - before))
+    return float(step[0]), float(step[1])
+
+
+@lru_cache(maxsize=4)
+def _response(a: float, b: float) -> NDArray[np.float64]:
+    """Derivatives of level and scatter after a step of `level_from_sums` from those before it, (2, 2).
+
+    At level 0 and scatter 1 of a unit normal distribution that is cut at -a and b.
+    """
+    density_a, density_b = (math.exp(-0.5 * x * x) / math.sqrt(2 * math.pi) for x in (a, b))
+    inside = 0.5 * (math.erf(b / math.sqrt(2)) + math.erf(a / math.sqrt(2)))
+    mean = (density_a - density_b) / inside
+    square = 1 - (a * density_a + b * density_b) / inside
+    variance = square - mean * mean
+    # Of mean and variance to the lower and the upper limit, and of these to level and scatter.
+    at_a, at_b = density_a / inside, density_b / inside
+    means = np.array([at_a * (mean + a), at_b * (b - mean)])
+    variances = np.array([at_a * (square - a * a), at_b * (b * b - square)]) - 2 * mean * means
+    limits = np.array([[1, -a], [1, b]])
+    scatter = variances @ limits / (2 * variance)
+    response = np.stack([means @ limits - mean * scatter, scatter])
+    response.flags.writeable = False
+    return np.asarray(response)
 
 
 def _left(planes: tuple[Float32, Float32, Bool], factor: float, sigma: float, *, masked: bool) -> tuple[float, float]:

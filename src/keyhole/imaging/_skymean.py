@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from keyhole.imaging._masked import zero_except
 from keyhole.imaging._order_statistics import pick, sort_planes
 from keyhole.imaging._products import per_pixel
+from keyhole.imaging._skyclip import SAFE, Lists, clip_odd
 from keyhole.imaging._skypool import CombineRule, SharedVariance, SkyPool
 from keyhole.imaging.bits import MASK_DTYPE, NO_DATA
 from keyhole.imaging.combine import combine
@@ -24,12 +25,10 @@ __all__ = ["Column", "clipped_means", "combine_members"]
 
 _BLOCK: Final = 1 << 13
 """Pixels that are combined together: their planes stay in the processor's cache."""
-_WIDER: Final = 1.6
+_WIDER: Final = 2.3
 """How many times as many frames as in the shortest list may be in lists that are combined together."""
 _MOST_LISTS: Final = 24
 """Lists that are combined together: their means are in memory at the same time."""
-_SAFE: Final = 0.999
-"""Part of the limits within which rounding cannot decide."""
 
 Float32 = NDArray[np.float32]
 Index = NDArray[np.intp]
@@ -42,6 +41,11 @@ class Column:
     data: Float32
     variance: Float32
     count: NDArray[Any]
+
+    @property
+    def parts(self) -> tuple[Float32, Float32, NDArray[Any]]:
+        """Value, variance, number."""
+        return self.data, self.variance, self.count
 
     def cut(self, part: Any) -> Column:
         """Views of a part."""
@@ -63,7 +67,7 @@ def combine_members(
         return Column(nothing, nothing, np.zeros(at.size, np.intp))
     if rule.operation == "mean" and rule.reject_method == "varclip":
         return _clipped_mean(pool, rows, rule, pixels)
-    planes = pool.planes[np.ix_(rows, at)]
+    planes = pool.values_at(rows, at)
     good = np.isfinite(planes)
     result = combine(
         np.where(good, planes, np.float32(0))[:, None, :],
@@ -94,7 +98,7 @@ def _clipped_mean(pool: SkyPool, members: Index, rule: CombineRule, pixels: Inde
     for start in range(0, m, _BLOCK):
         part = slice(start, min(start + _BLOCK, m))
         chosen = np.arange(part.start, part.stop) if pixels is None else pixels[part]
-        values = pool.planes[np.ix_(members, chosen)]
+        values = pool.values_at(members, chosen)
         noises = pool.variances_at(members, chosen)
         found = _clip_block(values, noises, np.sqrt(np.maximum(noises, 0)), rule)
         column.data[part], column.variance[part], column.count[part] = found
@@ -137,16 +141,20 @@ def _number(mask: NDArray[np.bool_]) -> NDArray[np.int16]:
     return np.asarray(np.count_nonzero(mask, axis=0), np.int16)
 
 
-def clipped_means(pool: SkyPool, lists: Sequence[Sequence[int]], rule: CombineRule) -> Iterator[Column]:
+def clipped_means(
+    pool: SkyPool, lists: Sequence[Sequence[int]], rule: CombineRule, *, spend: bool = False
+) -> Iterator[Column]:
     """Clipped means of many lists of frames that have frames in common, one after the other.
 
     Equal to ``[combine_members(pool, members, rule) for members in lists]`` for a ``mean`` with ``varclip``, for
-    the work of a few: sums over frames are products with a matrix of zeros and ones.
+    the work of a few: sums over frames are products with a matrix of zeros and ones. With `spend` the means may
+    take the place of the planes of the pool, which then knows only the pixels that some list cannot give; only if
+    all lists are combined together.
     """
-    for some in _batches(lists):
-        union = np.array(sorted(set().union(*some)), dtype=np.intp)
-        choice = np.array([np.isin(union, list(members)) for members in some])
-        yield from _together(pool, _Lists(union, choice), rule)
+    batches = list(_batches(lists))
+    fits = len(lists) <= len(pool.planes)
+    for some in batches:
+        yield from _together(pool, Lists.of(some), rule, spend=spend and len(batches) == 1 and fits)
 
 
 def _batches(lists: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
@@ -164,72 +172,79 @@ def _batches(lists: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
         yield some
 
 
-class _Doubt(NamedTuple):
-    """Columns where the median of the list decides on a value; which lists have it, (lists, columns) bool."""
-
-    columns: Index
-    lists: NDArray[np.bool_]
-
-
-class _Lists(NamedTuple):
-    """Frames of all of some lists together, and which of them each list has, (lists, frames) bool."""
-
-    union: Index
-    choice: NDArray[np.bool_]
-
-
-def _together(pool: SkyPool, members: _Lists, rule: CombineRule) -> Iterator[Column]:
-    """The clipped means of some lists."""
-    union, choice = members
-    (n, _), m = choice.shape, pool.planes.shape[1]
-    # Planes of their own, as what no sky needs any more serves for others: fresh memory costs more than the sums.
-    out = [Column(np.empty(m, np.float32), np.empty(m, np.float32), np.empty(m, np.int16)) for _ in range(n)]
-    rooms = np.empty((2, len(union), _BLOCK), np.float32)
+def _together(pool: SkyPool, lists: Lists, rule: CombineRule, *, spend: bool) -> Iterator[Column]:
+    """The clipped means of some lists, in planes of their own or in the place of those of the pool."""
+    union, (n, _), m = lists.union, lists.choice.shape, pool.planes.shape[1]
+    number = np.uint8 if union.size < 256 else np.int16
+    # Fresh memory costs as much as the sums.
+    means = list(pool.planes[:n]) if spend else [np.empty(m, np.float32) for _ in range(n)]
+    out = [Column(mean, np.empty(m, np.float32), np.empty(m, number)) for mean in means]
+    rooms = np.empty((len(union), _BLOCK), np.float32)
     size = (n, _BLOCK)
-    whole = Column(np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.int16))
-    doubts = []
+    whole = Column(np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, number))
+    waiting: list[_Odd] = []
     for start in range(0, m, _BLOCK):
         part = slice(start, min(start + _BLOCK, m))
-        values, order = rooms[:, :, : part.stop - start]
+        values = rooms[:, : part.stop - start]
         for row, i in zip(values, union.tolist(), strict=True):
             row[...] = pool.planes[i, part]
-        order[...] = values
-        block = _Block(values, order, pool.variances, union, part)
         room = whole.cut(np.s_[:, : part.stop - start])
-        doubt = _combine_block(block, choice, rule, room)
-        doubts.append(doubt._replace(columns=doubt.columns + start))
+        odd = start + _combine_block(_Block(values, pool.variances, union, part), lists, rule, room)
+        waiting.append(_Odd(odd, _taken(pool, union, odd)))
+        if spend:
+            pool.keep(start + np.flatnonzero((room.count == 0).any(axis=0)))
         for k, column in enumerate(out):
             column.data[part], column.variance[part], column.count[part] = room.data[k], room.variance[k], room.count[k]
-    columns = np.concatenate([doubt.columns for doubt in doubts])
-    of_lists = np.concatenate([doubt.lists for doubt in doubts], axis=1)
-    for start in range(0, columns.size, _BLOCK):
-        part = slice(start, start + _BLOCK)
-        _clip_doubted(pool, members, rule, _Doubt(columns[part], of_lists[:, part]), out)
+        if part.stop == m or sum(some.columns.size for some in waiting) >= _BLOCK:
+            _clip(pool, _Odd(*(np.concatenate(kind, axis=-1) for kind in zip(*waiting, strict=True))), lists, rule, out)
+            waiting = []
+    if spend:
+        pool.spent = True
     # Nothing here holds on to what is given away.
+    means.clear()
     while out:
-        yield out.pop(0)
+        data, variance, count = out.pop(0).parts
+        yield Column(data, variance, count.astype(np.int16))
 
 
-def _clip_doubted(pool: SkyPool, members: _Lists, rule: CombineRule, doubt: _Doubt, out: Sequence[Column]) -> None:
-    """Clip some columns list by list, where a list is in doubt of them; write into `out`."""
-    (union, choice), (columns, of_lists) = members, doubt
-    values = np.empty((len(union), columns.size), np.float32)
-    for row, i in zip(values, union.tolist(), strict=True):
+class _Odd(NamedTuple):
+    """Columns with an outlier perhaps, and their values in the frames of all lists, (frames, columns)."""
+
+    columns: Index
+    values: Float32
+
+
+def _taken(pool: SkyPool, frames: Index, columns: Index) -> Float32:
+    values = np.empty((frames.size, columns.size), np.float32)
+    for row, i in zip(values, frames.tolist(), strict=True):
         np.take(pool.planes[i], columns, out=row)
-    noises = pool.variances_at(union, columns)
-    sigmas = np.sqrt(np.maximum(noises, 0))
-    for column, chosen, doubted in zip(out, choice, of_lists, strict=True):
-        odd = columns[doubted]
-        if odd.size:
-            found = _clip_block(values[chosen], noises[chosen], sigmas[chosen], rule)
-            column.data[odd], column.variance[odd], column.count[odd] = (plane[doubted] for plane in found)
+    return values
+
+
+def _clip(pool: SkyPool, odd: _Odd, lists: Lists, rule: CombineRule, out: Sequence[Column]) -> None:
+    """Clip some columns, those that counting leaves in doubt list by list; write into `out`."""
+    columns, values = odd
+    if not columns.size:
+        return
+    noise = pool.variances_at(lists.union, columns)
+    found = clip_odd(values, noise, lists, lsigma=rule.lsigma, hsigma=rule.hsigma)
+    for k, (column, chosen) in enumerate(zip(out, lists.choice, strict=True)):
+        data, variance, count = found.data[k], found.variance[k], found.number[k].astype(np.int16)
+        doubted = np.flatnonzero(found.unsure[k])
+        if doubted.size:
+            some = np.empty((np.count_nonzero(chosen), doubted.size), np.float32)
+            for row, i in zip(some, np.flatnonzero(chosen).tolist(), strict=True):
+                np.take(values[i], doubted, out=row)
+            noise = pool.variances_at(lists.union[chosen], columns[doubted])
+            plain = _clip_block(some, noise, np.sqrt(np.maximum(noise, 0)), rule)
+            data[doubted], variance[doubted], count[doubted] = plain
+        column.data[columns], column.variance[columns], column.count[columns] = data, variance, count
 
 
 class _Block(NamedTuple):
-    """Some pixels of the union of lists, (frames, pixels); the values are not kept, the order is sorted in place."""
+    """Some pixels of the union of lists, (frames, pixels); the values are not kept."""
 
     values: Float32
-    order: Float32
     noise: Float32 | SharedVariance
     union: Index
     part: slice
@@ -240,94 +255,39 @@ class _Block(NamedTuple):
             return np.asarray(self.noise.plane[self.part] * self.noise.factors[self.union].min())
         return np.asarray(self.noise[self.union, self.part].min(axis=0))
 
-    def variances(self, columns: Index) -> Float32:
-        """Variances of some of the pixels."""
-        if isinstance(self.noise, SharedVariance):
-            return self.noise.at(self.union, columns + self.part.start)
-        return np.asarray(self.noise[np.ix_(self.union, columns + self.part.start)])
-
-    def summed(self, choice: Float32, used: Float32) -> Float32:
-        """Sum of the variances of the used values of each list."""
+    def summed(self, choice: Float32, good: NDArray[np.bool_]) -> Float32:
+        """Sum of the variances of the values of each list that are there."""
+        used = good.astype(np.float32)
         if isinstance(self.noise, SharedVariance):
             return np.asarray(per_pixel(choice * self.noise.factors[self.union], used) * self.noise.plane[self.part])
         return per_pixel(choice, self.noise[self.union, self.part] * used)
 
 
-def _combine_block(block: _Block, choice: NDArray[np.bool_], rule: CombineRule, out: Column) -> _Doubt:
-    """Means of all members of each list, clipped where it does not depend on the list, written into `out`."""
-    chosen, values = choice.astype(np.float32), block.values
-    good = values < np.inf
-    there, count = good.astype(np.float32), _number(good)
-    order = sort_planes(block.order)
-    # The median of k of c values is not among the (k - 1) / 2 lowest or highest of these.
-    sizes = choice.sum(axis=1)
-    fewest = count - np.int16(len(values) - int(sizes.min()))
-    everywhere = bool(fewest.min() > 0)
-    np.maximum(fewest, 1, out=fewest)
-    least = (fewest - 1) >> 1
-    lowest, highest = pick(order, least), pick(order, np.maximum(count - 1 - least, 0))
-    middle = pick(order, np.maximum(count - 1, 0) >> 1)
-    if not everywhere:
-        middle = np.where(count > 0, middle, np.float32(0))
-    steps = zero_except(np.subtract(values, middle, out=values), good)
-    # The limits are narrowest where the most values are there.
-    most = np.clip(count, 1, int(sizes.max()))
-    narrow = np.sqrt(1 + np.float32(2) / most.astype(np.float32)) * np.float32(_SAFE)
-    limit = narrow * np.sqrt(np.maximum(block.least_noise(), 0))
-    lowest, highest = lowest - middle, highest - middle
-    calm = steps.max(axis=0) - lowest <= np.float32(rule.hsigma) * limit
-    calm &= steps.min(axis=0) - highest >= np.float32(-rule.lsigma) * limit
-    odd = np.flatnonzero((count > 0) & ~calm)
-    number = per_pixel(chosen, there)
-    divisor = number if everywhere else np.maximum(number, 1)
-    np.divide(per_pixel(chosen, steps), divisor, out=out.data)
-    np.add(out.data, middle if everywhere else middle * (number > 0), out=out.data)
-    np.divide(block.summed(chosen, there), divisor * divisor, out=out.variance)
-    out.count[...] = number
-    wide = np.sqrt(1 + np.float32(2) / fewest[odd].astype(np.float32)) / np.float32(_SAFE)
-    few = _Odd(odd, np.take(good, odd, axis=1), middle[odd], narrow[odd], wide, lowest[odd], highest[odd])
-    return _clip_surely(block, few, chosen, rule, out)
+def _combine_block(block: _Block, lists: Lists, rule: CombineRule, out: Column) -> Index:
+    """Means of all members of each list, written into `out`; gives the columns with an outlier perhaps.
 
-
-class _Odd(NamedTuple):
-    """Columns with a value that is perhaps an outlier.
-
-    Attributes
-    ----------
-    columns : (d,) int
-    good : (frames, d) bool
-    middle, narrow, wide, lowest, highest : (d,) float32
-        Middle value; factors on the limits that are narrower and wider than those of any list; the smallest and largest
-        that its median can be, less the middle value.
+    If the largest value of a column is no outlier in any list with the smallest noise of all, no other is too bright.
     """
-
-    columns: Index
-    good: NDArray[np.bool_]
-    middle: Float32
-    narrow: Float32
-    wide: Float32
-    lowest: Float32
-    highest: Float32
-
-
-def _clip_surely(block: _Block, few: _Odd, chosen: Float32, rule: CombineRule, out: Column) -> _Doubt:
-    """Leave out of some columns the values that are outliers in every list; what is one in some lists is in doubt."""
-    odd = few.columns
-    steps = np.take(block.values, odd, axis=1)
-    noise = block.variances(odd)
-    sigma = np.sqrt(np.maximum(noise, 0))
-    above, below = steps - few.highest, steps - few.lowest
-    high, low = np.float32(rule.hsigma) * sigma, np.float32(-rule.lsigma) * sigma
-    inside = few.good & (below <= high * few.narrow) & (above >= low * few.narrow)
-    outside = (above > high * few.wide) | (below < low * few.wide)
-    used = inside.astype(np.float32)
-    number = per_pixel(chosen, used)
-    divisor = np.maximum(number, 1)
-    out.data[:, odd] = per_pixel(chosen, steps * used) / divisor + few.middle * (number > 0)
-    out.variance[:, odd] = per_pixel(chosen, noise * used) / divisor**2
-    unsure = per_pixel(chosen, (few.good & ~inside & ~outside).astype(np.float32)) > 0
-    # Where nothing is left, the plain way knows what to take.
-    unsure |= (number == 0) & (out.count[:, odd] > 0)
-    out.count[:, odd] = number
-    some = unsure.any(axis=0)
-    return _Doubt(odd[some], unsure[:, some])
+    chosen, values = lists.choice.astype(np.float32), block.values
+    good = values < np.inf
+    lowest = values.min(axis=0)
+    if not np.isfinite(lowest.max()):
+        lowest[lowest == np.inf] = 0
+    # Nothing is 0 where the others are counted from the smallest: it is never the largest, nor above a limit.
+    steps = zero_except(np.subtract(values, lowest, out=values), good)
+    number = lists.counts(good)
+    most = np.maximum(number.max(axis=0), 1).astype(np.float32)
+    limit = np.sqrt(np.maximum(block.least_noise(), 0)) * np.sqrt(1 + np.float32(2) / most) * np.float32(SAFE)
+    # The median lies within a limit that at most so many exceed. Of none it is the largest number.
+    half = (number - 1) >> 1
+    above = steps > np.float32(rule.lsigma) * limit
+    below = steps < steps.max(axis=0) - np.float32(rule.hsigma) * limit
+    below &= good
+    calm = (lists.counts(above) <= half).all(axis=0)
+    calm &= (lists.counts(below) <= half).all(axis=0)
+    out.count[...] = number
+    divisor = np.maximum(number, 1).astype(np.float32)
+    np.divide(per_pixel(chosen, steps), divisor, out=out.data)
+    np.add(out.data, lowest, out=out.data, where=number > 0)
+    np.divide(block.summed(chosen, good), divisor * divisor, out=out.variance)
+    return np.flatnonzero(~calm)

@@ -75,6 +75,10 @@ class SkyPool:
         Common level of the planes.
     levels : (n,) float64 array
         Level of each frame as it was given; NaN without a usable pixel.
+    kept : list of pairs
+        Pixels, ascending, and their values, (n, k), that are known when the planes are spent.
+    spent : bool
+        True when the planes hold other things.
     """
 
     shape: tuple[int, int]
@@ -86,6 +90,23 @@ class SkyPool:
     level: float
     levels: NDArray[np.float64]
     notes: list[str] = field(default_factory=list)
+    kept: list[tuple[NDArray[np.intp], NDArray[np.float32]]] = field(default_factory=list)
+    spent: bool = False
+
+    def keep(self, pixels: NDArray[np.intp]) -> None:
+        """Keep the values of some pixels, beyond those of earlier calls, for when the planes are spent."""
+        if pixels.size:
+            self.kept.append((pixels, self.planes[:, pixels]))
+
+    def values_at(self, frames: NDArray[np.intp], pixels: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Values of some pixels of some frames, copied; of a spent pool only those of pixels that were kept."""
+        if not self.spent:
+            return self.planes[np.ix_(frames, pixels)]
+        if len(self.kept) > 1:
+            places, values = zip(*self.kept, strict=True)
+            self.kept = [(np.concatenate(places), np.concatenate(values, axis=1))]
+        known, values_known = self.kept[0]
+        return values_known[np.ix_(frames, np.searchsorted(known, pixels))]
 
     def variances_at(self, frames: NDArray[np.intp], pixels: slice | NDArray[np.intp]) -> NDArray[np.float32]:
         """Variances of some pixels of some frames, copied."""

@@ -17,7 +17,7 @@ __all__ = ["gaussian", "local_mean", "running_sum", "spread"]
 
 _REACH: Final = 4.0
 """Where a Gaussian is cut off, in sigma."""
-_BLOCK: Final = 1 << 14
+_BLOCK: Final = 1 << 15
 """Pixels that are worked on together."""
 _CELLS: Final = 5.0
 """Cells across the box of a local mean."""

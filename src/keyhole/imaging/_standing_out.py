@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging._filters import maximum_in_box
+from keyhole.imaging._masked import zero_except
 from keyhole.imaging._neighbours import local_median, median_at, places
 from keyhole.imaging._patches import Index
-from keyhole.imaging._rows import row_blocks
 from keyhole.imaging.noise import robust_sigma
 
 __all__ = ["FEWEST_NEIGHBOURS", "StandingOut", "standing_out"]
@@ -22,10 +23,10 @@ _SURELY: Final = 0.8
 """Part of the tolerance below which that scatter does not matter."""
 _MANY: Final = 200_000
 """Pixels for which it is worth while."""
-_DOUBTS: Final = 0.04
+_DOUBTS: Final = 0.15
 """Part of the pixels from which on medians of all are faster."""
 _ROUNDING: Final = 1e-4
-_BLOCK: Final = 1 << 15
+"""Far above the rounding of float32."""
 
 Float32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -63,7 +64,7 @@ def standing_out(response: Float32, good: Bools, *, radius: int, nsigma: float, 
         share = np.count_nonzero(np.abs(sample - 1) > tolerance) / sample.size
         few = share * (2 * radius + 1) ** 2 < _DOUBTS
         if few and nsigma * robust_sigma(sample) < _SURELY * tolerance:
-            y, x = places(_doubtful(response, good, radius, tolerance))
+            y, x = places(_may_differ(response, good, radius, tolerance))
             if y.size < _DOUBTS * good.size:
                 pixels = np.zeros(good.shape, np.bool_)
                 pixels[y, x] = np.abs(_fraction_at(response, good, y, x, radius) - 1) > tolerance
@@ -82,32 +83,14 @@ def _fraction_at(response: Float32, good: Bools, y: Index, x: Index, radius: int
     return np.divide(response[y, x], around, out=np.ones_like(around), where=enough)
 
 
-def _doubtful(response: Float32, good: Bools, radius: int, tolerance: float) -> Bools:
-    """Good pixels that may differ from a value between the extremes of the square around them by the tolerance."""
-    ny = len(response)
-    high, low = np.float32(1 + tolerance - _ROUNDING), np.float32(1 - tolerance + _ROUNDING)
-    doubtful = np.empty(good.shape, np.bool_)
-    for rows in row_blocks(good.shape, _BLOCK):
-        near = slice(max(rows.start - radius, 0), min(rows.stop + radius, ny))
-        inner = slice(rows.start - near.start, rows.stop - near.start)
-        least = np.where(good[near], response[near], np.float32(np.inf))
-        most = np.where(good[near], response[near], np.float32(-np.inf))
-        here = response[rows]
-        out = np.greater(here, _extreme(least, np.minimum, radius)[inner] * high, out=doubtful[rows])
-        out |= here < _extreme(most, np.maximum, radius)[inner] * low
-        out &= good[rows]
-    return doubtful
+def _may_differ(response: NDArray[np.float32], good: NDArray[np.bool_], radius: int, limit: float) -> NDArray[np.bool_]:
+    """Good pixels that differ by more than a part from their largest or smallest neighbour.
 
-
-def _extreme(plane: Float32, extreme: np.ufunc, radius: int) -> Float32:
-    """Smallest or largest value in the square around each pixel; changes the plane."""
-    for axis in (0, 1):
-        done = 0
-        # Twice as far with every pass, as in `near`.
-        while done < radius:
-            step = min(max(done, 1), radius - done)
-            source, target = (np.moveaxis(part, axis, 0) for part in (plane.copy(), plane))
-            extreme(target[step:], source[:-step], out=target[step:])
-            extreme(target[:-step], source[step:], out=target[:-step])
-            done += step
-    return plane
+    Only these can differ so much from the median of the neighbours, which lies between both.
+    """
+    values = zero_except(response.copy(), good)
+    highest = maximum_in_box(values, radius)
+    inverse = np.divide(np.float32(1), values, out=np.zeros_like(values), where=good)
+    lowest = maximum_in_box(inverse, radius)
+    above = values * lowest > (1 + limit) * (1 - _ROUNDING)
+    return np.asarray(good & (above | (values < (1 - limit) * (1 + _ROUNDING) * highest)))

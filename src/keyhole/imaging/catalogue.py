@@ -88,6 +88,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
 """All columns in order."""
 
 DTYPES: Final[Mapping[str, np.dtype[Any]]] = {column.name: np.dtype(column.dtype) for column in COLUMNS}
+_WORLD: Final = {name: dtype for name, dtype in DTYPES.items() if name.endswith("_WORLD")}
 UNITS: Final[Mapping[str, str]] = {column.name: column.unit for column in COLUMNS}
 
 
@@ -103,7 +104,16 @@ def empty_catalogue(rows: int = 0) -> Catalogue:
     -------
     dict of arrays (rows,)
     """
-    return {column.name: np.full(rows, UNDEFINED, dtype=column.dtype) for column in COLUMNS}
+    return _undefined(DTYPES, rows)
+
+
+def _undefined(dtypes: Mapping[str, np.dtype[Any]], rows: int) -> Catalogue:
+    """Columns of some types, all of whose entries are undefined."""
+    columns = {}
+    for name, dtype in dtypes.items():
+        columns[name] = np.empty(rows, dtype)
+        columns[name].fill(UNDEFINED)
+    return columns
 
 
 def select_rows(catalogue: Mapping[str, NDArray[Any]], chosen: NDArray[np.bool_]) -> Catalogue:
@@ -167,8 +177,7 @@ def world_columns(
         Angles are those from increasing right ascension towards north, -90 ... 90 degrees.
     """
     degrees = pixel_scale / 3600.0
-    world = empty_catalogue(len(catalogue["X_IMAGE"]))
-    world = {name: values for name, values in world.items() if name.endswith("_WORLD")}
+    world = _undefined(_WORLD, len(catalogue["X_IMAGE"]))
     for name in ("A", "B", "ERRA", "ERRB", "FWHM"):
         world[f"{name}_WORLD"] = _scaled(catalogue[f"{name}_IMAGE"], degrees)
     if pixel_to_sky is None:

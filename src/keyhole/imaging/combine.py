@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError, ParameterError
 from keyhole.imaging import bits
+from keyhole.imaging._masked import zero_all_except
 from keyhole.imaging._order_statistics import (
     lower_median_efficiency,
     median_efficiency,
@@ -230,12 +231,9 @@ def _load(band: Band, rows: slice) -> tuple[Columns, NDArray[np.bool_]]:
             best = badness.min(axis=0)
             accepted[:, hopeless] = badness == best
             empty[hopeless] = best == _NO_DATA_CLASS
-        # Half of the time of numpy.count_nonzero.
-        count = accepted.sum(axis=0, dtype=np.int32).astype(np.intp)
-        out = np.flatnonzero(~accepted)
-        for plane in (values, noise, flags):
-            if plane is not None:
-                plane.reshape(-1)[out] = 0
+        # Half of the time of numpy.count_nonzero, and again a fifth of that in bytes.
+        count = accepted.sum(axis=0, dtype=np.uint8 if n < 256 else np.int32).astype(np.intp)
+        zero_all_except(accepted, values, noise, flags)
         if empty.any():
             # These columns are only carried along; their values may be anything.
             values[:, empty] = 0
@@ -287,7 +285,7 @@ def _room(shape: tuple[int, ...]) -> Combined:
 def _sorted(columns: Columns) -> list[NDArray[np.float32]]:
     work = columns.values.copy()
     if columns.accepted is not None:
-        work.reshape(-1)[np.flatnonzero(~columns.accepted)] = np.inf
+        np.copyto(work, np.inf, where=~columns.accepted)
     return sort_planes(work)
 
 
@@ -329,7 +327,10 @@ def _average(
         if columns.variance is not None:
             return value, _sum(columns.variance) / count**2
         return value, _scatter_variance(columns, value)
-    total = np.full(count.shape, scale.sum()) if columns.accepted is None else scale @ columns.accepted
+    total = np.full(count.shape, scale.sum())
+    if columns.accepted is not None:
+        some = np.flatnonzero(count < len(scale))
+        total[some] = scale @ columns.accepted[:, some]
     value = scale @ columns.values / total
     if columns.variance is not None:
         return value, scale**2 @ columns.variance / total**2

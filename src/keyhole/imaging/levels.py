@@ -345,8 +345,11 @@ def fit_surface(
         -1, terms
     )
     used = np.ones(rows.size, bool)
+    normal, right = over_pixels(basis.T, basis), over_pixels(basis.T, values[:, None])
     for _ in range(iterations):
-        solution = _least_squares(basis, values, used)
+        # Legendre products on the unit square are nearly orthogonal, so the normal equations lose few digits;
+        # lstsq resolves what is left of degeneracy (one row of pixels, say) to the smallest solution.
+        solution = np.linalg.lstsq(normal, right, rcond=1e-10)[0][:, 0]
         residual = values - per_pixel(solution[None], basis.T)[0]
         # Outliers on one side lift the whole surface: limits count from the median of the residuals.
         some = _sample(residual[used])
@@ -355,19 +358,14 @@ def fit_surface(
         kept = (residual - middle >= -lower * sigma) & (residual - middle <= upper * sigma)
         if sigma == 0.0 or int(kept.sum()) < 3 * terms or np.array_equal(kept, used):
             break
+        # From one fit to the next few pixels come and go.
+        changed = np.flatnonzero(kept != used)
+        part = basis[changed]
+        weighted = part.T * np.where(kept[changed], 1.0, -1.0)
+        normal += over_pixels(weighted, part)
+        right += over_pixels(weighted, values[changed, None])
         used = kept
     return Surface(solution.reshape(degree_y + 1, degree_x + 1), box, sigma, used)
-
-
-def _least_squares(
-    basis: NDArray[np.float64], values: NDArray[np.float64], used: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    # Legendre products on the unit square are nearly orthogonal, so the normal equations lose few digits;
-    # lstsq resolves what is left of degeneracy (one row of pixels, say) to the smallest solution.
-    weighted = basis.T * used
-    right = over_pixels(weighted, values[:, None])
-    solution = np.linalg.lstsq(over_pixels(weighted, basis), right, rcond=1e-10)[0]
-    return np.asarray(solution[:, 0], dtype=np.float64)
 
 
 def _sample(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,13 +18,15 @@ _FAIR_SAMPLE: Final = 150_000
 """Pixels that tell a median: to 0.4 per cent of the scatter."""
 
 
-def fair_sample(chosen: NDArray[np.bool_], *planes: NDArray[Any]) -> list[NDArray[Any]]:
+def fair_sample(chosen: NDArray[np.bool_], *planes: NDArray[Any], number: int = _FAIR_SAMPLE) -> list[NDArray[Any]]:
     """Values of planes on chosen pixels, of those above 150,000 pixels on those of some rows.
 
     Parameters
     ----------
     chosen : (ny, nx) bool
     planes : arrays (ny, nx)
+    number : int
+        Another number of pixels than 150,000; fewer tell what is smooth.
 
     Returns
     -------
@@ -32,14 +34,14 @@ def fair_sample(chosen: NDArray[np.bool_], *planes: NDArray[Any]) -> list[NDArra
         One per plane, of the same pixels; all of them where the rows hold none.
     """
     # The step is odd, as the patterns of detectors repeat at even distances.
-    step = max(chosen.size // _FAIR_SAMPLE, 1) | 1
+    step = max(chosen.size // number, 1) | 1
     some = chosen[::step]
     if not some.any():
         step, some = 1, chosen
     return [plane[::step][some] for plane in planes]
 
 
-def median(values: NDArray[Any], *, lowest: int | None = None) -> float:
+def median(values: NDArray[Any]) -> float:
     """Median of all values, the same to the last bit as `numpy.median`.
 
     The values are divided at one rank; the rank below is the largest of the lower half. `numpy.median` divides at
@@ -50,8 +52,6 @@ def median(values: NDArray[Any], *, lowest: int | None = None) -> float:
     Parameters
     ----------
     values : array of any shape
-    lowest : int, optional
-        Of so many of the lowest values alone: what must not count is set to infinity, and need not be cut out.
 
     Returns
     -------
@@ -59,23 +59,22 @@ def median(values: NDArray[Any], *, lowest: int | None = None) -> float:
         NaN without values, or if any of them is.
     """
     values = np.asarray(values).ravel()
-    number = values.size if lowest is None else lowest
     # The largest of some values is NaN if any of them is.
-    if not number or np.isnan(values.max()):
+    if not values.size or np.isnan(values.max()):
         return float("nan")
-    upper, even = number // 2, number % 2 == 0
+    upper = values.size // 2
     if values.size < _WORTH_IT:
-        return _middle(values.copy(), upper, even=even)
+        return _middle(values.copy(), upper, even=values.size % 2 == 0)
     # The step is odd, as the patterns of detectors repeat at even distances.
     sample = np.sort(values[:: (values.size // _SAMPLE) | 1])
     reach = int(_MARGIN * 0.5 * sample.size**0.5) + 1
-    centre = sample.size * number // (2 * values.size)
+    centre = sample.size // 2
     low, high = sample[centre - reach], sample[centre + reach]
     rank = upper - int(np.count_nonzero(values < low))
     between = values[(values >= low) & (values <= high)]
     if rank < 1 or rank >= between.size:
-        return _middle(values.copy(), upper, even=even)
-    return _middle(between, rank, even=even)
+        return _middle(values.copy(), upper, even=values.size % 2 == 0)
+    return _middle(between, rank, even=values.size % 2 == 0)
 
 
 def _middle(values: NDArray[Any], rank: int, *, even: bool) -> float:

@@ -20,7 +20,7 @@ from keyhole.imaging._neighbours import (
     ring_offsets,
 )
 from keyhole.imaging._standing_out import FEWEST_NEIGHBOURS, standing_out
-from keyhole.imaging.medians import median
+from keyhole.imaging.medians import sampled_median
 from keyhole.imaging.noise import clipped_median_sigma, robust_sigma
 
 __all__ = [
@@ -44,8 +44,8 @@ _LEVEL_SAMPLE: Final = 200_000
 _SCATTER_SAMPLE: Final = 40_000
 """Pixels from which the scatter about the neighbours is taken."""
 
-_FEW: Final = 0.05
-"""Part of the pixels below which these are taken one by one."""
+_FILL_SAMPLE: Final = 100_000
+"""Pixels from which the level of what is filled is taken."""
 
 _WIDE: Final = 15
 """Farther than groups of weak pixels reach, in pixels."""
@@ -223,9 +223,15 @@ def _scatter_about(
     expected: Callable[[NDArray[np.float32], NDArray[np.intp]], NDArray[np.float32]],
 ) -> float:
     """Robust scatter of the good pixels about their neighbours, from a sample that gives it to half a per cent."""
-    places = np.flatnonzero(good)
-    rows, columns = np.divmod(places[:: (places.size // _SCATTER_SAMPLE) | 1], dark.shape[1])
+    rows, columns = _fair_sample(good)
     return robust_sigma(dark[rows, columns] - expected(*median_at(dark, good, rows, columns, radius=2)))
+
+
+def _fair_sample(good: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of some of the good pixels, at regular distances."""
+    chosen = np.flatnonzero(good)
+    rows, columns = np.divmod(chosen[:: (chosen.size // _SCATTER_SAMPLE) | 1], good.shape[1])
+    return rows, columns
 
 
 def weak_pixels(
@@ -312,7 +318,8 @@ def apply_dq(
     replace_flags : int
         Bits that make a pixel to be replaced.
     replace_value : "median", "mean" or number
-        Of all pixels without these bits; a number is written as it is (a ring then does not matter).
+        Of all pixels without these bits, the median of a fair part of them if they are more than a hundred thousand;
+        a number is written as it is (a ring then does not matter).
     inner, outer : float, optional
         With both, the pixels `inner` to `outer` pixels away are taken instead of all.
     max_iters : int
@@ -330,8 +337,6 @@ def apply_dq(
     """
     flagged = (mask & bits.MASK_DTYPE(replace_flags & 0xFFFF)) != 0
     filled = data.copy()
-    if replace_value == "median" and (inner is None or outer is None) and _fill_few(filled, flagged):
-        return filled
     if not flagged.any():
         return filled
     if not isinstance(replace_value, str):
@@ -341,7 +346,10 @@ def apply_dq(
     if not good.any():
         raise AlgorithmError(f"All {data.size} pixels have bits of {replace_flags}: nothing to replace them with.")
     if inner is None or outer is None:
-        level = median(data[good]) if replace_value == "median" else np.mean(data[good], dtype=np.float64)
+        if replace_value == "median":
+            level = sampled_median(data, good, number=_FILL_SAMPLE)
+        else:
+            level = float(np.mean(data[good], dtype=np.float64))
         filled[flagged] = level
         return filled
     offsets = ring_offsets(inner, outer)
@@ -355,19 +363,3 @@ def apply_dq(
         filled[new] = value[new]
         good |= new
     return filled
-
-
-def _fill_few(data: NDArray[np.float32], flagged: NDArray[np.bool_]) -> bool:
-    """Fill flagged pixels with the median of the others, if they are few and all others are numbers. Changes `data`."""
-    few = np.flatnonzero(flagged)
-    if not 0 < few.size < _FEW * data.size:
-        return False
-    flat, others = data.reshape(-1), data.size - few.size
-    before = flat[few]
-    # The largest values do not count: nothing is cut out.
-    flat[few] = np.inf
-    if np.count_nonzero(np.isfinite(flat)) < others:
-        flat[few] = before
-        return False
-    flat[few] = median(flat, lowest=others)
-    return True

@@ -125,6 +125,7 @@ def skies_of_pool(
     Parameters
     ----------
     pool : SkyPool
+        **Changed**: its planes become those of the skies.
     associations : lists of int, one for each frame of the pool
     rule : CombineRule
     wanted : sequence of int
@@ -160,7 +161,7 @@ def _combined(
 ) -> Iterator[tuple[tuple[int, ...], Column]]:
     """Combine lists of frames; neighbouring ones that are clipped with the known noise together."""
     if (rule.operation, rule.reject_method) == ("mean", "varclip"):
-        yield from zip(lists, clipped_means(pool, lists, rule), strict=True)
+        yield from zip(lists, clipped_means(pool, lists, rule, spend=True), strict=True)
         return
     gentle = CombineRule(rule.operation, "varclip", rule.lsigma, rule.hsigma)
     for members in lists:
