@@ -19,7 +19,6 @@ from keyhole.imaging._bins import bin_sums
 from keyhole.imaging._masked import zero_except
 from keyhole.imaging._neighbours import near
 from keyhole.imaging._order_statistics import sort_planes, sorted_median
-from keyhole.imaging._rows import row_blocks
 from keyhole.imaging._skypool import SharedVariance, make_pool
 from keyhole.imaging._smooth import spread
 from keyhole.imaging.levels import Surface, fit_surface
@@ -137,20 +136,14 @@ def _in_bins(
 ) -> tuple[list[Float32], list[Bool], list[Bool] | None]:
     """Means of the usable pixels in bins: the pattern is smooth, and there are far fewer bins than pixels."""
     means, seen = [], []
-    shape = tuple(-(-size // factor) for size in frames[0].shape)
     for i, (frame, usable) in enumerate(zip(frames, usables, strict=True)):
-        mean, there = np.empty(shape, np.float32), np.empty(shape, np.bool_)
-        for bins in row_blocks(shape, _PIXELS):
-            rows = slice(bins.start * factor, bins.stop * factor)
-            good = usable[rows] & np.isfinite(frame[rows])
-            if objects is not None:
-                good &= ~objects[i][rows]
-            number = bin_sums(good.view(np.uint8), factor)
-            light = bin_sums(zero_except(frame[rows].copy(), good), factor)
-            np.divide(light, np.maximum(number, 1), out=mean[bins])
-            np.greater(number, 0, out=there[bins])
-        means.append(mean)
-        seen.append(there)
+        good = usable & np.isfinite(frame)
+        if objects is not None:
+            good &= ~objects[i]
+        number = bin_sums(good.view(np.uint8), factor)
+        light = bin_sums(zero_except(frame.copy(), good), factor)
+        means.append(np.divide(light, np.maximum(number, 1), out=light))
+        seen.append(number > 0)
     return means, seen, None if objects is None else [np.zeros_like(mask) for mask in seen]
 
 
