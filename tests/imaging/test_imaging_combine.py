@@ -328,7 +328,7 @@ def test_weights_of_masked_frames_are_those_of_the_rest(n: int) -> None:
     mask = np.where(rng.random(data.shape) < 0.3, BAD, 0).astype(np.uint16)
     mask[0] = mask[:, 0] = 0
     weights = rng.uniform(0.5, 2, n)
-    found = combine(data, variance, mask, reject_method="none", weights=weights)
+    found = combine(data, variance, mask, operation="mean", reject_method="none", weights=weights)
     for y, x in np.ndindex(6, 7):
         good = mask[:, y, x] == 0
         share = weights[good] / weights[good].sum()

@@ -13,10 +13,6 @@ _SAMPLING: Final = 2.5
 """Bins across the width of a star: enough for any filter of the width of a star."""
 
 
-_MOST_ONES: Final = 255
-"""Ones of which a byte holds the sum."""
-
-
 def bin_factor(fwhm: float) -> int:
     """Give the pixels on the side of a bin for stars of this width (pixels): 1 below 3.75 pixels."""
     return max(int(fwhm / _SAMPLING + 0.5), 1)
@@ -48,19 +44,18 @@ def binned(
 def bin_sums(
     values: NDArray[np.float32] | NDArray[np.uint8], factor: int, lead: tuple[int, int] = (0, 0)
 ) -> NDArray[np.float32]:
-    """Sums in bins of ``factor x factor`` pixels of float values, or of zeros and ones as bytes; see `binned`."""
-    # Strided adds are several times faster than a reduction over two short axes, and those of bytes are faster still.
+    """Sums in bins of ``factor x factor`` pixels; see `binned`."""
+    # Strided adds are several times faster than a reduction over two short axes.
     ny, nx = (-(-(before + size) // factor) for before, size in zip(lead, values.shape, strict=True))
-    kind = np.uint8 if values.dtype == np.uint8 and factor * factor <= _MOST_ONES else np.float32
-    rows = np.zeros((ny, values.shape[1]), kind)
+    rows = np.zeros((ny, values.shape[1]), np.float32)
     for phase in range(factor):
         part, first = _every(values, factor, lead[0], phase)
         rows[first : first + len(part)] += part
-    sums = np.zeros((ny, nx), kind)
+    sums = np.zeros((ny, nx), np.float32)
     for phase in range(factor):
         part, first = _every(rows.T, factor, lead[1], phase)
         sums[:, first : first + len(part)] += part.T
-    return sums.astype(np.float32, copy=False)
+    return sums
 
 
 def _every(rows: NDArray[Any], factor: int, lead: int, phase: int) -> tuple[NDArray[Any], int]:

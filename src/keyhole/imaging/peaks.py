@@ -44,6 +44,9 @@ _WIDE: Final = 4.0
 """Seeing, pixels, from which on bins of two pixels tell what is smooth on its scale."""
 _SAFE: Final = 0.9
 """Part of the smallest noise that any pixel may have: bins average it."""
+_WORTH_IT: Final = 2.0
+"""Values that may be looked up for a sum at some pixels, per pixel of the image that would be transformed."""
+_AT_ONCE: Final = 500
 _PIECE: Final = 230
 """Pixels along the side of a piece that is transformed at once."""
 
@@ -101,7 +104,10 @@ def faint_peaks(
     noise, allowed = smooth.at(y, x)
     error = noise * correlation
     if doubtful is not None:
-        error = np.hypot(error, filtered(np.where(seen, np.abs(doubtful), 0).astype(np.float32), shape)[y, x])
+        # Doubt only makes the error larger: it is asked for where the noise alone is not enough to refuse.
+        high = np.flatnonzero(allowed & (height[y, x] > threshold * error))
+        doubt = np.where(seen, np.abs(doubtful), np.float32(0))
+        error[high] = np.hypot(error[high], _filtered_at(doubt, shape, y[high], x[high]))
     ratio = np.divide(height[y, x], error, out=np.zeros(places.size), where=allowed)
     snr = np.zeros(data.shape)
     snr[y, x] = ratio
@@ -195,6 +201,20 @@ def filtered(image: NDArray[np.float32], kernel: Float64) -> Float32:
             near = slice(2 * half, 2 * half + part.shape[0]), slice(2 * half, 2 * half + part.shape[1])
             part[:] = np.fft.irfft2(product, size)[near]
     return out
+
+
+def _filtered_at(image: NDArray[Any], kernel: Float64, rows: Index, columns: Index) -> Float64:
+    """What `filtered` gives at some pixels, without transforms where these are few."""
+    if rows.size * kernel.size > _WORTH_IT * image.size:
+        return np.asarray(filtered(image.astype(np.float32, copy=False), kernel)[rows, columns], np.float64)
+    half, used = kernel.shape[0] // 2, np.flatnonzero(kernel)
+    padded = np.pad(image, half)
+    offset = used // kernel.shape[0] * padded.shape[1] + used % kernel.shape[0]
+    corner, total = rows * padded.shape[1] + columns, np.empty(rows.size)
+    for first in range(0, rows.size, _AT_ONCE):
+        part = slice(first, first + _AT_ONCE)
+        total[part] = padded.reshape(-1)[corner[part, np.newaxis] + offset] @ kernel.reshape(-1)[used]
+    return total
 
 
 def _piece(n: int) -> int:

@@ -113,7 +113,7 @@ def kron_light(
         flux[members], error[members], flag = sep.sum_ellipse(image, *own, kron, var=scene.variance, **masks)
         truncated[members] = (flag & sep.APER_TRUNC) != 0
         half_light[members] = _half_light(image, own, flux[members], masks)
-        covered, _, _ = sep.sum_ellipse((scene.hidden | (labels > 0)).astype(np.float32), *own, kron)
+        covered, _, _ = sep.sum_ellipse(scene.hidden | (labels > 0), *own, kron)
         # A source whose pixels are not left out is not in the labels.
         there = np.array([field is None or field.images[k] is None for k in members.tolist()], bool)
         own_pixels = np.where(there, objects["npix"][members], 0)
