@@ -89,3 +89,19 @@ def test_frames_that_cannot_show_a_pattern_are_refused():
         fit_illumination([frame - 9000 for frame in scene.frames], scene.usables)
     with pytest.raises(ParameterError, match="2 frames"):
         fit_illumination(scene.frames, scene.usables, [1.0])
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (301, 1000)])
+def test_bins_made_in_blocks_of_rows_hold_the_means_of_their_usable_pixels(shape):
+    rng = np.random.default_rng(4)
+    frame = rng.normal(100, 5, shape).astype(np.float32)
+    frame[2, 3] = np.nan
+    usable, stars = rng.random(shape) > 0.5, rng.random(shape) > 0.9
+    means, seen, _ = illumination._in_bins([frame], [usable], [stars], 2)
+    ny, nx = -(-shape[0] // 2), -(-shape[1] // 2)
+    cells = np.full((2 * ny, 2 * nx), np.nan)
+    cells[: shape[0], : shape[1]] = np.where(usable & ~stars, frame, np.nan)
+    cells = cells.reshape(ny, 2, nx, 2)
+    number = np.isfinite(cells).sum(axis=(1, 3))
+    np.testing.assert_array_equal(seen[0], number > 0)
+    np.testing.assert_allclose(means[0], np.nansum(cells, axis=(1, 3)) / np.maximum(number, 1), rtol=1e-6)

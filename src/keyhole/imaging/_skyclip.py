@@ -21,6 +21,9 @@ __all__ = ["SAFE", "Clipped", "Lists", "clip_odd"]
 SAFE: Final = 0.999
 """Part of the limits within which rounding cannot decide."""
 
+_FEW: Final = 256
+"""Columns of which a list is sorted sooner than its members are counted once more."""
+
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 
@@ -127,25 +130,7 @@ def clip_odd(values: Float32, noise: Float32, lists: Lists, *, lsigma: float, hs
         per_pixel(chosen, zero_except(noise.copy(), used)),
         np.zeros(members.shape, dtype=bool),
     )
-    limits = np.where(bright, high, -low)
-    # One value of each column at a time: nearly all have one, few have more.
-    number = np.add.reduce(perhaps.view(np.uint8), axis=0, dtype=np.int16)
-    at, whole = np.arange(number.size), True
-    while number.any():
-        frames = perhaps.argmax(axis=0) if whole else perhaps[:, at].argmax(axis=0)
-        place = frames, at
-        there = perhaps[place]
-        asked = _Asked(frames, steps[place], limits[place], noise[place], bright[place], dark[place], there)
-        if whole:
-            _vote(steps.copy(), good, asked, lists, sums)
-        else:
-            some = _Sums(*(np.take(plane, at, axis=1) for plane in sums))
-            _vote(np.take(steps, at, axis=1), np.take(good, at, axis=1), asked, lists, some)
-            for plane, part in zip(sums, some, strict=True):
-                plane[:, at] = part
-        perhaps[place] = False
-        number[at] -= there
-        at, whole = np.flatnonzero(number), False
+    _vote_in_rounds(_Values(steps, noise, good, np.where(bright, high, -low), bright, dark), perhaps, lists, sums)
     divisor = np.maximum(sums.number, 1).astype(np.float32)
     # Where nothing is left, the plain way knows what to take.
     unsure = sums.unsure | ((sums.number == 0) & (members > 0))
@@ -164,6 +149,45 @@ class _Sums(NamedTuple):
     total: Float32
     noise: Float32
     unsure: Bool
+
+
+class _Values(NamedTuple):
+    """Values less the middle of their column, (frames, d), their variances, and which of them are there.
+
+    `limits` are those without the widening; `bright` and `dark` tell which may be too bright, and too dark.
+    """
+
+    steps: Float32
+    noise: Float32
+    good: Bool
+    limits: Float32
+    bright: Bool
+    dark: Bool
+
+
+def _vote_in_rounds(values: _Values, perhaps: Bool, lists: Lists, sums: _Sums) -> None:
+    """Vote on the values, (frames, d), that are outliers perhaps (changed), and add those that are kept to the sums."""
+    steps, noise, good, limits, bright, dark = values
+    # One value of each column at a time: nearly all have one, few have more.
+    number = np.add.reduce(perhaps.view(np.uint8), axis=0, dtype=np.int16)
+    at, whole = np.arange(number.size), True
+    while at.size >= _FEW and number.any():
+        frames = perhaps.argmax(axis=0) if whole else perhaps[:, at].argmax(axis=0)
+        place = frames, at
+        there = perhaps[place]
+        asked = _Asked(frames, steps[place], limits[place], noise[place], bright[place], dark[place], there)
+        if whole:
+            _vote(steps.copy(), good, asked, lists, sums)
+        else:
+            some = _Sums(*(np.take(plane, at, axis=1) for plane in sums))
+            _vote(np.take(steps, at, axis=1), np.take(good, at, axis=1), asked, lists, some)
+            for plane, part in zip(sums, some, strict=True):
+                plane[:, at] = part
+        perhaps[place] = False
+        number[at] -= there
+        at, whole = np.flatnonzero(number), False
+    # A round costs as much for a few columns as for many.
+    sums.unsure[:, number > 0] = True
 
 
 class _Asked(NamedTuple):

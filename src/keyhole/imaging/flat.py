@@ -143,8 +143,10 @@ def threshold_flat(
     flags = mask.copy()
     outside = ~((flat >= lower) & (flat <= upper))
     usable = bits.usable(flags)
-    among_lit = outnumbered_near(usable & outside, usable & ~outside, _LIT_RADIUS)
-    dead = weak_pixels(flat, usable & (~outside | among_lit), weak=weak, nsigma=nsigma, tolerance=tolerance)
+    lit, dim = usable & ~outside, usable & outside
+    if dim.any():
+        lit |= dim & outnumbered_near(dim, lit, _LIT_RADIUS)
+    dead = weak_pixels(flat, lit, weak=weak, nsigma=nsigma, tolerance=tolerance)
     flags[dead] |= bits.MASK_DTYPE(bits.BAD)
     unlit = outside & ((flags & bits.MASK_DTYPE(bits.BAD)) == 0)
     flags[unlit] |= bits.MASK_DTYPE(bits.UNILLUMINATED)

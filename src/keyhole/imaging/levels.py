@@ -330,9 +330,9 @@ def fit_surface(
         Fewer than three usable pixels for each coefficient.
     """
     box = lit_box(usable)
-    rows, columns = np.nonzero(usable[box] & np.isfinite(data[box]))
-    step = max(rows.size // max_pixels, 1) | 1
-    rows, columns = rows[::step], columns[::step]
+    places = np.flatnonzero(usable[box] & np.isfinite(data[box]))
+    step = max(places.size // max_pixels, 1) | 1
+    rows, columns = np.divmod(places[::step], box[1].stop - box[1].start)
     terms = (degree_x + 1) * (degree_y + 1)
     if rows.size < 3 * terms:
         msg = (

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from keyhole.errors import AlgorithmError
 from keyhole.imaging import bits
 from keyhole.imaging._enclosed import enclosed
-from keyhole.imaging._filters import maximum_in_box
-from keyhole.imaging._masked import zero_except
 from keyhole.imaging._neighbours import (
     bounding_box,
     median_at,
@@ -21,6 +19,7 @@ from keyhole.imaging._neighbours import (
     places,
     ring_offsets,
 )
+from keyhole.imaging._standing_out import FEWEST_NEIGHBOURS, standing_out
 from keyhole.imaging.medians import sampled_median
 from keyhole.imaging.noise import clipped_median_sigma, robust_sigma
 
@@ -38,16 +37,15 @@ __all__ = [
 _GLOW_SIGMA: Final = 5.0
 """How far the local level of a dark may wander from its overall level, in units of its scatter."""
 
-_FEWEST_NEIGHBOURS: Final = 3
 
 _LEVEL_SAMPLE: Final = 200_000
 """Pixels from which level and scatter of a dark are taken."""
 
 _SCATTER_SAMPLE: Final = 40_000
-_FILL_SAMPLE: Final = 100_000
-_ROUNDING: Final = 1e-4
-"""Far above the rounding of float32."""
 """Pixels from which the scatter about the neighbours is taken."""
+
+_FILL_SAMPLE: Final = 100_000
+"""Pixels from which the level of what is filled is taken."""
 
 _WIDE: Final = 15
 """Farther than groups of weak pixels reach, in pixels."""
@@ -200,7 +198,7 @@ def hot_pixels(
     def expected(around: NDArray[np.float32], count: NDArray[np.intp]) -> NDArray[np.float32]:
         """What a pixel with such neighbours should hold."""
         near_level = np.clip(around, level.median - reach, level.median + reach)
-        return np.where(count < _FEWEST_NEIGHBOURS, np.float32(level.median), near_level)
+        return np.where(count < FEWEST_NEIGHBOURS, np.float32(level.median), near_level)
 
     value = np.where(np.isfinite(dark), dark, np.float32(np.inf))
     sigma: NDArray[np.float32] | float = _scatter_about(dark, good, expected)
@@ -280,14 +278,7 @@ def weak_pixels(
     found[box] = lit & ~good
     if not good.any():
         return found
-
-    def over_neighbours(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Response over the median of the neighbours; 1 where there are too few."""
-        around, count = median_at(response, good, rows, columns, radius=radius)
-        fraction = np.ones(len(rows), np.float32)
-        return np.divide(response[rows, columns], around, out=fraction, where=count >= _FEWEST_NEIGHBOURS)
-
-    limit = max(nsigma * robust_sigma(over_neighbours(*_fair_sample(good))), tolerance)
+    outstanding, limit = standing_out(response, good, radius=radius, nsigma=nsigma, tolerance=tolerance)
 
     def differing(candidates: NDArray[np.bool_], least: float) -> NDArray[np.bool_]:
         """Candidates that differ from their wide surroundings by more than a part of them."""
@@ -298,11 +289,7 @@ def weak_pixels(
         return differ
 
     # A sound pixel beside a group of weak ones differs from its neighbours, but not from its wide surroundings.
-    rows, columns = places(_may_differ(response, good, radius, limit))
-    out = np.abs(over_neighbours(rows, columns) - 1) > limit
-    standing_out = np.zeros_like(good)
-    standing_out[rows[out], columns[out]] = True
-    weak_ones = (lit & ~good) | differing(standing_out, limit / 2)
+    weak_ones = (lit & ~good) | differing(outstanding, limit / 2)
     fresh = weak_ones
     while fresh.any():
         # Weak pixels of a group resemble their neighbours; whoever touches one is held against the surroundings.
@@ -310,20 +297,6 @@ def weak_pixels(
         weak_ones = weak_ones | fresh
     found[box] = weak_ones
     return found
-
-
-def _may_differ(response: NDArray[np.float32], good: NDArray[np.bool_], radius: int, limit: float) -> NDArray[np.bool_]:
-    """Good pixels that differ by more than a part from their largest or smallest neighbour.
-
-    Only these can differ so much from the median of the neighbours, which lies between both.
-    """
-    values = zero_except(response.copy(), good)
-    highest = maximum_in_box(values, radius)
-    inverse = np.divide(np.float32(1), values, out=np.zeros_like(values), where=good)
-    lowest = maximum_in_box(inverse, radius)
-    # The margin is far above rounding.
-    above = values * lowest > (1 + limit) * (1 - _ROUNDING)
-    return np.asarray(good & (above | (values < (1 - limit) * (1 + _ROUNDING) * highest)))
 
 
 def apply_dq(
