@@ -13,6 +13,14 @@ def test_values_that_are_not_kept_become_zero_even_if_they_are_no_numbers():
     np.testing.assert_array_equal(values, [[1.5, 0, 0], [0, -2, 0]])
 
 
+def test_few_values_are_set_one_by_one_with_the_same_result():
+    values = np.random.default_rng(3).normal(0, 1, (40, 50)).astype(np.float32)
+    for places in ([], [0, 777, 1999], list(range(0, 2000, 3))):
+        kept = np.ones(values.shape, np.bool_)
+        kept.reshape(-1)[places] = False
+        np.testing.assert_array_equal(zero_except(values.copy(), kept), np.where(kept, values, 0))
+
+
 def test_parts_of_planes_are_changed_in_place():
     plane = np.ones((4, 6), np.float32)
     zero_except(plane[1:3, ::2], np.zeros((2, 3), np.bool_))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["zero_all_except", "zero_except"]
+
+_FEW: Final = 0.02
+"""Part of the values up to which they are looked up one by one."""
 
 
 def zero_except(values: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -24,6 +29,12 @@ def zero_except(values: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray
     float32 array
         The same array.
     """
+    if values.flags.c_contiguous:
+        number = kept.size - np.count_nonzero(kept)
+        if number < _FEW * kept.size:
+            if number:
+                values.reshape(-1)[np.flatnonzero(~kept)] = 0
+            return values
     bits = values.view(np.int32)
     np.bitwise_and(bits, np.negative(kept.view(np.int8)).astype(np.int32), out=bits)
     return values
