@@ -41,7 +41,7 @@ _GLOW_SIGMA: Final = 5.0
 _LEVEL_SAMPLE: Final = 200_000
 """Pixels from which level and scatter of a dark are taken."""
 
-_SCATTER_SAMPLE: Final = 40_000
+_SCATTER_SAMPLE: Final = 10_000
 """Pixels from which the scatter about the neighbours is taken."""
 
 _FILL_SAMPLE: Final = 100_000
@@ -222,7 +222,7 @@ def _scatter_about(
     good: NDArray[np.bool_],
     expected: Callable[[NDArray[np.float32], NDArray[np.intp]], NDArray[np.float32]],
 ) -> float:
-    """Robust scatter of the good pixels about their neighbours, from a sample that gives it to half a per cent."""
+    """Robust scatter of the good pixels about their neighbours, from a sample that gives it to a per cent."""
     rows, columns = _fair_sample(good)
     return robust_sigma(dark[rows, columns] - expected(*median_at(dark, good, rows, columns, radius=2)))
 
