@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 
 import pytest
 
@@ -67,3 +69,16 @@ def test_the_garbage_collector_is_as_it_was_afterwards():
     with pytest.raises(ZeroDivisionError):
         guarded(raising(ZeroDivisionError()))
     assert gc.get_threshold() == usual
+
+
+def test_nothing_is_looked_through_for_cycles_when_a_command_ends() -> None:
+    program = (
+        "import atexit, gc\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 1000))\n"
+        "from keyhole.cli.common import guarded\n"
+        "guarded(lambda: 0)\n"
+        "print(gc.get_freeze_count())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    # Frozen at the end alone: a program that calls a command and goes on is not touched.
+    assert done.stdout.split() == ["0", "True"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import sys
@@ -28,6 +29,10 @@ def guarded(action: Callable[[], int]) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Looking through all installed packages for plugins takes as long as the models themselves.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    # A process that ends looks several times for cycles among all that it loaded; files are closed by then, and memory
+    # goes back to the system anyway.
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)
     try:
         with patient_collector():
             code = action()
