@@ -17,6 +17,7 @@ from keyhole.imaging.quality import (
     apply_dq,
     expected_defect,
     flag_saturation,
+    full_share,
     hot_pixels,
     level_of_defect,
     linearised_level,
@@ -318,3 +319,14 @@ def test_hot_pixels_are_those_of_comparing_every_pixel() -> None:
         got = hot_pixels(dark, variance, mask, nsigma=nsigma, minimum=minimum)
         np.testing.assert_array_equal(got, found)
         assert found.any()
+
+
+def test_full_wells_are_a_part_of_the_lit_pixels():
+    mask = np.full((50, 60), 64, np.uint16)
+    assert full_share(mask) == 0
+    mask[:20] = 0
+    mask[:5] = 2
+    mask[5:10] = 4
+    # Hot pixels beside the light do not count.
+    mask[30:] |= 4
+    assert full_share(mask) == 0.5

@@ -27,6 +27,7 @@ __all__ = [
     "apply_dq",
     "expected_defect",
     "flag_saturation",
+    "full_share",
     "hot_pixels",
     "level_of_defect",
     "linearised_level",
@@ -79,6 +80,19 @@ def flag_saturation(raw: NDArray[np.float32], *, saturation_level: float, nonlin
     flags.ravel()[places] = np.where(saturated, bits.MASK_DTYPE(bits.SATURATED), bits.MASK_DTYPE(bits.NONLINEAR))
     flags[enclosed(high)] = bits.SATURATED
     return flags
+
+
+def full_share(mask: NDArray[np.uint16]) -> float:
+    """Part of the lit pixels that are non-linear or saturated, by a regular sample; 0 where nothing is lit.
+
+    Parameters
+    ----------
+    mask : (ny, nx) uint16
+    """
+    # An odd step, as the array's own pattern repeats every 16 x 4 pixels.
+    sample = mask[::5, ::5]
+    lit = sample[(sample & bits.MASK_DTYPE(bits.UNILLUMINATED)) == 0]
+    return np.count_nonzero(lit & bits.MASK_DTYPE(bits.NONLINEAR | bits.SATURATED)) / max(lit.size, 1)
 
 
 def nonlinearity_correct(

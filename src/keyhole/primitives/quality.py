@@ -11,7 +11,7 @@ from pydantic import Field
 from keyhole.frames import Frame, add_provenance
 from keyhole.imaging import bits
 from keyhole.imaging.levels import lit_box
-from keyhole.imaging.quality import apply_dq, flag_saturation
+from keyhole.imaging.quality import apply_dq, flag_saturation, full_share
 from keyhole.primitives.bad_pixels import bad_pixels_for, name_masks, write_history
 from keyhole.primitives.base import Context, NonNegative, Params, PixelRadius, Positive, primitive
 from keyhole.primitives.keyhole import place_keyhole
@@ -105,11 +105,7 @@ def _fill_missing(frame: Frame, context: Context) -> NDArray[np.bool_] | None:
 
 def _tell_full_wells(mask: NDArray[np.uint16], frame: Frame, context: Context) -> None:
     """Say so where not the stars but the sky or the lamp is too bright."""
-    # An odd step, as the array's own pattern repeats every 16 x 4 pixels.
-    sample = mask[::5, ::5]
-    lit = np.count_nonzero((sample & bits.MASK_DTYPE(bits.UNILLUMINATED)) == 0)
-    full = np.count_nonzero(sample & bits.MASK_DTYPE(bits.NONLINEAR | bits.SATURATED))
-    if full > _MANY_FULL * lit:
+    if full_share(mask) > _MANY_FULL:
         context.caveat(
             "more than a tenth of the lit pixels are beyond the linear range, as sky or lamp fill the wells: what is "
             "measured there cannot be trusted; take shorter exposures",
