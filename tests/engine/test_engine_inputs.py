@@ -240,6 +240,12 @@ def test_raw_frames_of_different_size_do_not_mix(tmp_path, kind):
         take(*files)
 
 
+def test_frames_of_different_kinds_share_their_size(tmp_path):
+    flat = raw_file(tmp_path / "f.fits", "flat")
+    with pytest.raises(InputError, match=r"the inputs differ in size: f.fits has 64 x 64 pixels, d.fits has 32 x 32"):
+        mixed(flat, raw_file(tmp_path / "d.fits", side=32))
+
+
 def test_kind_that_chooses_the_recipe_must_come_first(tmp_path):
     files = [raw_file(tmp_path / "d.fits"), raw_file(tmp_path / "f.fits", "flat")]
     with pytest.raises(InputError, match=r"a flat must come first for this recipe: put f.fits before d.fits"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,8 @@ from keyhole.errors import AlgorithmError, ParameterError
 from keyhole.imaging import _bridging
 from keyhole.imaging.kernels import INTERPOLANTS, kernel_weights
 from keyhole.imaging.resample import resample
+
+resampling = sys.modules["keyhole.imaging.resample"]
 
 USABLE_BITS = 2 | 4
 
@@ -181,24 +185,30 @@ def test_own_kernel_per_pixel_gives_the_same_as_one_kernel_for_all(interpolant):
     np.testing.assert_allclose(shared.variance, own.variance, rtol=1e-5)
 
 
-@pytest.mark.parametrize("interpolant", INTERPOLANTS)
+@pytest.mark.parametrize("interpolant", [name for name in INTERPOLANTS if name != "spline5"])
 def test_few_bad_pixels_are_looked_at_one_by_one_with_the_same_result(interpolant, monkeypatch):
     rng = np.random.default_rng(8)
-    shape = (60, 75)
+    # The kernels reach beyond the frame, where all is bad: of a smaller one that would be many pixels.
+    shape = (1000, 1020) if interpolant == "spline3" else (700, 720)
     data, variance = rng.normal(100, 10, shape), rng.uniform(5, 9, shape)
     mask = np.zeros(shape, np.uint16)
-    mask[rng.random(shape) < 0.015] = 1
+    mask[rng.random(shape) < 0.003] = 1
+    mask[200:206, 300:307] = 8
     mask[20:23, 30:32] = 8
     mask[40:43, 50:53] = 4
     data[mask == 1] = 1e6
     frame = data.astype(np.float32), variance.astype(np.float32), mask
+    ways, few_at_once = [], resampling._interpolate_most
+    monkeypatch.setattr(resampling, "_interpolate_most", lambda *args: ways.append(few_at_once(*args)))
     for shift, limits in (
         ((0.3, -0.4), {}),
         ((5.0, 0.6), {"max_lost": 0.1, "reasons": False}),
-        ((-0.5, 0.5), {"max_lost": 0.8, "output_shape": (66, 80), "output_origin": (-3, -2)}),
+        ((-0.5, 0.5), {"max_lost": 0.8, "output_shape": (shape[0] + 6, shape[1] + 5), "output_origin": (-3, -2)}),
     ):
+        ways.clear()
         planes = {"OBJMASK": (mask == 8).astype(np.uint8), "MODEL": data}
         got = resample(*frame, shift=shift, interpolant=interpolant, planes=planes, **limits)
+        assert ways
         with monkeypatch.context() as patch:
             patch.setattr(_bridging, "_FEW", 0.0)
             every = resample(*frame, shift=shift, interpolant=interpolant, planes=planes, **limits)

@@ -37,6 +37,13 @@ def test_pixels_without_a_number_are_flagged_and_become_zero():
     assert "no number" in context.caveats[0]
 
 
+@pytest.mark.parametrize("value", [-np.inf, -3e9, 3e9])
+def test_one_value_that_no_detector_counts_is_enough(value):
+    frame = small_dark(p4_4=value)
+    add_dq([frame], PLAIN, FakeContext())
+    assert (frame.data[4, 4], frame.mask[4, 4], np.count_nonzero(frame.mask)) == (0, 1, 1)
+
+
 def mask_of(shape=(20, 30), *bad, **cards):
     master = raw_dark(np.zeros(shape))
     master.name = "bpm_a.fits"

@@ -219,7 +219,7 @@ def plain_values(values: Params) -> dict[str, Any]:
 def _is_plain(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_is_plain, value))
-    return type(value) in (type(None), bool, int, str) or (type(value) is float and math.isfinite(value))
+    return type(value) in (type(None), bool, int, float, str)
 
 
 def describe_range(model: type[Params], name: str) -> str:

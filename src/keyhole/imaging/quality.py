@@ -92,7 +92,8 @@ def full_share(mask: NDArray[np.uint16]) -> float:
     # An odd step, as the array's own pattern repeats every 16 x 4 pixels.
     sample = mask[::5, ::5]
     lit = sample[(sample & bits.MASK_DTYPE(bits.UNILLUMINATED)) == 0]
-    return np.count_nonzero(lit & bits.MASK_DTYPE(bits.NONLINEAR | bits.SATURATED)) / max(lit.size, 1)
+    full = np.count_nonzero(lit & bits.MASK_DTYPE(bits.NONLINEAR | bits.SATURATED))
+    return float(full / max(lit.size, 1))
 
 
 def nonlinearity_correct(
