@@ -8,6 +8,7 @@ from raw_frames import SCALE, FakeContext, electrons
 from sky_scene import moffat
 
 from keyhole.errors import DataError, InputError
+from keyhole.frames import Table
 from keyhole.primitives.adjust import AdjustParams, adjust_wcs
 from keyhole.primitives.align import (
     ResampleParams,
@@ -217,6 +218,24 @@ def test_published_scaling_leaves_clouds_alone():
     assert not any("FLUXREF" in frame.header for frame in frames)
     scale_counts(frames, ScaleParams(clouds=1, tolerance=1), FakeContext())
     np.testing.assert_allclose(frames[0].data, before[0] * 2.5, rtol=0.02, atol=0.1)
+
+
+def with_stars(flux, error):
+    x, y = np.array([30.0, 80.0, 55.0])[: len(flux)], np.array([30.0, 55.0, 70.0])[: len(flux)]
+    columns = {"X_IMAGE": x, "Y_IMAGE": y, "FLUX_AUTO": np.array(flux), "FLUXERR_AUTO": np.array(error)}
+    frame = electrons(np.ones(SHAPE))
+    frame.tables["OBJCAT"] = Table(columns | {"FLAGS": np.zeros(len(flux), np.int16)})
+    return frame
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.04, False), (0.001, True)])
+def test_faint_stars_alone_do_not_tell_that_a_frame_is_cloudy(share, told):
+    clear = [with_stars([1e4, 2e4, 1e6], [1e4 * share, 2e4 * share, 1e3]) for _ in range(4)]
+    frame = with_stars([0.9e4, 1.8e4], [1e4 * share, 2e4 * share])
+    context = FakeContext()
+    scale_counts([*clear, frame], ScaleParams(), context)
+    assert any("transparency changed" in caveat for caveat in context.caveats) is told
+    assert frame.data[0, 0] == (pytest.approx(1 / 0.9, rel=0.01) if told else 1)
 
 
 def test_counts_are_scaled_by_exposure_time():
