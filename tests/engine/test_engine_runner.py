@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from raw_frames import electrons
 from threadpoolctl import threadpool_info, threadpool_limits
 from toy_runs import raw_file, raw_files
 
-from keyhole.engine.context import read_input
+from keyhole.engine.context import RunContext
 from keyhole.engine.events import Caveat, ProductWritten, Progress, RunFailed, StepFinished, StepStarted
 from keyhole.errors import DataError, InputError, ParameterError, SetupError
 from keyhole.frames import Parking, read_frame, write_frame
@@ -382,13 +381,13 @@ def test_steps_on_single_frames_run_frame_by_frame_and_are_told_one_after_the_ot
 
 def test_an_input_is_read_when_the_one_before_it_is_through(reduced, darks, monkeypatch):
     there = []
+    read_input = RunContext.read_input
 
-    def read(path):
+    def read(context, path, **how):
         there.append(sorted(file.name for file in reduced.folder.glob("*.fits")))
-        return read_input(path)
+        return read_input(context, path, **how)
 
-    # The name of the module is that of its function, too.
-    monkeypatch.setattr(sys.modules["keyhole.engine.run"], "read_input", read)
+    monkeypatch.setattr(RunContext, "read_input", read)
     result = reduced(darks, lambda p: p.toyMultiply(), settings={"toyMultiply:write_outputs": "True"})
     names = [path.name for path in result.written]
     assert there == [[], names[:1], names[:2]]

@@ -18,11 +18,20 @@ from keyhole.engine.book import StepBook
 from keyhole.engine.events import Caveat, EventSink, Metric, PreviewDrawn, ProductWritten, Progress
 from keyhole.engine.served import Served
 from keyhole.errors import CalibrationError
-from keyhole.frames import Frame, Parking, file_md5, into_memory, read_frame, sources_of, write_frame
+from keyhole.frames import (
+    Frame,
+    Parking,
+    file_md5,
+    into_memory,
+    read_frame,
+    read_frame_and_checksum,
+    sources_of,
+    write_frame,
+)
 from keyhole.instruments import Instrument, load
 from keyhole.primitives.previews import draw, plain
 
-__all__ = ["RunContext", "caveats_of", "read_input"]
+__all__ = ["RunContext", "caveats_of"]
 
 _MOST_CAVEATS = 99
 
@@ -130,6 +139,28 @@ class RunContext:
         if path not in self._masters:
             self._masters[path] = read_frame(path)
         return self._masters[path]
+
+    def read_input(self, path: Path, *, stored: bool = False) -> Frame:
+        """Read an input of the run; the name of a raw frame is noted in ORIGNAME, where all names start from.
+
+        Caveats of an earlier run are taken out of the header: see `caveats_of`. Planes that are `stored` stay in the
+        file, see `keyhole.frames.read_frame`.
+
+        Raises
+        ------
+        InputError, DataError
+            The file is missing or damaged.
+        """
+        if stored:
+            frame = read_frame(path, stored=True)
+        else:
+            frame, self._checksums[path] = read_frame_and_checksum(path)
+        if "ORIGNAME" not in frame.primary:
+            name = path.name.removesuffix(".gz").removesuffix(".bz2")
+            frame.primary["ORIGNAME"] = (name, "Original filename prior to processing")
+        for number in range(1, _MOST_CAVEATS + 1):
+            frame.primary.remove(f"CAVEAT{number:02d}", ignore_missing=True)
+        return frame
 
     def checksum(self, path: Path) -> str:
         """MD5 sum of a file, computed once per run."""
@@ -249,26 +280,6 @@ class RunContext:
             texts[_MOST_CAVEATS - 1 :] = [f"and {len(texts) - _MOST_CAVEATS + 1} more; see the log file"]
         for number, text in enumerate(texts, start=1):
             product.primary[f"CAVEAT{number:02d}"] = text
-
-
-def read_input(path: Path, *, stored: bool = False) -> Frame:
-    """Read an input of a run; the name of a raw frame is noted in ORIGNAME, where all names start from.
-
-    Caveats of an earlier run are taken out of the header: see `caveats_of`. Planes that are `stored` stay in the
-    file, see `keyhole.frames.read_frame`.
-
-    Raises
-    ------
-    InputError, DataError
-        The file is missing or damaged.
-    """
-    frame = read_frame(path, stored=stored)
-    if "ORIGNAME" not in frame.primary:
-        name = path.name.removesuffix(".gz").removesuffix(".bz2")
-        frame.primary["ORIGNAME"] = (name, "Original filename prior to processing")
-    for number in range(1, _MOST_CAVEATS + 1):
-        frame.primary.remove(f"CAVEAT{number:02d}", ignore_missing=True)
-    return frame
 
 
 def caveats_of(headers: Mapping[str, object]) -> list[str]:

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from keyhole.calibration import Grade, kind_of
 from keyhole.engine.associations import associate, check_named, store_products
-from keyhole.engine.context import RunContext, caveats_of, read_input
+from keyhole.engine.context import RunContext, caveats_of
 from keyhole.engine.events import CalibrationChosen, Caveat, EventSink, Note, RunFailed, RunFinished, RunStarted
 from keyhole.engine.inputs import Input, require_plain_name
 from keyhole.engine.plan import Plan, make_plan
@@ -179,7 +179,7 @@ def _root_of(item: Input) -> str:
 
 
 def _read(item: Input, context: RunContext, recipe: str, *, stored: bool = False) -> Frame:
-    frame = read_input(item.path, stored=True) if stored else read_input(item.path)
+    frame = context.read_input(item.path, stored=stored)
     if "PREPARED" in item.tags:
         # Raw frames are entered by prepare.
         add_provenance(frame, context.timestamp(), item.path.name, context.checksum(item.path), recipe)

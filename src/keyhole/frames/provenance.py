@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
-from pathlib import Path
 from sys import intern
 
 import numpy as np
 
 from keyhole.frames.frame import Frame, Table
 
-__all__ = ["add_history", "add_provenance", "file_md5", "merge_provenance", "sources_of"]
+__all__ = ["add_history", "add_provenance", "merge_provenance", "sources_of"]
 
 _HISTORY_COLUMNS = ("primitive", "args", "timestamp_start", "timestamp_stop")
 _PROVENANCE_COLUMNS = ("timestamp", "filename", "md5", "provenance_added_by")
@@ -24,12 +22,6 @@ _WIDTHS = {
     "md5": "A128",
     "provenance_added_by": "A128",
 }
-
-
-def file_md5(path: Path | str) -> str:
-    """MD5 sum of a file as it lies on disk, in hexadecimal."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def add_history(frame: Frame, primitive: str, args: str, start: str, stop: str) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from keyhole.errors import DataError
 from keyhole.frames.cards import from_astropy
+from keyhole.frames.checked import CheckedFile, file_md5
 from keyhole.frames.frame import Frame, Table
 from keyhole.frames.stored import StoredFile, stored_plane
 from keyhole.frames.tables import plain_table
@@ -20,7 +21,7 @@ from keyhole.headers import Hdu, Header, read_hdus
 if TYPE_CHECKING:
     from astropy.io import fits
 
-__all__ = ["read_frame"]
+__all__ = ["read_frame", "read_frame_and_checksum"]
 
 _TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _UNSIGNED = 32768
@@ -51,12 +52,26 @@ def read_frame(path: Path | str, *, stored: bool = False) -> Frame:
     DataError
         It is not FITS, ends early, or holds no image or more than one science image.
     """
-    path = Path(path)
+    return _read(Path(path), stored=stored, summed=False)[0]
+
+
+def read_frame_and_checksum(path: Path | str) -> tuple[Frame, str]:
+    """Read a frame as `read_frame` does, and the MD5 sum of its file: of the bytes that became the frame.
+
+    A file that is neither compressed nor of an unusual form is read once for both.
+    """
+    return _read(Path(path), stored=False, summed=True)
+
+
+def _read(path: Path, *, stored: bool, summed: bool) -> tuple[Frame, str]:
+    """A frame and, if it is wanted, the MD5 sum of its file."""
     units = read_hdus(path, packed_data=True)
     try:
-        if all(_is_usual(unit) for unit in units):
-            return _from_hdu_list(units, path, StoredFile(path) if stored else None)
-        return _by_astropy(path)
+        if not all(_is_usual(unit) for unit in units):
+            return _by_astropy(path), file_md5(path) if summed else ""
+        with CheckedFile(path, summed=summed) as file:
+            frame = _from_hdu_list(units, path, file, StoredFile(path) if stored else None)
+            return frame, file.checksum() if summed else ""
     except _READ_ERRORS as err:
         raise DataError(f"{path}: the file cannot be read as FITS ({err}); get a fresh copy or leave it out") from err
 
@@ -78,7 +93,7 @@ def _is_unsigned(unit: Hdu) -> bool:
     return bool(unit.cards.get("BITPIX") == 16 and unit.cards.get("BZERO") == _UNSIGNED)
 
 
-def _from_hdu_list(units: list[Hdu], path: Path, stored: StoredFile | None) -> Frame:
+def _from_hdu_list(units: list[Hdu], path: Path, file: CheckedFile, stored: StoredFile | None) -> Frame:
     images = [unit for unit in units[1:] if _is_science(unit.cards)]
     if not images and units[0].data_size:
         images = [units[0]]
@@ -91,7 +106,7 @@ def _from_hdu_list(units: list[Hdu], path: Path, stored: StoredFile | None) -> F
         header.remove("BSCALE", ignore_missing=True)
     primary = header if science is units[0] else Header(units[0].text)
     data = _stored(science, stored, np.float32)
-    frame = Frame(path.name, primary, header, _as_float(_values(path, science)) if data is None else data, path=path)
+    frame = Frame(path.name, primary, header, _as_float(_values(file, science)) if data is None else data, path=path)
     for unit in units[1:]:
         if unit is science or not unit.data_size:
             continue
@@ -100,7 +115,7 @@ def _from_hdu_list(units: list[Hdu], path: Path, stored: StoredFile | None) -> F
             frame.tables[name] = _table(path, unit)
         else:
             left = _stored(unit, stored, _STORED.get(name))
-            _attach(frame, name, _values(path, unit) if left is None else left)
+            _attach(frame, name, _values(file, unit) if left is None else left)
     return frame
 
 
@@ -129,18 +144,18 @@ def _no_image(path: Path) -> DataError:
     return DataError(f"{path}: the science extension holds no two-dimensional image; leave the file out")
 
 
-def _values(path: Path, unit: Hdu) -> NDArray[Any]:
+def _values(file: CheckedFile, unit: Hdu) -> NDArray[Any]:
     """Pixels of a unit in the byte order of this machine, in an array of its own."""
     cards = unit.cards
     dtype = np.dtype(_TYPES[int(str(cards["BITPIX"]))])
     shape = [int(str(cards[f"NAXIS{axis}"])) for axis in range(int(str(cards["NAXIS"])), 0, -1)]
     if unit.data is None:
-        values = np.fromfile(path, dtype, int(np.prod(shape)), offset=unit.data_start)
+        values = np.empty(shape, dtype.newbyteorder("="))
+        file.fill(unit.data_start, values)
     else:
-        values = np.frombuffer(bytearray(unit.data), dtype)
-    values = values.reshape(shape)
-    if not dtype.isnative:
-        values = values.byteswap(inplace=True).view(dtype.newbyteorder("="))
+        values = np.frombuffer(bytearray(unit.data), dtype).reshape(shape)
+        if not dtype.isnative:
+            values = values.byteswap(inplace=True).view(dtype.newbyteorder("="))
     if _is_unsigned(unit):
         # The difference of 32768 is the highest bit.
         values = values.view(np.uint16)
