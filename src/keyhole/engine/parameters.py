@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from keyhole.engine.as_given import is_right_as_given
 from keyhole.errors import ParameterError
 from keyhole.primitives import REGISTRY, Params
 
@@ -198,8 +199,8 @@ def try_resolve(
             mistakes.append(f"{typed.get(name, f'{step}:{name}')}={value}: expected True or False")
         switches.append(bool(switch))
     try:
-        # To build a model that checks values takes longer than most steps; the defaults are taken as they are anyway.
-        validated = model(**merged) if merged else model.model_construct()
+        # The defaults are taken as they are anyway.
+        validated = model.model_construct(**merged) if is_right_as_given(model, merged) else model(**merged)
     except ValidationError as err:
         return [*mistakes, *_sentences(step, model, err, typed)]
     mistakes += [_not_allowed(step, model, name, value, typed) for name, value in validated if _is_nan(value)]

@@ -167,19 +167,18 @@ def _truncated_normal(values: NDArray[np.float32], centre: float, sigma: float, 
     shift, variance = _truncated_moments(_LOWER, upper)
     # Sums of differences from the centre keep their digits where sums of the values would not.
     offsets = values.astype(np.float64) - centre
-    sums = np.concatenate(([0.0], np.cumsum(offsets)))
-    squares = np.concatenate(([0.0], np.cumsum(offsets * offsets)))
+    squares = offsets * offsets
     level = 0.0
     start = level, sigma
     for _ in range(_ITERATIONS):
-        low = int(np.searchsorted(offsets, level - _LOWER * sigma))
-        high = int(np.searchsorted(offsets, level + upper * sigma, side="right"))
+        low = int(offsets.searchsorted(level - _LOWER * sigma))
+        high = int(offsets.searchsorted(level + upper * sigma, side="right"))
         n = high - low
         if n < _FEW:
             level, sigma = start
             break
-        mean = float(sums[high] - sums[low]) / n
-        spread = math.sqrt(max(float(squares[high] - squares[low]) / n - mean * mean, 0.0) / variance)
+        mean = float(offsets[low:high].sum()) / n
+        spread = math.sqrt(max(float(squares[low:high].sum()) / n - mean * mean, 0.0) / variance)
         previous, level = level, mean - shift * spread
         if spread == 0.0:
             break
