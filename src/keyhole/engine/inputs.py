@@ -185,24 +185,34 @@ def require_plain_name(path: Path) -> None:
 
 def _read(path: Path, supported: Callable[[str], bool]) -> Input:
     require_plain_name(path)
+    damage = None
     try:
-        headers = read_headers(path)
+        headers = check_complete(path)
     except DataError as err:
-        if _looks_like_list(path):
-            raise InputError(f"{path} is a text file, not FITS; if it lists files, write @{path}") from err
-        raise
+        damage, headers = err, _headers_of_damaged(path)
     instrument = str(headers.primary.get("INSTRUME", "")).strip()
     if not instrument:
         raise DataError(f"{path}: the header names no instrument; leave the file out")
     if not supported(instrument):
         raise DataError(f"{path}: instrument {instrument} is not supported (GNIRS is); leave the file out")
-    check_complete(path)
+    if damage is not None:
+        raise damage
     # The headers of all inputs stay in memory for the whole run.
     for cards in (headers.primary, *headers.extensions):
         if isinstance(cards, Cards):
             cards.share()
     found = tags(headers)
     return Input(path, headers, found, _kind(path, found))
+
+
+def _headers_of_damaged(path: Path) -> Headers:
+    """Headers of a file that is not complete: of a foreign instrument it would not be wanted in any case."""
+    try:
+        return read_headers(path)
+    except DataError as err:
+        if _looks_like_list(path):
+            raise InputError(f"{path} is a text file, not FITS; if it lists files, write @{path}") from err
+        raise
 
 
 def _looks_like_list(path: Path) -> bool:
