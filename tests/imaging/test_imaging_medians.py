@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keyhole.imaging import medians
-from keyhole.imaging.medians import median, sampled_median
+from keyhole.imaging.medians import distinct, median, median_image, sampled_median
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 30_000, 100_001, 200_000])
@@ -63,3 +63,24 @@ def test_a_sampled_median_is_near_that_of_all_chosen_values() -> None:
     lonely[7, 8] = chosen[7, 8] = True
     values[7, 8] = 3.0
     assert sampled_median(values, lonely) == 3.0
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8])
+@pytest.mark.parametrize("damage", [None, np.nan, np.inf])
+def test_the_median_of_images_is_that_of_numpy(n: int, damage: float | None) -> None:
+    images = np.random.default_rng(n).normal(size=(n, 7, 3))
+    if damage is not None:
+        images[n // 2, 2, 1] = damage
+    np.testing.assert_array_equal(median_image(images), np.median(images, axis=0))
+    np.testing.assert_array_equal(median_image(list(images)), np.median(images, axis=0))
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 300])
+def test_distinct_values_are_those_of_numpy(size: int) -> None:
+    for values in (np.random.default_rng(size).integers(0, 40, size), np.zeros(size)):
+        np.testing.assert_array_equal(distinct(values), np.unique(values))
+
+
+def test_the_median_of_a_list_of_numbers() -> None:
+    assert median([3, 1, 2.5]) == 2.5
+    assert np.isnan(median([]))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from keyhole.imaging._chances import chance_of_f
 from keyhole.imaging._voting import Catalogue, nearest_pairs
+from keyhole.imaging.medians import distinct, median
 
 __all__ = ["Solution", "adjust", "rotation_matrix"]
 
@@ -148,7 +149,7 @@ def _robust_solution(
         misfit = np.hypot(residual[:, 0], residual[:, 1])
         normal = misfit * np.sqrt(observed.weight)
         # Median of a Rayleigh distribution: 1.1774 sigma.
-        limit = _CLIP * float(np.median(normal)) / 1.1774
+        limit = _CLIP * median(normal) / 1.1774
         agrees = (normal <= limit) | (misfit <= tolerance)
         if agrees.all():
             break
@@ -200,7 +201,7 @@ def _components(observed: _Observations, frames: int, stars: int) -> Index:
 def _rotations(observed: _Observations, residual: Float64, angle: Float64) -> dict[int, tuple[float, Float64]]:
     """Significant rotations of frames, each with the change of offset that belongs to it."""
     found = {}
-    frames = np.unique(observed.frame)
+    frames = distinct(observed.frame)
     for i in frames:
         own = observed.frame == i
         fit = _fit_rotation(observed.z[own], residual[own], observed.weight[own])
@@ -251,7 +252,7 @@ def _fit_rotation(z: Float64, residual: Float64, weight: Float64) -> _Rotation |
         # The offset of the fit holds for positions that are turned about pixel (0, 0).
         left = residual - fit.move - fit.turn * np.column_stack([-z[:, 1], z[:, 0]])
         misfit = np.hypot(left[:, 0], left[:, 1])
-        agrees = misfit <= max(_CLIP * float(np.median(misfit[keep])) / 1.1774, _MIN_LIMIT)
+        agrees = misfit <= max(_CLIP * median(misfit[keep]) / 1.1774, _MIN_LIMIT)
         if agrees.sum() < _MIN_AGREEING * len(z) or np.array_equal(agrees, keep):
             break
         keep = agrees

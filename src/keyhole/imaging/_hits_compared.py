@@ -11,6 +11,7 @@ from keyhole.imaging._differences import Look, step_at
 from keyhole.imaging._neighbours import places
 from keyhole.imaging._patches import RING, Index, ring_median, values_around
 from keyhole.imaging.bits import MASK_DTYPE, NONLINEAR, SATURATED
+from keyhole.imaging.medians import distinct
 
 __all__ = ["Compared"]
 
@@ -50,7 +51,7 @@ class Compared(NamedTuple):
         steps = np.asarray(RING, np.intp)
         y, x = (y + steps[:, :1]).ravel(), (x + steps[:, 1:]).ravel()
         inside = (y >= 0) & (y < ny) & (x >= 0) & (x < nx)
-        y, x = np.divmod(np.unique(y[inside] * nx + x[inside]), nx)
+        y, x = np.divmod(distinct(y[inside] * nx + x[inside]), nx)
         residual = self.residual[y, x]
         allowed = self.look.sigma[y, x] * np.float32(limit) + step_at(self.look.expected, y, x) * np.float32(
             self.gradient

@@ -18,6 +18,7 @@ from keyhole.imaging.catalogue import (
     stellarity,
     world_columns,
 )
+from keyhole.imaging.medians import median
 from keyhole.imaging.photometry import kron_light
 from keyhole.imaging.scene import ApertureNoise, Ellipses, Scene, StarField
 
@@ -143,7 +144,7 @@ def _centres(scene: Scene, objects: NDArray[Any], half_light: Float64) -> tuple[
     """
     sigma = half_light * 2 / 2.3548
     clean = np.isfinite(sigma) & (objects["flag"] == 0)
-    typical = float(np.median(sigma[clean])) if clean.any() else float(np.nanmin(np.append(sigma, 4.0)))
+    typical = median(sigma[clean]) if clean.any() else float(np.nanmin(np.append(sigma, 4.0)))
     window = np.clip(np.where(np.isfinite(sigma), sigma, typical), 0.7 * typical, 1.3 * typical)
     start = _Centres(objects["x"], objects["y"])
     x, y = _windowed_centroids(_Stamps(scene, start, int(np.ceil(4 * window.max())) + 1), scene, window)
@@ -241,7 +242,7 @@ def _core_fwhm(scene: Scene, centre: _Centres, half_light: Float64) -> Float64:
     start = np.where(np.isfinite(half_light), 2 * half_light, 4.0)
     fwhm = np.empty_like(start)
     # A few wide sources need large stamps, the others do not.
-    wide = start > _WIDE_CORE * np.median(start)
+    wide = start > _WIDE_CORE * median(start)
     for members in (np.flatnonzero(~wide), np.flatnonzero(wide)):
         if members.size:
             fwhm[members] = _fitted_fwhm(scene, _Centres(centre.x[members], centre.y[members]), members, start[members])

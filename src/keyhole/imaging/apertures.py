@@ -134,7 +134,9 @@ def _scatter(field: _Field, radius: float) -> tuple[float, int]:
     if number < _FEWEST:
         return math.nan, number
     total, error, _ = sep.sum_circle(field.clean, x[whole], y[whole], radius, var=field.variance, subpix=0)
-    low, high = np.percentile(total / (error * cut_circle_factor(radius)), [_CENTRAL, 100 - _CENTRAL])
+    ordered = np.sort(total / (error * cut_circle_factor(radius)))
+    ranks = np.array([_CENTRAL, 100 - _CENTRAL]) / 100 * (ordered.size - 1)
+    low, high = np.interp(ranks, np.arange(ordered.size), ordered)
     return float(high - low) / 2, number
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging.match import SourceList
+from keyhole.imaging.medians import median
 
 __all__ = [
     "COLUMNS",
@@ -300,4 +301,4 @@ def _half_sample_mode(values: Float64) -> float:
         half = (ordered.size + 1) // 2
         first = int((ordered[half - 1 :] - ordered[: ordered.size - half + 1]).argmin())
         ordered = ordered[first : first + half]
-    return float(np.median(ordered))
+    return median(ordered)

@@ -28,6 +28,7 @@ from keyhole.imaging._patches import median_known, values_around
 from keyhole.imaging.bits import BAD, COSMIC_RAY, MASK_DTYPE, usable
 from keyhole.imaging.laplacian import laplacian_hits, star_excess
 from keyhole.imaging.levels import lit_box
+from keyhole.imaging.medians import median
 from keyhole.imaging.noise import robust_sigma
 
 __all__ = ["Exposure", "HitRule", "Hits", "find_hits"]
@@ -142,7 +143,7 @@ def find_hits(exposures: Sequence[Exposure], rule: HitRule | None = None, *, sam
     near = [exposure.cut(box) for exposure, box in zip(exposures, boxes, strict=True)]
     lit = [i for i, exposure in enumerate(near) if exposure.data.size]
     widths = [near[i].fwhm for i in lit]
-    usual = float(np.median(widths)) if widths else 2.0
+    usual = median(widths) if widths else 2.0
     shapes = {e.data.shape for e in exposures}
     noisy = NoisyPixels(exposures[0].data.shape) if same_array and rule.noisy > 0 and len(shapes) == 1 else None
     # A bit per pixel of every exposure is kept.

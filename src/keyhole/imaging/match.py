@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from keyhole.errors import AlgorithmError
 from keyhole.imaging._adjustment import Solution, adjust, rotation_matrix
 from keyhole.imaging._voting import Catalogue, Vote, largest_group
+from keyhole.imaging.medians import median, median_image
 
 __all__ = ["FrameRegistration", "Registration", "SourceList", "register"]
 
@@ -163,7 +164,7 @@ def register(
         if votes:
             # Where the others really are tells where the missing ones should be.
             found = np.array([votes[i].shift for i in votes])
-            nearer = shifts + np.median(found - shifts[list(votes)], axis=0)
+            nearer = shifts + median_image(found - shifts[list(votes)])
             nearer[list(votes)] = found
         more = _gather(catalogues, nearer, jump_radius, field_area, needed)
         votes = more if len(more) > len(votes) else votes
@@ -187,7 +188,7 @@ def register(
                     significance=votes[i].significance,
                 )
             # The pointing error of the reference is in every shift; those that are known show it.
-            common = np.median([placed[i][1] - shifts[i] for i in placed], axis=0)
+            common = median_image([placed[i][1] - shifts[i] for i in placed])
             for i, shift in enumerate(shifts):
                 if i not in placed and i != reference:
                     frames[i] = _at_commanded_shift(shift + common)
@@ -265,7 +266,8 @@ def _catalogue(sources: SourceList) -> Catalogue:
             f"the columns of a source list differ in length: {x.shape}, {y.shape}, {flux.shape}, {error.shape}"
         )
     flux = np.where(flux > 0, flux, np.nan)
-    faintness = np.nanmedian(flux) / flux if np.isfinite(flux).any() else np.ones(x.shape)
+    known = np.isfinite(flux)
+    faintness = median(flux[known]) / flux if known.any() else np.ones(x.shape)
     guess = _TYPICAL * np.where(np.isfinite(faintness), faintness, 3.0)
     scatter = np.where(error > 0, error, guess)
     finite = np.isfinite(x) & np.isfinite(y)

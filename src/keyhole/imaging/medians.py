@@ -1,13 +1,13 @@
-"""Medians of many values, exact, without ordering all of them."""
+"""Medians of many values, exact, without ordering all of them; of few, without what numpy loads for its own."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["fair_sample", "median", "sampled_median"]
+__all__ = ["distinct", "fair_sample", "median", "median_image", "sampled_median"]
 
 _WORTH_IT: Final = 100_000
 """Fewer values are divided faster than they are counted."""
@@ -41,7 +41,7 @@ def fair_sample(chosen: NDArray[np.bool_], *planes: NDArray[Any], number: int = 
     return [plane[::step][some] for plane in planes]
 
 
-def median(values: NDArray[Any]) -> float:
+def median(values: ArrayLike) -> float:
     """Median of all values, the same to the last bit as `numpy.median`.
 
     The values are divided at one rank; the rank below is the largest of the lower half. `numpy.median` divides at
@@ -75,6 +75,38 @@ def median(values: NDArray[Any]) -> float:
     if rank < 1 or rank >= between.size:
         return _middle(values.copy(), upper, even=values.size % 2 == 0)
     return _middle(between, rank, even=values.size % 2 == 0)
+
+
+def median_image(planes: ArrayLike) -> NDArray[np.float64]:
+    """Median of a few arrays of one shape, place by place; the same as ``numpy.median(planes, axis=0)``.
+
+    Parameters
+    ----------
+    planes : (n, ...) array, n > 0
+
+    Returns
+    -------
+    (...) array
+        NaN where any value is.
+    """
+    ordered = np.sort(planes, axis=0)
+    n = len(ordered)
+    middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+    # NaN is sorted to the end.
+    return np.where(np.isnan(ordered[-1]), np.nan, middle)
+
+
+def distinct(values: NDArray[Any]) -> NDArray[Any]:
+    """Each value once, ascending; the same as `numpy.unique`.
+
+    Parameters
+    ----------
+    values : (n,) array without NaN
+    """
+    ordered = np.sort(values)
+    first = np.ones(ordered.shape, bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    return np.asarray(ordered[first])
 
 
 def _middle(values: NDArray[Any], rank: int, *, even: bool) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging import bits
-from keyhole.imaging.medians import median, sampled_median
+from keyhole.imaging.medians import distinct, median, sampled_median
 
 __all__ = ["BrightPixels", "afterglow", "bright_pixels"]
 
@@ -109,4 +109,4 @@ def afterglow(
         else:
             now = data.reshape(-1)[pixels] - sky
             found.append(pixels[~(now > np.float32(outshone) * light)])
-    return np.unique(np.concatenate(found))
+    return distinct(np.concatenate(found))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyhole.errors import AlgorithmError
+from keyhole.imaging.medians import median, median_image
 
 __all__ = ["Place", "axis_signs", "common_place"]
 
@@ -118,15 +119,15 @@ def common_place(
         still = _undithered(places, moves - np.asarray(undithered, dtype=np.float64), tolerance)
         if still is not None:
             return still
-    return Place(np.median(places, axis=0), _spread(places), len(places), "none", ())
+    return Place(median_image(places), _spread(places), len(places), "none", ())
 
 
 def _mean_place(places: Float64, agreeing: NDArray[np.bool_]) -> Place:
     chosen = agreeing
     for _ in range(3):
-        distance = np.hypot(*(places - np.median(places[chosen], axis=0)).T)
+        distance = np.hypot(*(places - median_image(places[chosen])).T)
         # Median of a Rayleigh distribution: 1.1774 sigma.
-        chosen = agreeing & (distance <= _CLIP * max(float(np.median(distance[chosen])) / 1.1774, 1e-9))
+        chosen = agreeing & (distance <= _CLIP * max(median(distance[chosen]) / 1.1774, 1e-9))
     if chosen.sum() < 2:
         chosen = agreeing
     others = tuple(np.flatnonzero(~agreeing).tolist())
@@ -149,7 +150,7 @@ def _undithered(places: Float64, moves: Float64, tolerance: float) -> Place | No
 def _largest_group(places: Float64, tolerance: float) -> NDArray[np.bool_]:
     """The places round the one that has most others near it."""
     near = np.hypot(*(places[:, np.newaxis] - places).transpose(2, 0, 1)) <= tolerance
-    centre = np.median(places[near[int(near.sum(axis=1).argmax())]], axis=0)
+    centre = median_image(places[near[int(near.sum(axis=1).argmax())]])
     return np.asarray(np.hypot(*(places - centre).T) <= tolerance)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._filters import moved, spline_coefficients
+from keyhole.imaging.medians import median, median_image
 
 __all__ = ["PointSpread", "StarImage", "empirical_psf", "moffat_psf"]
 
@@ -236,7 +237,7 @@ def _centred(data: Float32, usable: Bool, x: float, y: float, half: int) -> tupl
 def _clipped_mean(stamps: Float64, weights: Float64) -> tuple[Float64, Float64]:
     """Weighted mean without what stands out of the median, and its inverse variance."""
     if len(stamps) >= _MANY:
-        middle = np.median(stamps, axis=0)
+        middle = median_image(stamps)
         error = 1 / np.sqrt(np.maximum(weights, 1e-30))
         weights = weights * (np.abs(stamps - middle) <= 4 * error + 0.2 * np.abs(middle))
     total = weights.sum(axis=0)
@@ -257,5 +258,5 @@ def _profile(mean: Float64, sure: Float64, radius: Float64, start: PointSpread) 
             continue
         relative = mean[own] / prior[own]
         error = float(np.sqrt(np.mean(1 / sure[own])) / prior[own].mean() / np.sqrt(own.sum()))
-        ratio[k] = 1 + (float(np.median(relative)) - 1) * _PRIOR**2 / (_PRIOR**2 + error**2)
+        ratio[k] = 1 + (median(relative) - 1) * _PRIOR**2 / (_PRIOR**2 + error**2)
     return np.asarray(prior * np.interp(radius, np.arange(len(ratio)), ratio))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyhole.imaging.match import Registration, SourceList, register
+from keyhole.imaging.medians import median, median_image
 from keyhole.imaging.orientation import AXIS_SIGNS
 
 __all__ = ["Account", "Confirmed", "accounts", "register_by_accounts"]
@@ -124,4 +125,4 @@ def _pointing_error(one: Confirmed) -> float:
     """Scatter of the shifts that were found about those of the account, pixels."""
     placed = [i for i, frame in enumerate(one.registration.frames) if frame.method == "sources"]
     error = (one.registration.shifts - one.account.shifts)[placed]
-    return float(np.median(np.hypot(*(error - np.median(error, axis=0)).T))) if placed else 0.0
+    return median(np.hypot(*(error - median_image(error)).T)) if placed else 0.0

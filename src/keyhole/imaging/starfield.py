@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from keyhole.imaging._filters import doubled, summed_in_twos
 from keyhole.imaging._smooth import running_sum
 from keyhole.imaging.bits import NONLINEAR, SATURATED
+from keyhole.imaging.medians import median
 from keyhole.imaging.peaks import faint_peaks, with_peaks
 from keyhole.imaging.psf import PointSpread, empirical_psf, moffat_psf
 from keyhole.imaging.scene import Scene, SkyPixels, StarField
@@ -152,7 +153,7 @@ def _psf(scene: Scene, objects: NDArray[Any], places: Float64, heights: Float64,
         known = widths[widths > 0]
         if not known.size:
             break
-        alike = np.abs(widths / np.median(known) - 1) < _LIKE
+        alike = np.abs(widths / median(known) - 1) < _LIKE
         images = [image if like else None for image, like in zip(fit.images, alike.tolist(), strict=True)]
         psf = empirical_psf(
             fit.residual,

@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging.medians import median
+
 __all__ = ["Transparency", "relative_transparency"]
 
 _ROUNDS: Final = 30
@@ -70,11 +72,11 @@ def relative_transparency(lists: Sequence[NDArray[np.float64]], *, radius: float
         light = _means(value - zero[frame], star, weight)
         zero = _means(value - light[star], frame, weight, n)
         residual = np.abs(value - light[star] - zero[frame]) * np.sqrt(certain)
-        scatter = max(1.4826 * float(np.median(residual)), 1.0)
+        scatter = max(1.4826 * median(residual), 1.0)
         weight = certain * np.minimum(1.0, _FAR * scatter / np.maximum(residual, 1e-9))
     zero[count == 0] = np.nan
     factor = np.exp(zero)
-    factor /= np.nanmedian(factor)
+    factor /= median(factor[count > 0])
     total = np.bincount(frame, certain, minlength=n)
     error = factor * scatter / np.sqrt(np.where(count > 0, total, 1))
     return Transparency(factor, np.where(count > 0, error, np.nan), count)

@@ -11,6 +11,7 @@ from pydantic import Field
 from keyhole.frames import Frame
 from keyhole.imaging.diffuse import register_on_light
 from keyhole.imaging.match import SourceList
+from keyhole.imaging.medians import median, median_image
 from keyhole.imaging.registration import Account, Confirmed, accounts, register_by_accounts
 from keyhole.primitives.astrometry import (
     Errors,
@@ -219,8 +220,8 @@ def _tell(frames: list[Frame], found: _Frames, scale: float, params: AdjustParam
     tell_registration(frames, found.shifts, found.expected, quality, context, scale=scale)
     errors = (found.shifts - found.expected) * scale
     placed = [i for i, method in enumerate(found.method) if method != "offsets"]
-    size = np.hypot(*(errors - np.median(errors[placed or range(len(frames))], axis=0)).T)
-    usual = float(np.median(size[placed])) if len(placed) >= _ENOUGH else params.pointing_error * np.sqrt(2)
+    size = np.hypot(*(errors - median_image(errors[placed or range(len(frames))])).T)
+    usual = median(size[placed]) if len(placed) >= _ENOUGH else params.pointing_error * np.sqrt(2)
     lost = [frame for frame, method in zip(frames, found.method, strict=True) if method == "offsets"]
     if lost:
         context.caveat(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keyhole.frames import Frame
 from keyhole.imaging.geometry import TangentPlane
+from keyhole.imaging.medians import median_image
 from keyhole.imaging.orientation import reversal_words
 from keyhole.imaging.pointing import Place, axis_signs, common_place
 from keyhole.primitives.base import Context
@@ -100,7 +101,7 @@ def place_on_sky(
     """
     first = plane_of(frames[0])
     axes = [np.array(plane_of(frame).cd) @ one.matrix for frame, one in zip(frames, maps, strict=True)]
-    usual = plane(crval=first.crval, crpix=first.crpix, cd=np.median(axes, axis=0))
+    usual = plane(crval=first.crval, crpix=first.crpix, cd=median_image(axes))
     centre = np.array(keyhole_centre(frames[0], context))
     # Positions from the target are good to some arcsec, those of headers to some tenths.
     rebuilt = [str(frame.header.get("WCSFROM", "")) == "target" for frame in frames]
@@ -132,7 +133,7 @@ def _common_place(frames: list[Frame], maps: list[FrameMap], usual: TangentPlane
     told = [offset for offset in offsets if offset is not None]
     undithered = None
     if known and len(told) == len(frames):
-        undithered = np.median(np.array(moves) - np.array(told), axis=0)
+        undithered = median_image(np.array(moves) - np.array(told))
     scale = float(frames[0].describe("pixel_scale") or 1.0)
     return common_place(np.array(stated), np.array(moves), tolerance=_AGREEING / scale, undithered=undithered)
 

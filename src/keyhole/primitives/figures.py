@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from keyhole.frames import Frame, Table
 from keyhole.imaging import bits
+from keyhole.imaging.medians import median_image
 from keyhole.primitives.base import Context
 from keyhole.primitives.previews import stated
 
@@ -146,7 +147,7 @@ def tell_registration(
         Arcsec per pixel.
     """
     placed = [i for i, (method, _, _) in enumerate(quality) if method != "offsets"] or list(range(len(frames)))
-    offset = np.median((shifts - expected)[placed], axis=0)
+    offset = median_image((shifts - expected)[placed])
     for i, (frame, (method, matched, rms)) in enumerate(zip(frames, quality, strict=True)):
         error = rms / math.sqrt(matched) if rms is not None and matched else None
         found, sent = shifts[i] - shifts[0], expected[i] - expected[0]

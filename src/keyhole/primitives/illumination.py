@@ -9,6 +9,7 @@ from pydantic import Field
 from keyhole.frames import Frame
 from keyhole.imaging import bits
 from keyhole.imaging.illumination import fit_illumination
+from keyhole.imaging.medians import distinct
 from keyhole.imaging.objects import single_frame_objects
 from keyhole.primitives.base import Context, Params, Positive, primitive
 from keyhole.primitives.light import has_light
@@ -44,9 +45,7 @@ def illumination_correct(frames: list[Frame], params: IlluminationParams, contex
             f"illumination unchecked with {len(lit)} frame{'s' * (len(lit) != 1)}; fluxes may be some per cent off"
         )
         return frames
-    lit = [
-        lit[k] for k in np.unique(np.linspace(0, len(lit) - 1, min(len(lit), params.max_frames)).round().astype(int))
-    ]
+    lit = [lit[k] for k in distinct(np.linspace(0, len(lit) - 1, min(len(lit), params.max_frames)).round().astype(int))]
     usables = [bits.usable(f.mask) if f.mask is not None else np.ones(f.data.shape, bool) for f in lit]
     fit = fit_illumination(
         [f.data for f in lit],

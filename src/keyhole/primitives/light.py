@@ -45,7 +45,7 @@ def has_light(frames: list[Frame]) -> list[bool]:
     known = levels[np.isfinite(levels)]
     if known.size < 2:
         return [True] * len(frames)
-    usual = float(np.median(known)) if known.size > 2 else float(known.max())
+    usual = median(known) if known.size > 2 else float(known.max())
     if usual < _LEAST_SKY:
         return [True] * len(frames)
     return [not level < _DARK_SHARE * usual for level in levels.tolist()]

@@ -249,7 +249,7 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
     _fill(out, params, context)
     widths = [float(frame.primary["MEANFWHM"]) for frame in frames if "MEANFWHM" in frame.primary]
     if widths:
-        out.primary["MEANFWHM"] = (round(float(np.median(widths)), 4), "Median stellar FWHM of the inputs (arcsec)")
+        out.primary["MEANFWHM"] = (round(median(widths), 4), "Median stellar FWHM of the inputs (arcsec)")
     seen = out.planes["COVERAGE"][bits.usable(combined.mask)]
     if seen.size:
         context.note(f"{len(frames)} frames, {int(seen.min())} to {int(seen.max())} per pixel")
