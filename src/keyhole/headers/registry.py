@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 from keyhole.errors import ParameterError
@@ -56,13 +57,18 @@ class Descriptor:
         Takes `Headers` and keyword-only options.
     per_extension : bool
         The function answers with a list of one value per extension (or None for all).
-    options : mapping
-        Published names of the options, in their published order, and their defaults.
     """
 
     function: Callable[..., Any]
     per_extension: bool
-    options: Mapping[str, Any]
+
+    @cached_property
+    def options(self) -> Mapping[str, Any]:
+        """Published names of the options, in their published order, and their defaults."""
+        # Asked for by few: a command need not look at the signatures of all descriptors when it starts.
+        published = {ours: theirs for theirs, ours in OPTION_NAMES.items()}
+        parameters = list(inspect.signature(self.function).parameters.values())[1:]
+        return {published.get(item.name, item.name): item.default for item in parameters}
 
 
 _TABLES: dict[str, dict[str, Descriptor]] = {GENERIC: {}, "GNIRS": {}}
@@ -78,11 +84,7 @@ def descriptor(
     """
 
     def register(function: _Function) -> _Function:
-        published = {ours: theirs for theirs, ours in OPTION_NAMES.items()}
-        parameters = list(inspect.signature(function).parameters.values())[1:]
-        options = {published.get(item.name, item.name): item.default for item in parameters}
-        key = name or function.__name__
-        _TABLES[instrument][key] = Descriptor(function, per_extension, options)
+        _TABLES[instrument][name or function.__name__] = Descriptor(function, per_extension)
         return function
 
     return register
