@@ -71,6 +71,12 @@ class Columns:
     centre: NDArray[np.float32] | None = None
     share: NDArray[np.float32] | None = None
 
+    @property
+    def number(self) -> NDArray[np.intp] | int:
+        """The count, as one number where it is the same everywhere."""
+        least = int(self.count.min(initial=len(self.values)))
+        return least if least == len(self.values) else self.count
+
     def take(self, index: NDArray[np.intp], accepted: NDArray[np.bool_]) -> Columns:
         """The columns at `index` with a new choice of accepted values."""
         return Columns(
@@ -162,21 +168,28 @@ def _beyond_scatter(
 ) -> NDArray[np.bool_]:
     """Columns whose extremes may lie beyond the limit in units of the column's own scatter."""
     highest = pick(rows, count - 1)
+    all_take_part = highest is rows[-1]
     total = np.zeros_like(centre)
     squares = np.zeros_like(centre)
     step = np.empty_like(centre)
     for row in rows:
-        # The +inf behind the accepted values count as the highest one; taken out again below.
-        np.minimum(row, highest, out=step)
-        step -= centre
+        if all_take_part:
+            np.subtract(row, centre, out=step)
+        else:
+            # The +inf behind the accepted values count as the highest one; taken out again below.
+            np.minimum(row, highest, out=step)
+            step -= centre
         total += step
         step *= step
         squares += step
     above = highest - centre
-    spare = (len(rows) - count).astype(np.float32)
-    total -= spare * above
-    squares -= spare * above**2
-    variance = squares / count - (total / count) ** 2
+    number: NDArray[Any] | float = float(len(rows))
+    if not all_take_part:
+        spare = (len(rows) - count).astype(np.float32)
+        total -= spare * above
+        squares -= spare * above**2
+        number = count.astype(np.float32)
+    variance = squares / number - (total / number) ** 2
     limit = np.sqrt(np.maximum(variance, 0)) * (1 - _SCREEN_MARGIN)
     return np.asarray((above > rule.hsigma * limit) | (centre - rows[0] > rule.lsigma * limit))
 

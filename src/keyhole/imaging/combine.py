@@ -148,10 +148,11 @@ def combine(
             if shares is not None:
                 columns = replace(columns, share=_shares_at(shares, at, columns.accepted))
             block = _combine_columns(columns, operation, rule, scale)
-            for plane in (block.data, block.variance):
-                plane[empty] = 0
-            block.mask[empty] = bits.NO_DATA
-            block.unused[empty] = n
+            if empty.any():
+                for plane in (block.data, block.variance):
+                    plane[empty] = 0
+                block.mask[empty] = bits.NO_DATA
+                block.unused[empty] = n
             result.data[at] = block.data.reshape(-1, nx)
             result.variance[at] = block.variance.reshape(-1, nx)
             result.mask[at] = block.mask.reshape(-1, nx)
@@ -216,10 +217,10 @@ def _load(band: Band, rows: slice) -> tuple[Columns, NDArray[np.bool_]]:
     n, m = values.shape
     noise = None if band.variance is None else _columns(band.variance, rows, np.float32)
     flags = None if band.mask is None else _columns(band.mask, rows, bits.MASK_DTYPE)
-    finite = np.isfinite(values)
-    if noise is not None:
-        finite &= np.isfinite(noise)
-    if not finite.all():
+    if not (_all_finite(values) and (noise is None or _all_finite(noise))):
+        finite = np.isfinite(values)
+        if noise is not None:
+            finite &= np.isfinite(noise)
         flags = np.zeros(values.shape, bits.MASK_DTYPE) if flags is None else flags
         flags[~finite] |= bits.MASK_DTYPE(bits.NO_DATA)
     accepted = None if flags is None else (flags & bits.MASK_DTYPE(bits.UNUSABLE)) == 0
@@ -241,6 +242,12 @@ def _load(band: Band, rows: slice) -> tuple[Columns, NDArray[np.bool_]]:
                 noise[:, empty] = 0
         return Columns(values, noise, flags, accepted, count), empty
     return Columns(values, noise, flags, None, np.full(m, n, np.intp)), np.zeros(m, dtype=bool)
+
+
+def _all_finite(values: NDArray[np.float32]) -> bool:
+    """Whether no value is infinite or NaN; False, at worst, where their sum is not finite."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(values.sum()))
 
 
 def _columns(planes: Planes, rows: slice, dtype: type[np.generic]) -> NDArray[Any]:
@@ -323,9 +330,10 @@ def _average(
     if columns.share is not None:
         return _shared_average(columns, scale)
     if scale is None:
-        value = _sum(columns.values) / count
+        number = columns.number
+        value = _sum(columns.values) / number
         if columns.variance is not None:
-            return value, _sum(columns.variance) / count**2
+            return value, _sum(columns.variance) / number**2
         return value, _scatter_variance(columns, value)
     total = np.full(count.shape, scale.sum())
     if columns.accepted is not None:
