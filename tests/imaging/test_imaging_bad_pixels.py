@@ -46,6 +46,21 @@ def test_noisy_and_jumping_pixels_are_found_and_single_cosmic_rays_are_not(n: in
     assert not noisy_pixels(before, None, variance=READ_NOISE**2)[noisy].any()
 
 
+@pytest.mark.parametrize("n", [5, 11])
+def test_pixels_are_judged_as_by_ordering_the_values_of_each(n: int) -> None:
+    darks = quiet_darks(n)
+    rng = np.random.default_rng(n)
+    darks[:, ::3] *= rng.normal(1, 0.8, darks[:, ::3].shape).astype(np.float32)
+    limit = np.float32(bad_pixels._QUASI_RANGE[n - bad_pixels.FEWEST_DARKS] * READ_NOISE)
+    ordered = np.sort(darks - np.median(darks, axis=(1, 2), keepdims=True), axis=0)
+    between = ordered[-2] - ordered[1]
+    found = noisy_pixels(darks, None, variance=READ_NOISE**2)
+    assert 100 < found.sum() < found.size / 3
+    # The levels of the darks come from a sample: within 2 electrons of the limit it may decide.
+    assert found[between > limit + 2].all()
+    assert not found[between < limit - 2].any()
+
+
 def test_few_darks_tell_no_noise_from_cosmic_rays() -> None:
     darks = quiet_darks(4)
     darks[:2] += np.float32(1e4) * (np.random.default_rng(0).random(darks.shape[1:]) < 0.5)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keyhole.imaging import medians
-from keyhole.imaging.medians import distinct, median, median_image, sampled_median
+from keyhole.imaging.medians import distinct, median, median_image, sampled_median, spread_places
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 30_000, 100_001, 200_000])
@@ -84,3 +84,22 @@ def test_distinct_values_are_those_of_numpy(size: int) -> None:
 def test_the_median_of_a_list_of_numbers() -> None:
     assert median([3, 1, 2.5]) == 2.5
     assert np.isnan(median([]))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.9, 0.3, 0.01])
+def test_places_are_spread_over_all_chosen_pixels(share: float) -> None:
+    chosen = np.random.default_rng(2).random((400, 500)) < share
+    chosen[:40] = False
+    places = spread_places(chosen, 5000)
+    assert chosen.ravel()[places].all()
+    assert (np.diff(places) > 0).all()
+    assert min(2500, np.count_nonzero(chosen)) <= places.size <= 10_000
+    rows = places // 500
+    assert rows.min() < 60 and rows.max() > 380
+
+
+def test_few_chosen_pixels_in_one_corner_are_all_found() -> None:
+    chosen = np.zeros((300, 300), bool)
+    chosen[-5:, -7:] = True
+    np.testing.assert_array_equal(spread_places(chosen, 1000), np.flatnonzero(chosen))
+    assert spread_places(np.zeros((300, 300), bool), 1000).size == 0

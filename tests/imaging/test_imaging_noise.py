@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keyhole.errors import AlgorithmError
-from keyhole.imaging.bits import BAD, NONLINEAR, SATURATED, UNILLUMINATED, UNUSABLE, any_set, usable
+from keyhole.imaging.bits import BAD, NONLINEAR, SATURATED, UNILLUMINATED, UNUSABLE, any_of, any_set, usable
 from keyhole.imaging.noise import clipped_median_sigma, pedestal, robust_sigma, variance_model
 
 
@@ -153,3 +153,11 @@ def test_bits_are_found_wherever_they_are() -> None:
     assert not any_set(mask, BAD | UNILLUMINATED)
     mask[6, 8] = UNILLUMINATED
     assert any_set(mask, UNILLUMINATED) and any_set(mask, BAD | UNILLUMINATED) and not any_set(mask, BAD)
+
+
+def test_bits_of_any_of_several_masks() -> None:
+    masks = np.random.default_rng(3).integers(0, 128, (4, 6, 5)).astype(np.uint16)
+    before = masks.copy()
+    for given_masks in (masks, list(masks)):
+        np.testing.assert_array_equal(any_of(given_masks), masks[0] | masks[1] | masks[2] | masks[3])
+    np.testing.assert_array_equal(masks, before)

@@ -82,12 +82,24 @@ def noisy_pixels(
     step = max(1, _BLOCK_VALUES // (len(chosen) * found.shape[1]))
     for first in range(0, found.shape[0], step):
         rows = slice(first, first + step)
-        planes = np.stack([(data[i][rows] - level).ravel() for i, level in zip(chosen, levels, strict=True)])
-        ordered = sort_planes(planes)
-        found[rows] = (ordered[-2] - ordered[1] > limit).reshape(found[rows].shape)
-    for plane in mask if mask is not None else ():
-        found &= bits.usable(plane)
+        values = [(data[i][rows] - level).ravel() for i, level in zip(chosen, levels, strict=True)]
+        # Only where the extremes are so far apart can the second ones be.
+        wide = np.flatnonzero(_range(values) > limit)
+        ordered = sort_planes(np.stack([plane[wide] for plane in values]))
+        found[rows].ravel()[wide] = ordered[-2] - ordered[1] > limit
+    if mask is not None and found.any():
+        found &= bits.usable(bits.any_of(mask))
     return found
+
+
+def _range(planes: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Highest less lowest value of each pixel."""
+    low, high = planes[0].copy(), planes[0].copy()
+    for plane in planes[1:]:
+        np.minimum(low, plane, out=low)
+        np.maximum(high, plane, out=high)
+    high -= low
+    return high
 
 
 def bad_in_map(values: NDArray[Any]) -> NDArray[np.bool_]:

@@ -7,6 +7,7 @@ nobody.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,7 @@ __all__ = [
     "SATURATED",
     "UNILLUMINATED",
     "UNUSABLE",
+    "any_of",
     "any_set",
     "usable",
 ]
@@ -54,6 +56,23 @@ def usable(mask: NDArray[np.uint16]) -> NDArray[np.bool_]:
         True where the pixel can be used.
     """
     return np.asarray((mask & MASK_DTYPE(UNUSABLE)) == 0)
+
+
+def any_of(masks: Sequence[NDArray[np.uint16]] | NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Bits that a pixel has in any of several masks.
+
+    Parameters
+    ----------
+    masks : n planes (ny, nx) uint16, n > 0
+
+    Returns
+    -------
+    (ny, nx) uint16
+    """
+    found = np.array(masks[0], MASK_DTYPE)
+    for mask in masks[1:]:
+        np.bitwise_or(found, mask, out=found)
+    return found
 
 
 def any_set(mask: NDArray[np.uint16], flags: int) -> bool:

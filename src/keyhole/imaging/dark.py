@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
-from keyhole.imaging.bits import usable
-from keyhole.imaging.medians import median
+from keyhole.imaging.bits import any_of, usable
+from keyhole.imaging.medians import median, spread_places
 from keyhole.imaging.noise import clipped_median_sigma
 
 __all__ = ["NoiseFloor", "dark_variance", "measured_floor"]
@@ -83,16 +83,15 @@ def measured_floor(
     """
     n = len(data)
     ordinary = np.isfinite(combined)
-    for plane in mask if mask is not None else ():
-        ordinary &= usable(plane)
+    if mask is not None:
+        ordinary &= usable(any_of(mask))
     if n < _FEWEST_FRAMES or np.count_nonzero(ordinary) < _FEWEST_PIXELS:
         return NoiseFloor(float(fallback), measured=False, pixels=0)
     level = clipped_median_sigma(combined, ordinary, at_most=_LEVEL_SAMPLE)
     ordinary &= np.abs(combined - level.median) <= _EXCESS_SIGMA * level.sigma
-    positions = np.flatnonzero(ordinary)
+    positions = spread_places(ordinary, _SAMPLE)
     if len(positions) < _FEWEST_PIXELS:
         return NoiseFloor(float(fallback), measured=False, pixels=len(positions))
-    positions = positions[:: (len(positions) // _SAMPLE) | 1]
     sample = np.stack([np.asarray(plane, np.float32).ravel()[positions] for plane in data]).astype(np.float64)
     sample -= np.array([[median(row)] for row in sample])
     scatter = sample.var(axis=0, ddof=1)

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["distinct", "fair_sample", "median", "median_image", "sampled_median"]
+__all__ = ["distinct", "fair_sample", "median", "median_image", "sampled_median", "spread_places"]
 
 _WORTH_IT: Final = 100_000
 """Fewer values are divided faster than they are counted."""
@@ -39,6 +39,29 @@ def fair_sample(chosen: NDArray[np.bool_], *planes: NDArray[Any], number: int = 
     if not some.any():
         step, some = 1, chosen
     return [plane[::step][some] for plane in planes]
+
+
+def spread_places(chosen: NDArray[np.bool_], number: int) -> NDArray[np.intp]:
+    """Flat positions of about so many of the chosen pixels, spread evenly over all of them.
+
+    Parameters
+    ----------
+    chosen : bool array of any shape
+    number : int
+
+    Returns
+    -------
+    (n,) intp, ascending
+        At least half of `number` if so many are chosen; more than twice of it never.
+    """
+    flat = chosen.ravel()
+    # The step is odd, as the patterns of detectors repeat at even distances.
+    step = (flat.size // number) | 1
+    places = np.flatnonzero(flat[::step]) * step
+    if 2 * places.size < number:
+        places = np.flatnonzero(flat)
+        places = places[:: (places.size // number) | 1]
+    return places
 
 
 def median(values: ArrayLike) -> float:

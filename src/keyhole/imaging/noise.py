@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
 from keyhole.imaging.bits import UNILLUMINATED, UNUSABLE
-from keyhole.imaging.medians import median
+from keyhole.imaging.medians import median, spread_places
 
 __all__ = ["Level", "clipped_median_sigma", "pedestal", "robust_sigma", "variance_model"]
 
@@ -90,12 +90,9 @@ def clipped_median_sigma(
     AlgorithmError
         No usable pixel.
     """
-    good = np.isfinite(data)
-    if usable is not None:
-        good &= usable
-    values = np.asarray(data)[good]
-    if at_most is not None:
-        values = values[:: (values.size // at_most) | 1]
+    chosen = np.ones(np.shape(data), bool) if usable is None else usable
+    values = np.asarray(data)[chosen] if at_most is None else np.ravel(data)[spread_places(chosen, at_most)]
+    values = values[np.isfinite(values)]
     if not values.size:
         raise AlgorithmError(f"No level can be measured: none of {np.size(data)} pixels is usable.")
     middle = median(values)

@@ -20,7 +20,7 @@ from keyhole.imaging._neighbours import (
     ring_offsets,
 )
 from keyhole.imaging._standing_out import FEWEST_NEIGHBOURS, standing_out
-from keyhole.imaging.medians import sampled_median
+from keyhole.imaging.medians import sampled_median, spread_places
 from keyhole.imaging.noise import clipped_median_sigma, robust_sigma
 
 __all__ = [
@@ -244,8 +244,7 @@ def _scatter_about(
 
 def _fair_sample(good: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows and columns of some of the good pixels, at regular distances."""
-    chosen = np.flatnonzero(good)
-    rows, columns = np.divmod(chosen[:: (chosen.size // _SCATTER_SAMPLE) | 1], good.shape[1])
+    rows, columns = np.divmod(spread_places(good, _SCATTER_SAMPLE), good.shape[1])
     return rows, columns
 
 
