@@ -217,10 +217,10 @@ def _load(band: Band, rows: slice) -> tuple[Columns, NDArray[np.bool_]]:
     n, m = values.shape
     noise = None if band.variance is None else _columns(band.variance, rows, np.float32)
     flags = None if band.mask is None else _columns(band.mask, rows, bits.MASK_DTYPE)
-    if not (_all_finite(values) and (noise is None or _all_finite(noise))):
-        finite = np.isfinite(values)
-        if noise is not None:
-            finite &= np.isfinite(noise)
+    finite = np.isfinite(values)
+    if noise is not None:
+        finite &= np.isfinite(noise)
+    if not finite.all():
         flags = np.zeros(values.shape, bits.MASK_DTYPE) if flags is None else flags
         flags[~finite] |= bits.MASK_DTYPE(bits.NO_DATA)
     accepted = None if flags is None else (flags & bits.MASK_DTYPE(bits.UNUSABLE)) == 0
@@ -242,12 +242,6 @@ def _load(band: Band, rows: slice) -> tuple[Columns, NDArray[np.bool_]]:
                 noise[:, empty] = 0
         return Columns(values, noise, flags, accepted, count), empty
     return Columns(values, noise, flags, None, np.full(m, n, np.intp)), np.zeros(m, dtype=bool)
-
-
-def _all_finite(values: NDArray[np.float32]) -> bool:
-    """Whether no value is infinite or NaN; False, at worst, where their sum is not finite."""
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(values.sum()))
 
 
 def _columns(planes: Planes, rows: slice, dtype: type[np.generic]) -> NDArray[Any]:
@@ -333,17 +327,29 @@ def _average(
         number = columns.number
         value = _sum(columns.values) / number
         if columns.variance is not None:
-            return value, _sum(columns.variance) / number**2
+            return value, _single_sum(columns.variance) / number**2
         return value, _scatter_variance(columns, value)
-    total = np.full(count.shape, scale.sum())
-    if columns.accepted is not None:
-        some = np.flatnonzero(count < len(scale))
-        total[some] = scale @ columns.accepted[:, some]
-    value = scale @ columns.values / total
+    total = scale.sum() if columns.accepted is None else _weighted_sum(scale, columns.accepted)
+    value = _weighted_sum(scale, columns.values) / total
     if columns.variance is not None:
-        return value, scale**2 @ columns.variance / total**2
+        return value, _weighted_sum(scale**2, columns.variance, np.float32) / total**2
     spread = _offsets(columns, value) ** 2
-    return value, (scale**2 @ spread) / total**2 * count / np.maximum(count - 1, 1)
+    return value, _weighted_sum(scale**2, spread) / total**2 * count / np.maximum(count - 1, 1)
+
+
+def _weighted_sum(
+    weights: NDArray[np.float64], planes: NDArray[Any], dtype: type[np.floating[Any]] = np.float64
+) -> NDArray[np.floating[Any]]:
+    """Sum of planes times their weights.
+
+    A matrix product is faster, but its last bit depends on where a column stands in the block.
+    """
+    total, term = np.zeros(planes.shape[1], dtype), np.empty(planes.shape[1], dtype)
+    weights = weights.astype(dtype)
+    for weight, plane in zip(weights, planes, strict=True):
+        np.multiply(plane, weight, out=term)
+        total += term
+    return total
 
 
 def _shared_average(
@@ -375,12 +381,17 @@ def _middle(
     factor = lower_median_efficiency(count) if lower else median_efficiency(count)
     if columns.variance is None:
         return value, factor * _scatter_variance(columns, value)
-    return value, factor * _sum(columns.variance) / count**2
+    return value, factor * _single_sum(columns.variance) / count**2
 
 
 def _sum(planes: NDArray[np.float32]) -> NDArray[np.float64]:
     """Sum over the inputs in double precision."""
     return np.asarray(planes.sum(axis=0, dtype=np.float64))
+
+
+def _single_sum(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sum over the inputs in single precision: enough for variances, which do not cancel each other."""
+    return np.asarray(np.add.reduce(planes, axis=0))
 
 
 def _offsets(columns: Columns, value: NDArray[np.float64]) -> NDArray[np.float64]:

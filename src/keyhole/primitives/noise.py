@@ -51,6 +51,7 @@ _WIDE_SEEING = 0.75  # arcsec, where it is not known
 _WING_SIGMA = 0.1  # of a pixel: starlight that is not empty sky
 _WORTH_A_WORD = 0.01
 _STEP = 3  # pixels: a fair sample tells the median
+_SAMPLE = 40_000
 _MANY_PIXELS = 300_000
 _LEAST_SHARE = 1e-4
 
@@ -59,7 +60,7 @@ def record_dark_noise(frame: Frame, dark: Frame) -> None:
     """Write down the noise that the dark adds to every frame it is subtracted from. Changes `frame`."""
     if dark.variance is None:
         return
-    part = np.s_[::_STEP, ::_STEP]
+    part = _fair_part(dark.data)
     good = np.ones(dark.data[part].shape, bool) if dark.mask is None else bits.usable(dark.mask[part])
     _record(frame, dark.variance[part][good])
 
@@ -74,13 +75,19 @@ def record_flat_noise(frame: Frame, flat: Frame, quotient: NDArray[Any]) -> None
     """
     if flat.variance is None:
         return
-    part = np.s_[::_STEP, ::_STEP]
+    part = _fair_part(flat.data)
     good = flat.data[part] > 0
     for mask in (flat.mask, frame.mask):
         good &= True if mask is None else bits.usable(mask[part])
     before = float(frame.header.get(MASTER_KEY, 0.0)) ** 2
     added = quotient[part][good] ** 2 * flat.variance[part][good] + np.float32(before)
     _record(frame, added / flat.data[part][good] ** 2)
+
+
+def _fair_part(image: NDArray[Any]) -> tuple[slice, slice]:
+    """Every third pixel along both axes, fewer of a large image; the step is odd, as the patterns of arrays are even."""
+    step = max(_STEP, int((image.size / _SAMPLE) ** 0.5) | 1)
+    return np.s_[::step, ::step]
 
 
 def _record(frame: Frame, variances: NDArray[Any]) -> None:
@@ -278,7 +285,7 @@ def typical_variance(frame: Frame) -> float:
     """Median variance of the usable pixels without objects; 0 where there is none."""
     if frame.variance is None:
         return 0.0
-    part = np.s_[::_STEP, ::_STEP] if frame.data.size > _MANY_PIXELS else np.s_[:, :]
+    part = _fair_part(frame.data) if frame.data.size > _MANY_PIXELS else np.s_[:, :]
     variance = frame.variance[part]
     good = np.ones(variance.shape, bool) if frame.mask is None else bits.usable(frame.mask[part])
     quiet = good & (frame.planes["OBJMASK"][part] == 0) if "OBJMASK" in frame.planes else good
