@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging import bits
-from keyhole.imaging.medians import distinct, median, sampled_median
+from keyhole.imaging.medians import distinct, median
 
 __all__ = ["BrightPixels", "afterglow", "bright_pixels"]
 
 _SKY_SAMPLE = 20_000
+_MANY = 1000  # one of so many pixels: fewer are not most of those that are usable
 
 
 class BrightPixels(NamedTuple):
@@ -54,23 +55,40 @@ def bright_pixels(
         Bits of pixels that glow whatever they read: far beyond saturation they read low again, and count as
         saturated.
     """
-    flagged = np.zeros(data.shape, bool) if mask is None else (mask & bits.MASK_DTYPE(flags)) != 0
-    chosen = flagged if fluence is None else flagged | (data >= fluence * saturation)
-    if mask is not None:
-        chosen = chosen & ((mask & bits.MASK_DTYPE(bits.BAD | bits.UNILLUMINATED)) == 0)
+    flat, quality = data.reshape(-1), None if mask is None else mask.reshape(-1)
+    chosen = np.zeros(flat.shape, bool) if quality is None else (quality & bits.MASK_DTYPE(flags)) != 0
+    if fluence is not None:
+        chosen |= flat >= fluence * saturation
     pixels = np.flatnonzero(chosen)
+    if quality is not None:
+        pixels = pixels[(quality[pixels] & bits.MASK_DTYPE(bits.BAD | bits.UNILLUMINATED)) == 0]
     if fluence is not None and pixels.size:
-        usable = np.isfinite(data) if mask is None else (mask & bits.MASK_DTYPE(bits.UNUSABLE)) == 0
-        level = max(sampled_median(data, usable, number=_SKY_SAMPLE), 0.0)
-        bright = data.reshape(-1)[pixels] >= level + fluence * max(saturation - level, 0.0)
-        pixels = pixels[bright | flagged.reshape(-1)[pixels]]
-        if 2 * pixels.size > np.count_nonzero(usable):
-            pixels = pixels[:0]
+        level = max(_level(data, mask), 0.0)
+        bright = flat[pixels] >= level + fluence * max(saturation - level, 0.0)
+        if quality is not None:
+            bright |= (quality[pixels] & bits.MASK_DTYPE(flags)) != 0
+        pixels = pixels[bright]
+        if pixels.size > data.size // _MANY:
+            usable = np.isfinite(data) if mask is None else bits.usable(mask)
+            if 2 * pixels.size > np.count_nonzero(usable):
+                pixels = pixels[:0]
     light = data.reshape(-1)[pixels]
     if mask is not None:
         burnt = (mask.reshape(-1)[pixels] & bits.MASK_DTYPE(bits.SATURATED)) != 0
         light = np.where(burnt, np.maximum(light, np.float32(saturation)), light)
     return BrightPixels(pixels, light.astype(np.float32, copy=False))
+
+
+def _level(data: NDArray[np.float32], mask: NDArray[np.uint16] | None) -> float:
+    """Median of the usable pixels, of a sample if that holds enough of them; 0 without any."""
+    values = np.zeros(0, np.float32)
+    # The step is odd, as the patterns of detectors repeat at even distances.
+    for step in ((data.size // _SKY_SAMPLE) | 1, 1):
+        values = data.reshape(-1)[::step]
+        values = values[np.isfinite(values) if mask is None else bits.usable(mask.reshape(-1)[::step])]
+        if 8 * values.size > _SKY_SAMPLE:
+            break
+    return median(values) if values.size else 0.0
 
 
 def afterglow(
@@ -100,9 +118,7 @@ def afterglow(
     found = [np.zeros(0, np.intp)]
     if not any(pixels.pixels.size for pixels in earlier):
         return found[0]
-    usable = np.flatnonzero(np.isfinite(data) if mask is None else bits.usable(mask))
-    sample = data.reshape(-1)[usable[:: max(1, usable.size // _SKY_SAMPLE)]]
-    sky = np.float32(median(sample)) if sample.size else np.float32(0)
+    sky = np.float32(_level(data, mask))
     for pixels, light in earlier:
         if outshone is None:
             found.append(pixels)

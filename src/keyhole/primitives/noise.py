@@ -85,7 +85,7 @@ def record_flat_noise(frame: Frame, flat: Frame, quotient: NDArray[Any]) -> None
 
 
 def _fair_part(image: NDArray[Any]) -> tuple[slice, slice]:
-    """Every third pixel along both axes, fewer of a large image; the step is odd, as the patterns of arrays are even."""
+    """Every third pixel along both axes, fewer of a large image; an odd step, as the patterns of arrays are even."""
     step = max(_STEP, int((image.size / _SAMPLE) ** 0.5) | 1)
     return np.s_[::step, ::step]
 
