@@ -447,3 +447,11 @@ def test_a_median_that_is_known_changes_nothing(n):
     for known, sought in zip(combine(data, variance, mask, centre=centre, **options), plain, strict=True):
         np.testing.assert_array_equal(known, sought)
     assert plain.unused.max() > np.count_nonzero(mask, axis=0).min()
+
+
+@pytest.mark.parametrize(("n", "method", "rejected"), [(7, "sigclip", 0), (8, "sigclip", 1), (3, "varclip", 1)])
+def test_from_how_many_values_on_a_lone_outlier_can_be_rejected(n: int, method: str, rejected: int) -> None:
+    data = np.random.default_rng(n).normal(0, 0.3, (n, 1, 50)).astype(np.float32)
+    data[0] = 1e4
+    found = combine(data, np.ones_like(data), operation="mean", reject_method=method)  # type: ignore[arg-type]
+    assert (found.unused == rejected).all()

@@ -94,9 +94,9 @@ def combine(
     reject_method : {"none", "minmax", "sigclip", "varclip"}
         "minmax" drops `nlow` lowest and `nhigh` highest (in proportion where fewer take part). "sigclip"
         rejects what lies more than `lsigma` below or `hsigma` above the median, in units of the standard
-        deviation of the values about their mean; no lone outlier among 10 or fewer can be that far off at 3
-        sigma. "varclip" takes each value's own sqrt(variance) as unit and so works from 3 inputs on; without
-        `variance` it is "sigclip".
+        deviation of the values about their mean; a lone outlier among n is n / sqrt(n - 1) of these off, so that 3
+        sigma reject none among 7 or fewer. "varclip" takes each value's own sqrt(variance) as unit and so works from 3
+        inputs on; without `variance` it is "sigclip".
     mclip : bool
         Clip about the median on every pass; False: about the mean from the second pass on.
     max_iters : int, optional
