@@ -433,20 +433,65 @@ def test_shares_of_rejected_values_are_lost():
 
 
 @pytest.mark.parametrize("n", [3, 8, 70])
-def test_a_median_that_is_known_changes_nothing(n):
+@pytest.mark.parametrize("method", ["sigclip", "varclip"])
+@pytest.mark.parametrize("operation", ["mean", "wtmean", "median"])
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_what_is_allowed_may_follow_from_the_medians(monkeypatch, n, method, operation, on_disk):
     rng = np.random.default_rng(n)
-    data = rng.normal(0, 3, (n, 9, 7)).astype(np.float32)
+    shape = (9, 7)
+    data = rng.normal(0, 3, (n, *shape)).astype(np.float32)
     data[rng.random(data.shape) < 0.05] += 40
     variance = rng.uniform(4, 12, data.shape).astype(np.float32)
     mask = rng.choice([0, 0, 0, 0, BAD, NO_DATA], data.shape).astype(np.uint16)
-    mask[:, 2, 3] = BAD
-    centre = combine(data, variance, mask, operation="median", reject_method="none").data
-    centre[:3] = np.nan
-    options = {"operation": "mean", "reject_method": "varclip", "lsigma": 3.0, "hsigma": 4.0}
-    plain = combine(data, variance, mask, **options)
-    for known, sought in zip(combine(data, variance, mask, centre=centre, **options), plain, strict=True):
-        np.testing.assert_array_equal(known, sought)
-    assert plain.unused.max() > np.count_nonzero(mask, axis=0).min()
+    mask[:, 2, 3], mask[:, 4, 4] = BAD, NO_DATA
+    plane = np.where(np.arange(63).reshape(shape) % 3 == 0, 0, rng.uniform(0, 60, shape)).astype(np.float32)
+    plane[5:7] = 0
+    options = {"operation": operation, "reject_method": method, "lsigma": 2.0, "hsigma": 2.5}
+    if operation == "mean":
+        options |= {"weights": rng.uniform(0.5, 2, n), "shares": rng.uniform(0.5, 1, data.shape).astype(np.float32)}
+    asked = []
+
+    def allowed(middle):
+        asked.append(middle)
+        return plane
+
+    told = combine(data, variance, mask, allowed=plane, **options)
+    strict = combine(data, variance, mask, **options)
+    median = combine(data, variance, mask, operation="median", reject_method="none")
+    planes = (data, variance, mask)
+    if on_disk:
+        monkeypatch.setattr(_planes, "_BLOCK_VALUES", n * 7 * 2)
+        monkeypatch.setattr(_planes, "_BAND_VALUES", n * 7 * 2)
+        planes = tuple([Reader(image) for image in images] for images in planes)
+    found = combine(*planes, allowed=allowed, **options)
+    for one, other in zip(found, told, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(asked) == 1
+    np.testing.assert_array_equal(asked[0].data, median.data)
+    np.testing.assert_array_equal(asked[0].variance, median.variance)
+    if n > 3:
+        assert (strict.unused > found.unused).any()
+
+
+def test_rows_that_are_allowed_nothing_are_not_read_again(monkeypatch):
+    rng = np.random.default_rng(1)
+    data = rng.normal(0, 1, (5, 8, 6)).astype(np.float32)
+    data[2] += np.where(rng.random((8, 6)) < 0.5, 30, 0).astype(np.float32)
+    variance = np.ones_like(data)
+    plane = np.zeros((8, 6), np.float32)
+    plane[3] = 50
+    monkeypatch.setattr(_planes, "_BAND_VALUES", 5 * 6 * 2)
+    readers = [[Reader(image) for image in images] for images in (data, variance)]
+    combine(*readers, operation="mean", reject_method="varclip", allowed=lambda _: plane)
+    assert [rows.start for rows in readers[0][0].rows] == [0, 2, 4, 6, 2]
+
+
+def test_nobody_is_asked_what_is_allowed_where_nothing_is_rejected():
+    def never(middle):
+        raise AssertionError
+
+    data = np.ones((5, 4, 4), np.float32)
+    assert not combine(data, data, operation="mean", reject_method="varclip", allowed=never).unused.any()
 
 
 @pytest.mark.parametrize(("n", "method", "rejected"), [(7, "sigclip", 0), (8, "sigclip", 1), (3, "varclip", 1)])

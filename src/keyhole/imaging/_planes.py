@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from keyhole.errors import AlgorithmError
 from keyhole.imaging.bits import MASK_DTYPE
 
-__all__ = ["Band", "Planes", "RowReader", "bands", "block_of", "common_shape"]
+__all__ = ["Band", "Planes", "RowReader", "bands", "block_of", "columns_of", "common_shape"]
 
 _BLOCK_VALUES: Final = 1 << 19
 """Values per plane kind in one block of rows: 2 MB, so that a block stays in the processor's cache."""
@@ -76,8 +76,13 @@ class Band(NamedTuple):
             yield first, slice(first, min(first + step, self.height))
 
 
-def bands(kinds: tuple[Planes, Planes | None, Planes | None], ny: int, nx: int) -> Iterator[tuple[int, Band]]:
-    """Everything at once if it is in memory; otherwise bands of rows, each file read once per band."""
+def bands(
+    kinds: tuple[Planes, Planes | None, Planes | None], ny: int, nx: int, wanted: NDArray[np.bool_] | None = None
+) -> Iterator[tuple[int, Band]]:
+    """Everything at once if it is in memory; otherwise bands of rows, each file read once per band.
+
+    Bands without any row that is `wanted`, (ny,), are not read.
+    """
     if all(isinstance(plane, np.ndarray) for planes in kinds if planes is not None for plane in planes):
         yield 0, Band(*kinds)
         return
@@ -89,6 +94,8 @@ def bands(kinds: tuple[Planes, Planes | None, Planes | None], ny: int, nx: int) 
     ]
     for start in range(0, ny, step):
         rows = slice(start, min(start + step, ny))
+        if wanted is not None and not wanted[rows].any():
+            continue
         data, variance, mask = (_read(planes, rows, out) for planes, out in zip(kinds, room, strict=True))
         if data is not None:
             yield start, Band(data, variance, mask)
@@ -112,3 +119,11 @@ def block_of(planes: Planes, rows: slice, dtype: type[np.generic]) -> NDArray[An
     block = np.empty((len(planes), height, nx), dtype)
     _read(planes, rows, block)
     return block
+
+
+def columns_of(planes: Planes, rows: slice, index: NDArray[np.intp], dtype: type[np.generic]) -> NDArray[Any]:
+    """Some pixels of rows of all planes as an array of its own, (n, number); `index` counts them row by row."""
+    if isinstance(planes, np.ndarray):
+        y, x = np.divmod(index, planes.shape[2])
+        return np.asarray(planes[:, rows][:, y, x], dtype)
+    return np.array([np.ravel(plane[rows]).take(index) for plane in planes], dtype)

@@ -109,8 +109,7 @@ def find_outliers(
     ----------
     columns : Columns
     rows : n arrays (m,)
-        The accepted values of each column sorted, then +inf; none are needed where the variance decides and the
-        centre is known.
+        The accepted values of each column sorted, then +inf.
     rule : Rejection
 
     Returns
@@ -122,7 +121,7 @@ def find_outliers(
     if rule.method == "minmax":
         return _drop_extremes(columns, rows, rule)
     by_variance = rule.by_variance(columns)
-    centre = columns.centre if by_variance and columns.centre is not None else sorted_median(rows, columns.count)
+    centre = sorted_median(rows, columns.count) if columns.centre is None else columns.centre
     suspect = (
         _beyond_own_sigma(columns, centre, rule) if by_variance else _beyond_scatter(rows, columns.count, centre, rule)
     )

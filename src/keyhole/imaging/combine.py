@@ -7,34 +7,22 @@ among them are rejected, the rest is combined. Inputs are taken as independent o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import lru_cache
-from typing import Any, Final, Literal, NamedTuple, get_args
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError, ParameterError
 from keyhole.imaging import bits
-from keyhole.imaging._masked import zero_all_except
-from keyhole.imaging._order_statistics import (
-    lower_median_efficiency,
-    median_efficiency,
-    pick,
-    sort_planes,
-    sorted_median,
-)
-from keyhole.imaging._planes import Band, Planes, RowReader, bands, block_of, common_shape
+from keyhole.imaging._averages import Operation, average, middle
+from keyhole.imaging._loading import load
+from keyhole.imaging._order_statistics import sort_planes
+from keyhole.imaging._planes import Band, Planes, RowReader, bands, block_of, columns_of, common_shape
 from keyhole.imaging._rejection import Columns, Rejection, RejectMethod, find_outliers
 
-__all__ = ["Combined", "Operation", "RejectMethod", "RowReader", "combine"]
-
-Operation = Literal["mean", "wtmean", "median", "lmedian"]
-
-
-_BADNESS_ORDER: Final = (bits.COSMIC_RAY, bits.OVERLAP, bits.BAD, bits.UNILLUMINATED, bits.NO_DATA)
-_NO_DATA_CLASS: Final = len(_BADNESS_ORDER)
+__all__ = ["Combined", "Middle", "Operation", "RejectMethod", "RowReader", "combine"]
 
 
 class Combined(NamedTuple):
@@ -60,6 +48,25 @@ class Combined(NamedTuple):
     burnt: NDArray[np.uint16] | None = None
 
 
+class Middle(NamedTuple):
+    """Median image of a combination, before anything was rejected.
+
+    Attributes
+    ----------
+    data, variance : (ny, nx) float32
+        0 where there is no data.
+    mask : (ny, nx) uint16
+        Bits of the combined image.
+    """
+
+    data: NDArray[np.float32]
+    variance: NDArray[np.float32]
+    mask: NDArray[np.uint16]
+
+
+Allowance = Callable[[Middle], NDArray[np.float32]]
+
+
 def combine(
     data: Planes,
     variance: Planes | None = None,
@@ -73,8 +80,7 @@ def combine(
     nhigh: int = 0,
     mclip: bool = True,
     max_iters: int | None = None,
-    allowed: NDArray[np.float32] | None = None,
-    centre: NDArray[np.float32] | None = None,
+    allowed: NDArray[np.float32] | Allowance | None = None,
     weights: Sequence[float] | NDArray[np.float64] | None = None,
     shares: Planes | None = None,
 ) -> Combined:
@@ -101,12 +107,10 @@ def combine(
         Clip about the median on every pass; False: about the mean from the second pass on.
     max_iters : int, optional
         Largest number of clipping passes; None: until nothing changes.
-    allowed : (ny, nx) float32, optional
+    allowed : (ny, nx) float32, or a function from `Middle` to it, optional
         What clipping allows besides the noise: seeing and clouds change the light of a star from image to image
-        (`keyhole.imaging.starlight`).
-    centre : (ny, nx) float32, optional
-        The median of the inputs that take part, where it is known from before, NaN elsewhere: "varclip" of a mean
-        then needs not look for it again.
+        (`keyhole.imaging.starlight`). A function is asked when the medians of all columns are known; the columns
+        that have lost a value and are allowed something are then clipped once more.
     weights : n positive numbers, optional
         Weight of each input in a "mean".
     shares : the same shapes as the data, optional
@@ -128,36 +132,147 @@ def combine(
     ParameterError
         Unknown operation or method.
     """
-    ny, nx = common_shape(data, variance, mask)
-    n = len(data)
+    shape = common_shape(data, variance, mask)
     rule = Rejection(reject_method, lsigma, hsigma, nlow, nhigh, mclip, max_iters)
-    _check_options(n, operation, rule, variance is not None)
-    scale = None if weights is None else _checked_weights(weights, n, operation)
-    result = _room((ny, nx))
-    burnt = None if mask is None else np.zeros((ny, nx), bits.MASK_DTYPE)
-    for start, band in bands((data, variance, mask), ny, nx):
-        for first, rows in band.blocks():
-            columns, empty = _load(band, rows)
-            at = slice(start + first, start + first + len(empty) // nx)
-            if burnt is not None and columns.bits is not None:
-                burnt[at] = _burnt(columns.bits).reshape(-1, nx)
-            if allowed is not None:
-                columns = replace(columns, allowed=allowed[at].ravel())
-            if centre is not None and not np.isnan(centre[at]).any():
-                columns = replace(columns, centre=centre[at].ravel())
-            if shares is not None:
-                columns = replace(columns, share=_shares_at(shares, at, columns.accepted))
-            block = _combine_columns(columns, operation, rule, scale)
-            if empty.any():
-                for plane in (block.data, block.variance):
-                    plane[empty] = 0
-                block.mask[empty] = bits.NO_DATA
-                block.unused[empty] = n
-            result.data[at] = block.data.reshape(-1, nx)
-            result.variance[at] = block.variance.reshape(-1, nx)
-            result.mask[at] = block.mask.reshape(-1, nx)
-            result.unused[at] = block.unused.reshape(-1, nx)
-    return result._replace(burnt=burnt)
+    _check_options(len(data), operation, rule, variance is not None)
+    scale = None if weights is None else _checked_weights(weights, len(data), operation)
+    work = _Work((data, variance, mask), shares, shape, operation, rule, scale)
+    if not callable(allowed):
+        return work.run(allowed)
+    medians = _Medians(*(np.zeros(shape, kind) for kind in (np.float32, np.float32, bool)))
+    result = work.run(None, medians)
+    if medians.lost.any():
+        leeway = allowed(Middle(medians.data, medians.variance, result.mask))
+        work.run_again(result, leeway, medians.lost & (leeway > 0))
+    return result
+
+
+class _Medians(NamedTuple):
+    """Median of the accepted values of each column and its variance; where clipping rejected a value."""
+
+    data: NDArray[np.float32]
+    variance: NDArray[np.float32]
+    lost: NDArray[np.bool_]
+
+
+class _Block(NamedTuple):
+    """Combined columns; positions of those that lost a value by clipping; the medians before, if they are wanted."""
+
+    combined: Combined
+    lost: NDArray[np.intp]
+    medians: tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]] | None = None
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is combined, and how."""
+
+    kinds: tuple[Planes, Planes | None, Planes | None]
+    shares: Planes | None
+    shape: tuple[int, int]
+    operation: Operation
+    rule: Rejection
+    scale: NDArray[np.float64] | None
+
+    def run(self, allowed: NDArray[np.float32] | None, medians: _Medians | None = None) -> Combined:
+        """Combine all columns. Fills `medians` if they are wanted."""
+        n, nx = len(self.kinds[0]), self.shape[1]
+        result = _room(self.shape)
+        burnt = None if self.kinds[2] is None else np.zeros(self.shape, bits.MASK_DTYPE)
+        for start, band in bands(self.kinds, *self.shape):
+            for first, rows in band.blocks():
+                columns, empty = load(*_rows_of(band, rows))
+                at = slice(start + first, start + first + len(empty) // nx)
+                if burnt is not None and columns.bits is not None:
+                    burnt[at] = _burnt(columns.bits).reshape(-1, nx)
+                if allowed is not None:
+                    columns = replace(columns, allowed=allowed[at].ravel())
+                if self.shares is not None:
+                    columns = replace(columns, share=_share(columns, block_of(self.shares, at, np.float32)))
+                block = self._combine(columns, with_medians=medians is not None)
+                if empty.any():
+                    block.combined.data[empty] = block.combined.variance[empty] = 0
+                    block.combined.mask[empty] = bits.NO_DATA
+                    block.combined.unused[empty] = n
+                _put(block.combined, result, at)
+                if medians is not None and block.medians is not None:
+                    medians.data[at], medians.variance[at] = (part.reshape(-1, nx) for part in block.medians)
+                    medians.lost[at].reshape(-1)[block.lost] = True
+        return result._replace(burnt=burnt)
+
+    def run_again(self, result: Combined, allowed: NDArray[np.float32], wanted: NDArray[np.bool_]) -> None:
+        """Combine some columns anew with what they are allowed. Changes `result`."""
+        for start, band in bands(self.kinds, *self.shape, np.asarray(wanted.any(axis=1))):
+            for first, rows in band.blocks():
+                at = slice(start + first, start + first + rows.stop - rows.start)
+                index = np.flatnonzero(wanted[at])
+                if not index.size:
+                    continue
+                columns, _ = load(*_columns_of(band, rows, index))
+                columns = replace(columns, allowed=allowed[at].ravel()[index])
+                if self.shares is not None:
+                    columns = replace(columns, share=_share(columns, columns_of(self.shares, at, index, np.float32)))
+                _put(self._combine(columns).combined, result, at, index)
+
+    def _combine(self, columns: Columns, *, with_medians: bool = False) -> _Block:
+        """Reject and combine; only the columns that lost a value are combined a second time."""
+        n, m = columns.values.shape
+        operation, scale, rule = self.operation, self.scale, self.rule
+        rows = _sorted(columns) if rule.method != "none" or operation in ("median", "lmedian") else []
+        medians = None
+        if with_medians:
+            medians = middle(columns, rows, lower=False)
+            columns = replace(columns, centre=medians[0].astype(np.float32))
+        if rule.method == "none" or n == 1:
+            return _Block(_merge(columns, rows, operation, scale), np.zeros(0, np.intp), medians)
+        index, accepted = find_outliers(columns, rows, rule)
+        result = _merge(columns, rows, operation, scale) if len(index) < m else _room((m,))
+        lost = index[:0]
+        if index.size:
+            part = columns.take(index, accepted)
+            lost = index[part.count < columns.count[index]]
+            again = _merge(part, _sorted(part) if operation in ("median", "lmedian") else [], operation, scale)
+            _put(again, result, slice(None), index)
+        if rule.method == "minmax" and operation in ("median", "lmedian"):
+            result = result._replace(variance=_merge(columns, rows, operation, scale).variance)
+        return _Block(result, lost, medians)
+
+
+def _put(part: Combined, whole: Combined, rows: slice, index: NDArray[np.intp] | slice = slice(None)) -> None:
+    """Put combined columns into their places in some rows. Changes `whole`."""
+    whole.data[rows].reshape(-1)[index] = part.data
+    whole.variance[rows].reshape(-1)[index] = part.variance
+    whole.mask[rows].reshape(-1)[index] = part.mask
+    whole.unused[rows].reshape(-1)[index] = part.unused
+
+
+def _rows_of(
+    band: Band, rows: slice
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.uint16] | None]:
+    """Rows of all planes as columns (n, m), as copies."""
+    n = len(band.data)
+    return (
+        block_of(band.data, rows, np.float32).reshape(n, -1),
+        None if band.variance is None else block_of(band.variance, rows, np.float32).reshape(n, -1),
+        None if band.mask is None else block_of(band.mask, rows, bits.MASK_DTYPE).reshape(n, -1),
+    )
+
+
+def _columns_of(
+    band: Band, rows: slice, index: NDArray[np.intp]
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.uint16] | None]:
+    """Some columns of rows of all planes, as copies."""
+    return (
+        columns_of(band.data, rows, index, np.float32),
+        None if band.variance is None else columns_of(band.variance, rows, index, np.float32),
+        None if band.mask is None else columns_of(band.mask, rows, index, bits.MASK_DTYPE),
+    )
+
+
+def _share(columns: Columns, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the values of columns weigh, nothing where they take no part."""
+    part = weights.reshape(columns.values.shape)
+    return part if columns.accepted is None else part * columns.accepted
 
 
 def _burnt(flags: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -165,12 +280,6 @@ def _burnt(flags: NDArray[np.uint16]) -> NDArray[np.uint16]:
     found: NDArray[np.uint16] = np.bitwise_or.reduce(flags, axis=0)
     found[~bits.usable(found)] = 0
     return found
-
-
-def _shares_at(shares: Planes, at: slice, accepted: NDArray[np.bool_] | None) -> NDArray[np.float32]:
-    """What the values of some rows weigh, nothing where they take no part."""
-    part = np.stack([np.asarray(plane[at], np.float32).ravel() for plane in shares])
-    return part if accepted is None else part * accepted
 
 
 def _check_options(n: int, operation: Operation, rule: Rejection, has_variance: bool) -> None:
@@ -200,79 +309,6 @@ def _checked_weights(
     return scale
 
 
-@lru_cache(maxsize=1)
-def _badness_table() -> NDArray[np.uint8]:
-    """Class of every mask value: 0 if usable, rising with badness; unknown bits count as bad pixels."""
-    values = np.arange(1 << 16)
-    unknown = bits.UNUSABLE & ~sum(_BADNESS_ORDER)
-    table = np.zeros(values.shape, np.uint8)
-    for badness, bit in enumerate(_BADNESS_ORDER, start=1):
-        table[values & (bit | unknown if bit == bits.BAD else bit) != 0] = badness
-    return table
-
-
-def _load(band: Band, rows: slice) -> tuple[Columns, NDArray[np.bool_]]:
-    """The columns of some rows with the best class accepted, and which of them have no data at all."""
-    values = _columns(band.data, rows, np.float32)
-    n, m = values.shape
-    noise = None if band.variance is None else _columns(band.variance, rows, np.float32)
-    flags = None if band.mask is None else _columns(band.mask, rows, bits.MASK_DTYPE)
-    finite = np.isfinite(values)
-    if noise is not None:
-        finite &= np.isfinite(noise)
-    if not finite.all():
-        flags = np.zeros(values.shape, bits.MASK_DTYPE) if flags is None else flags
-        flags[~finite] |= bits.MASK_DTYPE(bits.NO_DATA)
-    accepted = None if flags is None else (flags & bits.MASK_DTYPE(bits.UNUSABLE)) == 0
-    if flags is not None and accepted is not None and not accepted.all():
-        empty = np.zeros(m, dtype=bool)
-        hopeless = np.flatnonzero(~accepted.any(axis=0))
-        if hopeless.size:
-            badness = _badness_table()[flags[:, hopeless]]
-            best = badness.min(axis=0)
-            accepted[:, hopeless] = badness == best
-            empty[hopeless] = best == _NO_DATA_CLASS
-        # Half of the time of numpy.count_nonzero, and again a fifth of that in bytes.
-        count = accepted.sum(axis=0, dtype=np.uint8 if n < 256 else np.int32).astype(np.intp)
-        zero_all_except(accepted, values, noise, flags)
-        if empty.any():
-            # These columns are only carried along; their values may be anything.
-            values[:, empty] = 0
-            if noise is not None:
-                noise[:, empty] = 0
-        return Columns(values, noise, flags, accepted, count), empty
-    return Columns(values, noise, flags, None, np.full(m, n, np.intp)), np.zeros(m, dtype=bool)
-
-
-def _columns(planes: Planes, rows: slice, dtype: type[np.generic]) -> NDArray[Any]:
-    """Rows of all planes as columns (n, m), as a copy."""
-    return block_of(planes, rows, dtype).reshape(len(planes), -1)
-
-
-def _combine_columns(
-    columns: Columns, operation: Operation, rule: Rejection, scale: NDArray[np.float64] | None
-) -> Combined:
-    """Reject and combine; only the columns that lost a value are combined a second time."""
-    n, m = columns.values.shape
-    clips_about_median = rule.method != "none" and not (columns.centre is not None and rule.by_variance(columns))
-    needs_order = clips_about_median or operation in ("median", "lmedian")
-    rows = _sorted(columns) if needs_order else []
-    if rule.method == "none" or n == 1:
-        return _merge(columns, rows, operation, scale)
-    index, accepted = find_outliers(columns, rows, rule)
-    result = _merge(columns, rows, operation, scale) if len(index) < m else _room((m,))
-    if index.size:
-        part = columns.take(index, accepted)
-        again = _merge(part, _sorted(part) if operation in ("median", "lmedian") else [], operation, scale)
-        result.data[index] = again.data
-        result.variance[index] = again.variance
-        result.mask[index] = again.mask
-        result.unused[index] = again.unused
-    if rule.method == "minmax" and operation in ("median", "lmedian"):
-        result = result._replace(variance=_merge(columns, rows, operation, scale).variance)
-    return result
-
-
 def _room(shape: tuple[int, ...]) -> Combined:
     """Room for a result."""
     return Combined(
@@ -298,109 +334,10 @@ def _merge(
 ) -> Combined:
     """Combine the accepted values of each column."""
     if operation in ("mean", "wtmean"):
-        value, noise = _average(columns, operation, scale)
+        value, noise = average(columns, operation, scale)
     else:
-        value, noise = _middle(columns, rows, lower=operation == "lmedian")
+        value, noise = middle(columns, rows, lower=operation == "lmedian")
     m = columns.values.shape[1]
     flags = np.zeros(m, bits.MASK_DTYPE) if columns.bits is None else np.bitwise_or.reduce(columns.bits, axis=0)
     unused = (len(columns.values) - columns.count).astype(np.int16)
     return Combined(value.astype(np.float32), noise.astype(np.float32), flags, unused)
-
-
-def _average(
-    columns: Columns, operation: Operation, scale: NDArray[np.float64] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean with equal, given or inverse-variance weights, and its variance."""
-    count = columns.count
-    if operation == "wtmean" and columns.variance is not None:
-        positive = columns.variance > 0
-        weight = np.zeros(positive.shape)
-        np.divide(1.0, columns.variance, out=weight, where=positive)
-        total = weight.sum(axis=0)
-        weighted = total > 0
-        total[~weighted] = 1
-        value = np.where(weighted, (weight * columns.values).sum(axis=0) / total, _sum(columns.values) / count)
-        return value, np.where(weighted, 1 / total, 0)
-    if columns.share is not None:
-        return _shared_average(columns, scale)
-    if scale is None:
-        number = columns.number
-        value = _sum(columns.values) / number
-        if columns.variance is not None:
-            return value, _single_sum(columns.variance) / number**2
-        return value, _scatter_variance(columns, value)
-    total = scale.sum() if columns.accepted is None else _weighted_sum(scale, columns.accepted)
-    value = _weighted_sum(scale, columns.values) / total
-    if columns.variance is not None:
-        return value, _weighted_sum(scale**2, columns.variance, np.float32) / total**2
-    spread = _offsets(columns, value) ** 2
-    return value, _weighted_sum(scale**2, spread) / total**2 * count / np.maximum(count - 1, 1)
-
-
-def _weighted_sum(
-    weights: NDArray[np.float64], planes: NDArray[Any], dtype: type[np.floating[Any]] = np.float64
-) -> NDArray[np.floating[Any]]:
-    """Sum of planes times their weights.
-
-    A matrix product is faster, but its last bit depends on where a column stands in the block.
-    """
-    total, term = np.zeros(planes.shape[1], dtype), np.empty(planes.shape[1], dtype)
-    weights = weights.astype(dtype)
-    for weight, plane in zip(weights, planes, strict=True):
-        np.multiply(plane, weight, out=term)
-        total += term
-    return total
-
-
-def _shared_average(
-    columns: Columns, scale: NDArray[np.float64] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean with a weight of each value, and its variance."""
-    part = np.asarray(columns.share, np.float64)
-    weight = part if scale is None else scale[:, np.newaxis] * part
-    if not weight.all():
-        # Values without any weight count alike where there are no others.
-        accepted = np.ones(weight.shape, bool) if columns.accepted is None else columns.accepted
-        weight = np.where(weight.sum(axis=0) > 0, weight, accepted)
-    weight = weight / weight.sum(axis=0)
-    value = (weight * columns.values).sum(axis=0)
-    if columns.variance is not None:
-        return value, (weight**2 * columns.variance).sum(axis=0)
-    count = columns.count
-    spread = (weight**2 * _offsets(columns, value) ** 2).sum(axis=0)
-    return value, spread * count / np.maximum(count - 1, 1)
-
-
-def _middle(
-    columns: Columns, rows: list[NDArray[np.float32]], *, lower: bool
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Median or lower median, and its variance."""
-    count = columns.count
-    middle = pick(rows, (count - 1) // 2) if lower else sorted_median(rows, count)
-    value = middle.astype(np.float64)
-    factor = lower_median_efficiency(count) if lower else median_efficiency(count)
-    if columns.variance is None:
-        return value, factor * _scatter_variance(columns, value)
-    return value, factor * _single_sum(columns.variance) / count**2
-
-
-def _sum(planes: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Sum over the inputs in double precision."""
-    return np.asarray(planes.sum(axis=0, dtype=np.float64))
-
-
-def _single_sum(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sum over the inputs in single precision: enough for variances, which do not cancel each other."""
-    return np.asarray(np.add.reduce(planes, axis=0))
-
-
-def _offsets(columns: Columns, value: NDArray[np.float64]) -> NDArray[np.float64]:
-    offset = np.asarray(columns.values - value, np.float64)
-    return offset if columns.accepted is None else np.asarray(offset * columns.accepted)
-
-
-def _scatter_variance(columns: Columns, value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Variance of a mean from the scatter of the accepted values about `value`."""
-    count = columns.count
-    squares = (_offsets(columns, value) ** 2).sum(axis=0)
-    return np.asarray(squares / (count * np.maximum(count - 1, 1)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -10,10 +11,9 @@ from pydantic import Field
 
 from keyhole.errors import InputError
 from keyhole.frames import Frame, into_memory, merge_provenance
-from keyhole.frames.parking import by_rows
 from keyhole.imaging import bits
 from keyhole.imaging.bad_pixels import noisy_pixels
-from keyhole.imaging.combine import Combined
+from keyhole.imaging.combine import Combined, Middle
 from keyhole.imaging.dark import dark_variance, measured_floor
 from keyhole.imaging.flat import Planes, lamp_difference
 from keyhole.imaging.holes import fill_holes
@@ -21,7 +21,7 @@ from keyhole.imaging.levels import pair_scales, sky_level
 from keyhole.imaging.medians import median
 from keyhole.imaging.quality import hot_pixels
 from keyhole.imaging.readout import PatternRules, measure_readout, quadrants
-from keyhole.imaging.starlight import Starlight, starlight
+from keyhole.imaging.starlight import starlight
 from keyhole.primitives.bad_pixels import darks_in_words, name_learnt, write_history
 from keyhole.primitives.base import Arcsec, Context, Sigma, primitive
 from keyhole.primitives.figures import tell_growth, tell_master, tell_weights
@@ -232,10 +232,7 @@ def stack_frames(frames: list[Frame], params: StackFramesParams, context: Contex
     inputs = stack_inputs(frames)
     weights = _weights(frames, [item.sigma for item in inputs], params, context)
     shares = None if weights is None else exposure_shares(frames)
-    light = _starlight(frames, params)
-    allowed = None if light is None else light.light * np.float32(params.signal_tolerance)
-    centre = None if light is None else light.median
-    combined = combine_frames(frames, params, weights, allowed=allowed, centre=centre, shares=shares)
+    combined = combine_frames(frames, params, weights, allowed=_allowance(frames, params), shares=shares)
     out = combined_header(frames, combined, params, weights)
     if out.mask is not None and combined.burnt is not None:
         # Where the value of a saturated frame was rejected, the star is wrong all the same.
@@ -266,21 +263,13 @@ def _fill(frame: Frame, params: StackFramesParams, context: Context) -> None:
         context.note(f"{filled.number} pixels without a good value are filled from around and stay flagged")
 
 
-def _starlight(frames: list[Frame], params: StackFramesParams) -> Starlight | None:
-    """The light of which clipping leaves a part to seeing and clouds; None: it leaves nothing."""
+def _allowance(frames: list[Frame], params: StackFramesParams) -> Callable[[Middle], NDArray[np.float32]] | None:
+    """What clipping leaves to seeing and clouds: a part of the light of stars; None: nothing."""
     clips = params.reject_method in ("sigclip", "varclip")
-    if params.signal_tolerance == 0 or not clips or len({frame.data.shape for frame in frames}) > 1:
+    if params.signal_tolerance == 0 or not clips:
         return None
-    scale = frames[0].describe("pixel_scale") or 1.0
-    variances = [by_rows(frame.variance) for frame in frames if frame.variance is not None]
-    masks = [by_rows(frame.mask) for frame in frames if frame.mask is not None] if params.apply_dq else []
-    n = len(frames)
-    return starlight(
-        [by_rows(frame.data) for frame in frames],
-        variances if len(variances) == n else None,
-        masks if len(masks) == n else None,
-        reach=params.signal_reach / scale,
-    )
+    reach = params.signal_reach / (frames[0].describe("pixel_scale") or 1.0)
+    return lambda middle: starlight(middle, reach=reach) * np.float32(params.signal_tolerance)
 
 
 def _weights(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from pydantic import Field
 from keyhole.errors import DataError
 from keyhole.frames import Frame, merge_provenance
 from keyhole.frames.parking import by_rows
-from keyhole.imaging.combine import Combined, combine
+from keyhole.imaging.combine import Combined, Middle, combine
 from keyhole.primitives.base import NonNegative, Params, Positive, Sigma
 
 __all__ = ["StackParams", "combine_frames", "combined_header", "count_inputs"]
@@ -48,8 +48,7 @@ def combine_frames(
     params: StackParams,
     weights: Sequence[float] | None = None,
     *,
-    allowed: NDArray[np.float32] | None = None,
-    centre: NDArray[np.float32] | None = None,
+    allowed: Callable[[Middle], NDArray[np.float32]] | None = None,
     shares: Sequence[NDArray[np.float32]] | None = None,
 ) -> Combined:
     """Combine the planes of frames of one shape as the parameters say.
@@ -58,10 +57,8 @@ def combine_frames(
     ----------
     weights : n floats, optional
         Weight of each frame, for a mean.
-    allowed : (ny, nx) float32, optional
-        What clipping allows besides the noise.
-    centre : (ny, nx) float32, optional
-        The median of the frames where it is known, else NaN.
+    allowed : function of the median image, optional
+        What clipping allows besides the noise, (ny, nx) float32.
     shares : n float32 arrays (ny, nx), optional
         What each pixel weighs beside the weight of its frame, for a mean.
 
@@ -88,7 +85,6 @@ def combine_frames(
         mclip=params.mclip,
         max_iters=params.max_iters,
         allowed=allowed,
-        centre=centre,
         weights=weights if params.operation == "mean" else None,
         shares=shares if params.operation == "mean" else None,
     )
