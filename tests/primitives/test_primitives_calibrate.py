@@ -145,3 +145,22 @@ def test_few_frames_with_stars_tell_the_slope_and_a_caveat(number):
     ends = [np.median(frames[0].data[:, part]) for part in (slice(0, 20), slice(-20, None))]
     assert ends[0] == pytest.approx(ends[1], rel=0.015)
     assert "slope of the sky" in context.caveats[0]
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_pattern_that_rises_at_the_end_of_the_keyhole_is_no_star(number):
+    rng = np.random.default_rng(2)
+    ny, nx = 80, 640
+    x, y = np.meshgrid(np.linspace(-1, 1, nx), np.arange(ny))
+    # Bright as in K, flat over two thirds of the keyhole and 10 per cent brighter at its end, as a lamp may leave it.
+    pattern = 1 + 0.1 * np.clip((x - 0.2) / 0.8, 0, None) ** 1.5
+    frames = []
+    for i in range(number):
+        star = 60_000 * np.exp(-((np.arange(nx) - 200 - 30 * i) ** 2 + (y - 40) ** 2) / 8.0)
+        frame = electrons((36_000 + star) * pattern + rng.normal(0, 190, (ny, nx)), number=i)
+        frame.primary["FLATCORR"] = "2026-01-01T00:00:00"
+        frame.header["LITLEVEL"] = 36_000.0
+        frames.append(frame)
+    illumination_correct(frames, IlluminationParams(), FakeContext())
+    levels = [np.median(frames[0].data[:, first : first + 40]) for first in range(0, nx, 40)]
+    assert np.ptp(levels) / np.median(levels) < 0.012

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from keyhole.frames import Frame
 from keyhole.imaging import bits
-from keyhole.imaging.illumination import fit_illumination
+from keyhole.imaging.illumination import Illumination, fit_illumination
 from keyhole.imaging.medians import distinct
 from keyhole.imaging.objects import single_frame_objects
 from keyhole.primitives.base import Context, Params, Positive, primitive
@@ -47,13 +49,7 @@ def illumination_correct(frames: list[Frame], params: IlluminationParams, contex
         return frames
     lit = [lit[k] for k in distinct(np.linspace(0, len(lit) - 1, min(len(lit), params.max_frames)).round().astype(int))]
     usables = [bits.usable(f.mask) if f.mask is not None else np.ones(f.data.shape, bool) for f in lit]
-    fit = fit_illumination(
-        [f.data for f in lit],
-        usables,
-        objects=_stars(lit, usables) if len(lit) < _MANY else None,
-        degree_x=params.degree_x,
-        degree_y=params.degree_y,
-    )
+    fit = _fit(lit, usables, params)
     percent = 100 * fit.amplitude
     if fit.significance < params.min_significance:
         context.note(f"lamp and sky illumination agree within {percent:.1f} %; nothing to correct")
@@ -74,10 +70,23 @@ def illumination_correct(frames: list[Frame], params: IlluminationParams, contex
     return frames
 
 
-def _stars(frames: list[Frame], usables: list[NDArray[np.bool_]]) -> list[NDArray[np.bool_]]:
+def _fit(frames: list[Frame], usables: list[NDArray[np.bool_]], params: IlluminationParams) -> Illumination:
+    """The illumination that frames show; where they are too few to tell stars by their medians, without their stars."""
+    planes = [frame.data for frame in frames]
+    fit = partial(fit_illumination, planes, usables, degree_x=params.degree_x, degree_y=params.degree_y)
+    if len(frames) >= _MANY:
+        return fit()
+    # Next to the end of the keyhole a steep pattern would pass for a star.
+    model = fit().model
+    return fit(objects=_stars(frames, [plane / model for plane in planes], usables))
+
+
+def _stars(
+    frames: list[Frame], planes: list[NDArray[np.float32]], usables: list[NDArray[np.bool_]]
+) -> list[NDArray[np.bool_]]:
     """Pixels that show a star in each frame, one by one: in bins the level of the sky and the stars would mix."""
     masks = []
-    for frame, usable in zip(frames, usables, strict=True):
+    for frame, plane, usable in zip(frames, planes, usables, strict=True):
         fwhm = _WIDE_SEEING / float(frame.describe("pixel_scale") or _WIDE_SEEING)
-        masks.append(single_frame_objects(frame.data, usable, grow=fwhm, fwhm=max(fwhm, 1.0), bins=False))
+        masks.append(single_frame_objects(plane, usable, grow=fwhm, fwhm=max(fwhm, 1.0), bins=False))
     return masks
