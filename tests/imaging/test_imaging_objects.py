@@ -6,7 +6,7 @@ from sky_scene import SIGMA, SKY, make_scene, moffat
 
 from keyhole.errors import ParameterError
 from keyhole.imaging.deep_objects import deep_object_masks
-from keyhole.imaging.objects import single_frame_objects
+from keyhole.imaging.objects import Limits, find_above, find_objects, single_frame_objects
 
 
 def subtracted(scene):
@@ -133,3 +133,19 @@ def test_masks_of_a_camera_with_small_pixels_are_larger_in_the_same_proportion()
         everywhere = np.ones(data.shape, bool)
         masks.append(single_frame_objects(data, everywhere, fwhm=5.0 * zoom, grow=4.0 * zoom, wing_sigma=0.2))
     assert masks[1].sum() / masks[0].sum() == pytest.approx(9, rel=0.15)
+
+
+def test_of_one_search_the_stars_above_a_higher_limit_are_told_apart():
+    rng = np.random.default_rng(5)
+    image = rng.normal(0, SIGMA, (120, 160)).astype(np.float32)
+    places = {"bright": (40.0, 30.0, 60.0), "faint": (110.0, 80.0, 3.5)}
+    for x, y, height in places.values():
+        image += moffat(image.shape, x, y, height * SIGMA * 20, 5.0).astype(np.float32)
+    weight = np.full(image.shape, SIGMA**-2, np.float32)
+    weight[:, 70] = 0
+    limits = Limits(2.5, 3.5, 8, 4.0, 0.2 * SIGMA, 5.0)
+    found, above = find_above(image, weight, limits, 4.0)
+    assert np.array_equal(found, find_objects(image, weight, limits))
+    assert found[30, 40] and found[80, 110]
+    assert above[30, 40] and not above[80, 110]
+    assert not (above & ~found).any()

@@ -19,7 +19,7 @@ from keyhole.imaging._skypool import SharedVariance
 from keyhole.imaging._skysequence import Levels, Planes, PlaneSequence, Ticks, packed, skies_without, unpacked
 from keyhole.imaging.deep_objects import DeepSum
 from keyhole.imaging.medians import sampled_median
-from keyhole.imaging.objects import Limits, find_objects, pixel_noise
+from keyhole.imaging.objects import Limits, find_above, pixel_noise
 
 __all__ = ["Detection", "KnownObjects", "find_all_objects"]
 
@@ -42,10 +42,9 @@ class Detection(NamedTuple):
     fwhm: float
     wing_sigma: float
 
-    def limits(self, noise: float, *, times: float = 1.0) -> Limits:
+    def limits(self, noise: float) -> Limits:
         """Limits of a single frame with a noise per pixel, in its bins."""
-        threshold = times * self.threshold
-        found = Limits(threshold, threshold + 1, self.min_pixels, self.grow, _SINGLE_WINGS * noise, self.fwhm)
+        found = Limits(self.threshold, self.threshold + 1, self.min_pixels, self.grow, _SINGLE_WINGS * noise, self.fwhm)
         return found.in_bins(bin_factor(self.fwhm))
 
 
@@ -62,6 +61,8 @@ class _Binned(NamedTuple):
         Usual noise of a pixel.
     objects : bool array
         The objects that the frame shows.
+    beyond_doubt : bits
+        Those of them that are no noise.
     """
 
     mean: Float32
@@ -69,6 +70,7 @@ class _Binned(NamedTuple):
     response: Float32
     sigma: float
     objects: Bool
+    beyond_doubt: NDArray[np.uint8]
 
 
 class KnownObjects(NamedTuple):
@@ -155,7 +157,7 @@ def find_all_objects(
             rest -= np.float32(match.offset)
             portion.append(deep.in_bins(i, rest, frame.number, frame.sigma))
             # Peaks of the noise that are masked in a single frame would bias its skies: only what is beyond doubt is.
-            own.append(packed(_shown(rest, frame.number, detection, times=_BEYOND_DOUBT)))
+            own.append(frame.beyond_doubt)
             tick()
         deep.add(portion)
     deep.search(
@@ -181,14 +183,17 @@ def _in_bins(data: Float32, variance: Float32, usable: Bool, detection: Detectio
     # One pixel tells the noise of those in its bin.
     one = np.s_[::factor, ::factor]
     response = np.where(good[one], variance[one] / np.float32(typical if typical > 0 else 1), np.float32(1))
-    return _Binned(mean, number, response, max(float(typical), 0.0) ** 0.5, _shown(mean, number, detection))
+    objects, beyond_doubt = _shown(mean, number, detection)
+    sigma = max(float(typical), 0.0) ** 0.5
+    return _Binned(mean, number, response, sigma, objects, packed(beyond_doubt))
 
 
-def _shown(mean: Float32, number: Float32, detection: Detection, *, times: float = 1.0) -> Bool:
-    """Objects that a frame in bins shows by itself."""
+def _shown(mean: Float32, number: Float32, detection: Detection) -> tuple[Bool, Bool]:
+    """Objects that a frame in bins shows by itself, and those of them that are beyond doubt."""
     whole = number > 0
     if not whole.any():
-        return whole
+        return whole, whole
     noise = pixel_noise(mean, whole) * bin_factor(detection.fwhm)
     weight = number * np.float32(noise**-2 if noise > 0 else 1)
-    return find_objects(mean, weight, detection.limits(noise, times=times))
+    objects, beyond_doubt = find_above(mean, weight, detection.limits(noise), _BEYOND_DOUBT)
+    return objects, beyond_doubt

@@ -19,7 +19,7 @@ from keyhole.imaging._smooth import gaussian, local_mean
 from keyhole.imaging.levels import Level, lit_box, sky_level
 from keyhole.imaging.medians import median
 
-__all__ = ["Limits", "find_objects", "pixel_noise", "single_frame_objects"]
+__all__ = ["Limits", "find_above", "find_objects", "pixel_noise", "single_frame_objects"]
 
 _SMOOTHING: Final = 0.3
 """Sigma of the detection filter in units of the width of stars: about the core of a star in good seeing."""
@@ -57,6 +57,11 @@ class Limits(NamedTuple):
     def box(self, widths: float) -> int:
         """The odd number of pixels next to so many widths of stars."""
         return 2 * round((widths * self.fwhm - 1) / 2) + 1
+
+    def times(self, factor: float) -> Limits:
+        """The same with a threshold that is so many times as high, and the peak as much above it."""
+        threshold = factor * self.threshold
+        return self._replace(threshold=threshold, peak=threshold + self.peak - self.threshold)
 
     def in_bins(self, factor: int) -> Limits:
         """The same for an image in bins of so many pixels on a side."""
@@ -143,6 +148,13 @@ def find_objects(image: NDArray[np.float32], weight: NDArray[np.float32], limits
 
     The first round finds what stands out anyway and takes it out of the background, the second one decides.
     """
+    return find_above(image, weight, limits)[0]
+
+
+def find_above(
+    image: NDArray[np.float32], weight: NDArray[np.float32], limits: Limits, *times: float
+) -> list[NDArray[np.bool_]]:
+    """`find_objects`, and of these objects those that exceed so many times the threshold as well."""
     good = weight > 0
     # g**2 of a Gaussian g is a narrower Gaussian, which gives the noise after smoothing.
     width = limits.smoothing
@@ -163,17 +175,21 @@ def find_objects(image: NDArray[np.float32], weight: NDArray[np.float32], limits
             above = ratio > np.float32(middle + 2 * limits.threshold * sigma)
             rough = near(above & good, limits.box(_ROUGH_BOX) // 2)
     level = _level(ratio, good & ~rough if (good & ~rough).any() else good)
-    sigma = level.sigma if level.sigma > 0 else 1.0
-    above = ratio > np.float32(level.value + limits.threshold * sigma)
-    cores = _cores(above & good, ratio, level.value + limits.peak * sigma, limits.min_pixels)
-    if not cores.size:
-        return np.zeros(image.shape, dtype=bool)
-    mask = np.zeros(image.shape, dtype=bool)
-    mask.reshape(-1)[cores] = True
-    height = gaussian(weight, width)
-    zero_except(np.divide(smooth, np.maximum(height, _TINY, out=height), out=smooth), good)
-    mask = grown(mask, limits.grow)
-    _add_wings(mask, smooth, cores, limits)
+    all_limits = [limits, *(limits.times(factor) for factor in times)]
+    all_cores = [_cores(ratio, good, level, one) for one in all_limits]
+    if any(cores.size for cores in all_cores):
+        height = gaussian(weight, width)
+        zero_except(np.divide(smooth, np.maximum(height, _TINY, out=height), out=smooth), good)
+    return [_mask(smooth, cores, one) for cores, one in zip(all_cores, all_limits, strict=True)]
+
+
+def _mask(smooth: NDArray[np.float32], cores: NDArray[np.intp], limits: Limits) -> NDArray[np.bool_]:
+    """Cores of objects, grown as far as these reach."""
+    mask = np.zeros(smooth.shape, dtype=bool)
+    if cores.size:
+        mask.reshape(-1)[cores] = True
+        mask = grown(mask, limits.grow)
+        _add_wings(mask, smooth, cores, limits)
     return mask
 
 
@@ -210,13 +226,15 @@ def _follow(background: NDArray[np.float32], image: NDArray[np.float32], quiet: 
     background += local_mean(difference, used, box)
 
 
-def _cores(above: NDArray[np.bool_], ratio: NDArray[np.float32], peak: float, min_pixels: int) -> NDArray[np.intp]:
+def _cores(ratio: NDArray[np.float32], good: NDArray[np.bool_], level: Level, limits: Limits) -> NDArray[np.intp]:
     """Pixels of the connected areas above the threshold that are large enough and have a peak."""
-    areas = connected(above)
+    sigma = level.sigma if level.sigma > 0 else 1.0
+    above = ratio > np.float32(level.value + limits.threshold * sigma)
+    areas = connected(above & good)
     sizes = np.bincount(areas.names, minlength=areas.number)
     peaks = np.full(areas.number, -np.inf, dtype=ratio.dtype)
     np.maximum.at(peaks, areas.names, ratio.reshape(-1)[areas.pixels])
-    kept = (sizes >= min_pixels) & (peaks >= peak)
+    kept = (sizes >= limits.min_pixels) & (peaks >= level.value + limits.peak * sigma)
     return areas.pixels[kept[areas.names]]
 
 
