@@ -5,7 +5,7 @@ import pytest
 from sky_scene import SIGMA, SKY, make_scene, moffat
 
 from keyhole.errors import ParameterError
-from keyhole.imaging.deep_objects import deep_object_masks
+from keyhole.imaging.deep_objects import _clipped_sums, _sum_clipped, deep_object_masks
 from keyhole.imaging.objects import Limits, find_above, find_objects, single_frame_objects
 
 
@@ -149,3 +149,20 @@ def test_of_one_search_the_stars_above_a_higher_limit_are_told_apart():
     assert found[30, 40] and found[80, 110]
     assert above[30, 40] and not above[80, 110]
     assert not (above & ~found).any()
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 8, 21])
+def test_bins_without_outliers_are_added_without_a_look_at_their_medians(frames):
+    rng = np.random.default_rng(frames)
+    noise = rng.uniform(0.8, 1.2, (frames, 1)).astype(np.float32)
+    values = (rng.normal(0, 1, (frames, 4000)) * noise).astype(np.float32)
+    values[rng.random(values.shape) < 0.02] += 9
+    values += np.where(rng.random(4000) < 0.1, 30, 0).astype(np.float32)
+    weights = np.where(rng.random(values.shape) < 0.85, noise**-2, 0).astype(np.float32)
+    values[weights == 0] = 0
+    wanted, wanted_weight = _clipped_sums(values, weights)
+    total, weight = np.zeros((2, 4000), np.float32)
+    _sum_clipped(values.copy(), weights, total, weight)
+    np.testing.assert_array_equal(total, wanted)
+    np.testing.assert_array_equal(weight, wanted_weight)
+    assert frames < 3 or 0 < (weight < weights.sum(axis=0)).mean() < 0.5

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.imaging._masked import zero_except
+from keyhole.imaging._masked import number_true, zero_except
 from keyhole.imaging._order_statistics import pick, sort_planes
 from keyhole.imaging._products import per_pixel
 from keyhole.imaging._skyclip import SAFE, Lists, clip_odd
@@ -109,7 +109,7 @@ def _clip_block(
     values: Float32, noises: Float32, sigmas: Float32, rule: CombineRule
 ) -> tuple[Float32, Float32, NDArray[Any]]:
     """Clipped mean, its variance and the number of values in it, for some columns."""
-    count = _number(values < np.inf)
+    count = number_true(values < np.inf)
     at_least_one = np.maximum(count, 1)
     rows = sort_planes(values.copy())
     lower, upper = pick(rows, (at_least_one - 1) >> 1), pick(rows, at_least_one >> 1)
@@ -124,7 +124,7 @@ def _clip_block(
     if rule.lsigma != rule.hsigma:
         limits *= np.float32(rule.lsigma / rule.hsigma)
     near &= steps >= np.negative(limits, out=limits)
-    used = _number(near)
+    used = number_true(near)
     divisor = np.maximum(used, 1).astype(np.float32)
     total = zero_except(steps, near).sum(axis=0)
     noise = (noises * near).sum(axis=0)
@@ -132,13 +132,6 @@ def _clip_block(
     alone = (used == 0) & (count > 0)
     noise[alone] = noises[0, alone]
     return centre + total / divisor, noise / divisor**2, np.where(alone, 1, used)
-
-
-def _number(mask: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """How many of each column are True."""
-    if len(mask) < 256:
-        return np.asarray(np.add.reduce(mask.view(np.uint8), axis=0, dtype=np.uint8), np.int16)
-    return np.asarray(np.count_nonzero(mask, axis=0), np.int16)
 
 
 def clipped_means(

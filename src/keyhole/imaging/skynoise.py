@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import ParameterError
+from keyhole.imaging._masked import number_true
 from keyhole.imaging._order_statistics import sort_planes, sorted_median
 from keyhole.imaging._rows import row_blocks
 from keyhole.imaging.medians import sampled_median
@@ -157,11 +158,14 @@ def _common_shape(
     shape, known = np.ones(variances[0].shape, np.float32), np.zeros(variances[0].shape, dtype=bool)
     for rows in row_blocks(shape.shape, _BLOCK) if chosen else ():
         planes = np.empty((len(chosen), shape[rows].size), np.float32)
-        for row, k in zip(planes, chosen, strict=True):
+        counted = np.empty(planes.shape, dtype=bool)
+        for row, quiet, k in zip(planes, counted, chosen, strict=True):
             np.multiply(variances[k][rows], np.float32(1 / levels[k]), out=row.reshape(shape[rows].shape))
-            # What is added keeps values that take no part beyond all others; a choice takes longer.
-            np.add(row, _BEYOND * (~quiets[k][rows].ravel()).astype(np.float32), out=row)
-        count = np.count_nonzero(planes < _BEYOND, axis=0)
+            np.less(row, _BEYOND, out=quiet)
+            np.logical_and(quiet, quiets[k][rows].ravel(), out=quiet)
+            # Beyond all others.
+            row[np.flatnonzero(~quiet)] = _BEYOND
+        count = number_true(counted)
         middle = sorted_median(sort_planes(planes), np.maximum(count, 1)).reshape(shape[rows].shape)
         known[rows] = (count > 0).reshape(middle.shape)
         np.copyto(shape[rows], middle, where=known[rows])
