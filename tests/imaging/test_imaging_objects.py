@@ -6,7 +6,7 @@ from sky_scene import SIGMA, SKY, make_scene, moffat
 
 from keyhole.errors import ParameterError
 from keyhole.imaging.deep_objects import _clipped_sums, _sum_clipped, deep_object_masks
-from keyhole.imaging.objects import Limits, find_above, find_objects, single_frame_objects
+from keyhole.imaging.objects import Limits, SmoothWeight, find_above, find_objects, single_frame_objects
 
 
 def subtracted(scene):
@@ -144,7 +144,7 @@ def test_of_one_search_the_stars_above_a_higher_limit_are_told_apart():
     weight = np.full(image.shape, SIGMA**-2, np.float32)
     weight[:, 70] = 0
     limits = Limits(2.5, 3.5, 8, 4.0, 0.2 * SIGMA, 5.0)
-    found, above = find_above(image, weight, limits, 4.0)
+    found, above = find_above(image, SmoothWeight.of(weight, limits.smoothing), limits, 4.0)
     assert np.array_equal(found, find_objects(image, weight, limits))
     assert found[30, 40] and found[80, 110]
     assert above[30, 40] and not above[80, 110]
@@ -166,3 +166,18 @@ def test_bins_without_outliers_are_added_without_a_look_at_their_medians(frames)
     np.testing.assert_array_equal(total, wanted)
     np.testing.assert_array_equal(weight, wanted_weight)
     assert frames < 3 or 0 < (weight < weights.sum(axis=0)).mean() < 0.5
+
+
+@pytest.mark.parametrize("rows", [[], [0], [199], [60, 63, 64, 140], list(range(200))])
+def test_weights_that_differ_in_a_few_rows_are_smoothed_there_alone_with_the_same_result(rows):
+    rng = np.random.default_rng(8)
+    before = rng.integers(0, 5, (200, 90)).astype(np.float32)
+    weight = before.copy()
+    for row in rows:
+        weight[row, rng.integers(0, 90, 5)] += 1
+    known = SmoothWeight.of(before, 0.75)
+    found, plain = SmoothWeight.of(weight, 0.75, known), SmoothWeight.of(weight, 0.75)
+    assert found.weight is weight or not rows
+    np.testing.assert_array_equal(found.inverse, plain.inverse)
+    np.testing.assert_array_equal(found.height, plain.height)
+    np.testing.assert_array_equal(known.height, SmoothWeight.of(before, 0.75).height)

@@ -19,7 +19,7 @@ from keyhole.imaging._skypool import SharedVariance
 from keyhole.imaging._skysequence import Levels, Planes, PlaneSequence, Ticks, packed, skies_without, unpacked
 from keyhole.imaging.deep_objects import DeepSum
 from keyhole.imaging.medians import sampled_median
-from keyhole.imaging.objects import Limits, find_above, pixel_noise
+from keyhole.imaging.objects import Limits, SmoothWeight, find_above, pixel_noise
 
 __all__ = ["Detection", "KnownObjects", "find_all_objects"]
 
@@ -129,12 +129,12 @@ def find_all_objects(
     nothing, everything = (slice(0, 0), slice(0, 0)), tuple(slice(0, size) for size in sequence.shape)
     boxes = [everything if seen else nothing for seen in sequence.seen]
     deep = DeepSum(boxes, moves, fwhm=detection.fwhm)  # type: ignore[arg-type]
-    own = []
+    own, search = [], _Search(detection)
     kept: dict[int, _Binned] = {}
     for part, chosen in sequence.parts(number):
         frames = {}
         for i in part:
-            frames[i] = kept[i] if i in kept else _in_bins(*sequence.planes([i]).one(0), detection)
+            frames[i] = kept[i] if i in kept else _in_bins(*sequence.planes([i]).one(0), factor, search)
             # Ticked here, when it is first seen: frames of an earlier part may come again.
             if i not in kept:
                 tick()
@@ -173,8 +173,7 @@ def _shape_in_bins(shape: tuple[int, int], factor: int) -> tuple[int, int]:
     return -(-shape[0] // factor), -(-shape[1] // factor)
 
 
-def _in_bins(data: Float32, variance: Float32, usable: Bool, detection: Detection) -> _Binned:
-    factor = bin_factor(detection.fwhm)
+def _in_bins(data: Float32, variance: Float32, usable: Bool, factor: int, search: _Search) -> _Binned:
     good = usable & np.isfinite(data)
     number = bin_sums(good.view(np.uint8), factor)
     light = bin_sums(data if good.all() else zero_except(data.copy(), good), factor)
@@ -183,17 +182,28 @@ def _in_bins(data: Float32, variance: Float32, usable: Bool, detection: Detectio
     # One pixel tells the noise of those in its bin.
     one = np.s_[::factor, ::factor]
     response = np.where(good[one], variance[one] / np.float32(typical if typical > 0 else 1), np.float32(1))
-    objects, beyond_doubt = _shown(mean, number, detection)
+    objects, beyond_doubt = search.shown(mean, number)
     sigma = max(float(typical), 0.0) ** 0.5
     return _Binned(mean, number, response, sigma, objects, packed(beyond_doubt))
 
 
-def _shown(mean: Float32, number: Float32, detection: Detection) -> tuple[Bool, Bool]:
-    """Objects that a frame in bins shows by itself, and those of them that are beyond doubt."""
-    whole = number > 0
-    if not whole.any():
-        return whole, whole
-    noise = pixel_noise(mean, whole) * bin_factor(detection.fwhm)
-    weight = number * np.float32(noise**-2 if noise > 0 else 1)
-    objects, beyond_doubt = find_above(mean, weight, detection.limits(noise), _BEYOND_DOUBT)
-    return objects, beyond_doubt
+class _Search:
+    """Search of frames in bins for the objects that each shows by itself.
+
+    From frame to frame few bins lose or win pixels, and the smoothing of their numbers is the same elsewhere.
+    """
+
+    def __init__(self, detection: Detection) -> None:
+        self._detection = detection
+        self._weight: SmoothWeight | None = None
+
+    def shown(self, mean: Float32, number: Float32) -> tuple[Bool, Bool]:
+        """Objects that a frame shows, and those of them that are beyond doubt."""
+        whole = number > 0
+        if not whole.any():
+            return whole, whole
+        noise = pixel_noise(mean, whole) * bin_factor(self._detection.fwhm)
+        limits = self._detection.limits(noise)
+        self._weight = SmoothWeight.of(number, limits.smoothing, self._weight)
+        objects, beyond_doubt = find_above(mean, self._weight, limits, _BEYOND_DOUBT)
+        return objects, beyond_doubt
