@@ -142,7 +142,7 @@ def make_pool(
         good &= usable[box].ravel()[chosen]
         if objects is not None:
             good &= ~objects[i][box].ravel()[chosen]
-        np.putmask(row, np.logical_not(good, out=good), np.float32(np.inf))
+        row[np.flatnonzero(np.logical_not(good, out=good))] = np.inf
     noise: NDArray[np.float32] | SharedVariance
     if isinstance(variances, SharedVariance):
         noise = SharedVariance(variances.plane[box].ravel()[chosen], variances.factors.copy())

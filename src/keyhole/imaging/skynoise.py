@@ -179,12 +179,13 @@ def _source_excess(plane: Float32, shape: Float32, level: np.float32, at: NDArra
     # A frame of nothing about the plane, so that all pixels have neighbours.
     width = plane.shape[1] + 2
     place = at + width + 1 + 2 * (at // plane.shape[1])
-    total, number = np.zeros((2, at.size), np.float32)
-    light, there = np.zeros((2, (plane.shape[0] + 2) * width), np.float32)
+    total, number = np.zeros(at.size, np.float32), np.zeros(at.size, np.uint8)
+    light, there = (np.zeros((plane.shape[0] + 2) * width, kind) for kind in (np.float32, np.uint8))
     light[place], there[place] = inside, 1
     for offset in (dy + dx for dy in (-width, 0, width) for dx in (-1, 0, 1)):
-        total += np.take(light, place + offset)
-        number += np.take(there, place + offset)
+        neighbour = place + offset
+        total += np.take(light, neighbour)
+        number += np.take(there, neighbour)
     smooth = total / number
     # Counted in electrons, a variance has the noise of its root.
     certain = smooth > np.float32(_CERTAIN) * np.sqrt(np.maximum(own, 0))
