@@ -45,12 +45,11 @@ def fill_uncovered(
     variance becomes that with which the model misses covered pixels beyond their own noise, of which a smooth model has
     next to nothing.
     """
-    wanted = lit & ~covered
-    if not wanted.any() or not covered.any():
-        return
-    at = np.flatnonzero(wanted)
-    values, noises = image.reshape(-1), variance.reshape(-1)
     out = np.flatnonzero(~covered)
+    at = out[lit.reshape(-1)[out]]
+    if not at.size or out.size == covered.size:
+        return
+    values, noises = image.reshape(-1), variance.reshape(-1)
     kept, values[out] = values[out], 0
     model = _model(image, out, at)
     values[out] = kept

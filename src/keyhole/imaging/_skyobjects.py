@@ -16,7 +16,16 @@ from keyhole.imaging._bins import bin_factor, bin_sums, unbinned
 from keyhole.imaging._masked import zero_except
 from keyhole.imaging._skymatch import SkyMatch, match_sky
 from keyhole.imaging._skypool import SharedVariance
-from keyhole.imaging._skysequence import Levels, Planes, PlaneSequence, Ticks, packed, skies_without, unpacked
+from keyhole.imaging._skysequence import (
+    Levels,
+    Planes,
+    PlaneSequence,
+    Ticks,
+    difference,
+    packed,
+    skies_without,
+    unpacked,
+)
 from keyhole.imaging.deep_objects import DeepSum
 from keyhole.imaging.medians import sampled_median
 from keyhole.imaging.objects import Limits, SmoothWeight, find_above, pixel_noise
@@ -125,6 +134,7 @@ def find_all_objects(
         Told twice of every frame.
     """
     number, factor = len(sequence.frames), bin_factor(detection.fwhm)
+    levels = levels.for_detection()
     moves = np.rint(np.asarray(shifts, dtype=np.float64).reshape(-1, 2)).astype(int)
     nothing, everything = (slice(0, 0), slice(0, 0)), tuple(slice(0, size) for size in sequence.shape)
     boxes = [everything if seen else nothing for seen in sequence.seen]
@@ -152,9 +162,7 @@ def find_all_objects(
             match = SkyMatch(1.0, 0.0)
             if usable.any():
                 match = match_sky(frame.mean, sky.data, usable, objects=frame.objects, **matching)
-            rest = np.float32(-match.scale) * sky.data
-            rest += frame.mean
-            rest -= np.float32(match.offset)
+            rest = difference(frame.mean, sky, match)
             portion.append(deep.in_bins(i, rest, frame.number, frame.sigma))
             # Peaks of the noise that are masked in a single frame would bias its skies: only what is beyond doubt is.
             own.append(frame.beyond_doubt)
