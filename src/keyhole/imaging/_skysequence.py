@@ -65,8 +65,8 @@ class Levels(NamedTuple):
 
     def for_detection(self) -> Levels:
         """The same with wider limits: what they keep hides no object on the sum, and most pixels are within them."""
-        limits = {"lsigma": max(self.rule.lsigma, _WIDE_CLIP), "hsigma": max(self.rule.hsigma, _WIDE_CLIP)}
-        return self._replace(rule=replace(self.rule, **limits))
+        low, high = max(self.rule.lsigma, _WIDE_CLIP), max(self.rule.hsigma, _WIDE_CLIP)
+        return self._replace(rule=replace(self.rule, lsigma=low, hsigma=high))
 
 
 class PlaneSequence(NamedTuple):
