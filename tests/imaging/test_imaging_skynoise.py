@@ -107,3 +107,11 @@ def test_of_many_frames_some_tell_the_variance_and_the_others_where_these_show_o
     if frames == 3:
         np.testing.assert_allclose(model.shape[model.known], plain, rtol=1e-6)
     assert (model.shape[~model.known] == 1).all()
+
+
+def test_many_frames_without_a_bad_pixel_need_no_others():
+    variances = [np.full((12, 20), 100.0 + k, np.float32) for k in range(20)]
+    nothing = [np.zeros((12, 20), bool)] * 20
+    model = NoiseModel.of(variances, [~mask for mask in nothing], nothing)
+    assert model.known.all()
+    np.testing.assert_allclose(model.shape, 1.0, rtol=1e-6)

@@ -170,8 +170,8 @@ class _Ratios(NamedTuple):
         shape, known = np.ones(self.variances[0].shape, np.float32), np.zeros(self.variances[0].shape, dtype=bool)
         for rows in row_blocks(shape.shape, _BLOCK) if chosen else ():
             values, there = self._median(few, rows)
-            if rest:
-                at = np.flatnonzero(~there)
+            at = np.flatnonzero(~there)
+            if rest and at.size:
                 values[at], there[at] = self._median(rest, rows, at)
             known[rows] = there.reshape(known[rows].shape)
             np.copyto(shape[rows], values.reshape(shape[rows].shape), where=known[rows])
