@@ -165,6 +165,7 @@ def test_bins_without_outliers_are_added_without_a_look_at_their_medians(frames)
     _sum_clipped(values.copy(), weights, total, weight)
     np.testing.assert_array_equal(total, wanted)
     np.testing.assert_array_equal(weight, wanted_weight)
+    assert (weight[(weights == 0).all(axis=0)] == 0).all()
     assert frames < 3 or 0 < (weight < weights.sum(axis=0)).mean() < 0.5
 
 
@@ -181,3 +182,11 @@ def test_weights_that_differ_in_a_few_rows_are_smoothed_there_alone_with_the_sam
     np.testing.assert_array_equal(found.inverse, plain.inverse)
     np.testing.assert_array_equal(found.height, plain.height)
     np.testing.assert_array_equal(known.height, SmoothWeight.of(before, 0.75).height)
+
+
+def test_bins_of_which_none_has_an_outlier_are_added_as_they_are():
+    values, weights = np.full((5, 30), 2.0, np.float32), np.full((5, 30), 0.5, np.float32)
+    total, weight = np.zeros((2, 30), np.float32)
+    _sum_clipped(values, weights, total, weight)
+    assert (total == 5).all()
+    assert (weight == 2.5).all()

@@ -296,13 +296,14 @@ def _sum_clipped(
     above &= good
     below = values < (values - there).max(axis=0) - reach
     below &= good
-    half = (number_true(good) - 1) >> 1
+    half = np.maximum(number_true(good) - 1, 0) >> 1
     odd = np.flatnonzero((number_true(above) > half) | (number_true(below) > half))
     np.add.reduce(weights, axis=0, out=weight)
     few, inverse = np.take(values, odd, axis=1), np.take(weights, odd, axis=1)
     values *= weights
     np.add.reduce(values, axis=0, out=total)
-    total[odd], weight[odd] = _clipped_sums(few, inverse)
+    if odd.size:
+        total[odd], weight[odd] = _clipped_sums(few, inverse)
 
 
 def _clipped_sums(
