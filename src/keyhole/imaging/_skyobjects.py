@@ -183,7 +183,7 @@ def _shape_in_bins(shape: tuple[int, int], factor: int) -> tuple[int, int]:
 
 def _in_bins(data: Float32, variance: Float32, usable: Bool, factor: int, search: _Search) -> _Binned:
     good = usable & np.isfinite(data)
-    number = bin_sums(good.view(np.uint8), factor)
+    number = bin_sums(good, factor)
     light = bin_sums(data if good.all() else zero_except(data.copy(), good), factor)
     mean = np.divide(light, np.maximum(number, 1), out=light)
     typical = sampled_median(variance, good, number=_SAMPLE) if good.any() else 0.0

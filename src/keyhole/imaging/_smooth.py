@@ -107,13 +107,14 @@ def local_mean(image: Float32, used: Bool, box: float) -> Float32:
     Parameters
     ----------
     image : (ny, nx) float32
+        **Changed**: 0 where it is not used.
     used : (ny, nx) bool
     box : float
         Width of the box, pixels.
     """
     cell = max(round(box / _CELLS), 1)
-    total = bin_sums(zero_except(image.copy(), used), cell)
-    share = bin_sums(used.view(np.uint8), cell)
+    total = bin_sums(zero_except(image, used), cell)
+    share = bin_sums(used, cell)
     width = box / cell
     for _ in range(2):
         total, share = running_sum(total, width), running_sum(share, width)
