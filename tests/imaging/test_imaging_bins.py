@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keyhole.imaging._bins import bin_factor, binned, unbinned
+from keyhole.imaging._bins import bin_factor, bin_sums, binned, unbinned
 
 
 @pytest.mark.parametrize(("factor", "lead"), [(1, (0, 0)), (2, (0, 0)), (3, (2, 1)), (5, (0, 4))])
@@ -41,3 +41,13 @@ def test_every_pixel_has_the_value_of_its_bin(factor, lead, shape):
 
 def test_stars_keep_enough_bins_across_their_width():
     assert [bin_factor(width) for width in (1.0, 3.0, 5.0, 15.0)] == [1, 1, 2, 6]
+
+
+@pytest.mark.parametrize("factor", [1, 2, 5, 17])
+@pytest.mark.parametrize("lead", [(0, 0), (1, 3)])
+def test_true_pixels_of_a_mask_are_counted_as_numbers_are_added(factor, lead):
+    mask = np.random.default_rng(factor).random((43, 57)) < 0.9
+    found = bin_sums(mask, factor, lead)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, bin_sums(mask.astype(np.float32), factor, lead))
+    assert found.sum() == mask.sum()

@@ -5,8 +5,8 @@ import pytest
 from sky_scene import SIGMA, SKY, make_scene, moffat
 
 from keyhole.errors import ParameterError
-from keyhole.imaging.deep_objects import deep_object_masks
-from keyhole.imaging.objects import single_frame_objects
+from keyhole.imaging.deep_objects import _clipped_sums, _sum_clipped, deep_object_masks
+from keyhole.imaging.objects import Limits, SmoothWeight, find_above, find_objects, single_frame_objects
 
 
 def subtracted(scene):
@@ -133,3 +133,60 @@ def test_masks_of_a_camera_with_small_pixels_are_larger_in_the_same_proportion()
         everywhere = np.ones(data.shape, bool)
         masks.append(single_frame_objects(data, everywhere, fwhm=5.0 * zoom, grow=4.0 * zoom, wing_sigma=0.2))
     assert masks[1].sum() / masks[0].sum() == pytest.approx(9, rel=0.15)
+
+
+def test_of_one_search_the_stars_above_a_higher_limit_are_told_apart():
+    rng = np.random.default_rng(5)
+    image = rng.normal(0, SIGMA, (120, 160)).astype(np.float32)
+    places = {"bright": (40.0, 30.0, 60.0), "faint": (110.0, 80.0, 3.5)}
+    for x, y, height in places.values():
+        image += moffat(image.shape, x, y, height * SIGMA * 20, 5.0).astype(np.float32)
+    weight = np.full(image.shape, SIGMA**-2, np.float32)
+    weight[:, 70] = 0
+    limits = Limits(2.5, 3.5, 8, 4.0, 0.2 * SIGMA, 5.0)
+    found, above = find_above(image, SmoothWeight.of(weight, limits.smoothing), limits, 4.0)
+    assert np.array_equal(found, find_objects(image, weight, limits))
+    assert found[30, 40] and found[80, 110]
+    assert above[30, 40] and not above[80, 110]
+    assert not (above & ~found).any()
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 8, 21])
+def test_bins_without_outliers_are_added_without_a_look_at_their_medians(frames):
+    rng = np.random.default_rng(frames)
+    noise = rng.uniform(0.8, 1.2, (frames, 1)).astype(np.float32)
+    values = (rng.normal(0, 1, (frames, 4000)) * noise).astype(np.float32)
+    values[rng.random(values.shape) < 0.02] += 9
+    values += np.where(rng.random(4000) < 0.1, 30, 0).astype(np.float32)
+    weights = np.where(rng.random(values.shape) < 0.85, noise**-2, 0).astype(np.float32)
+    values[weights == 0] = 0
+    wanted, wanted_weight = _clipped_sums(values, weights)
+    total, weight = np.zeros((2, 4000), np.float32)
+    _sum_clipped(values.copy(), weights, total, weight)
+    np.testing.assert_array_equal(total, wanted)
+    np.testing.assert_array_equal(weight, wanted_weight)
+    assert (weight[(weights == 0).all(axis=0)] == 0).all()
+    assert frames < 3 or 0 < (weight < weights.sum(axis=0)).mean() < 0.5
+
+
+@pytest.mark.parametrize("rows", [[], [0], [199], [60, 63, 64, 140], list(range(200))])
+def test_weights_that_differ_in_a_few_rows_are_smoothed_there_alone_with_the_same_result(rows):
+    rng = np.random.default_rng(8)
+    before = rng.integers(0, 5, (200, 90)).astype(np.float32)
+    weight = before.copy()
+    for row in rows:
+        weight[row, rng.integers(0, 90, 5)] += 1
+    known = SmoothWeight.of(before, 0.75)
+    found, plain = SmoothWeight.of(weight, 0.75, known), SmoothWeight.of(weight, 0.75)
+    assert found.weight is weight or not rows
+    np.testing.assert_array_equal(found.inverse, plain.inverse)
+    np.testing.assert_array_equal(found.height, plain.height)
+    np.testing.assert_array_equal(known.height, SmoothWeight.of(before, 0.75).height)
+
+
+def test_bins_of_which_none_has_an_outlier_are_added_as_they_are():
+    values, weights = np.full((5, 30), 2.0, np.float32), np.full((5, 30), 0.5, np.float32)
+    total, weight = np.zeros((2, 30), np.float32)
+    _sum_clipped(values, weights, total, weight)
+    assert (total == 5).all()
+    assert (weight == 2.5).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from keyhole.imaging._skymatch import _final_step, match_sky
+from keyhole.imaging._skymatch import _final_step, level_near_zero, match_sky
 from keyhole.imaging.levels import level_from_sums, level_limits, sky_level
 
 SIGMA = 50.0
@@ -78,3 +78,25 @@ def test_the_level_of_many_pixels_is_matched_far_below_its_own_error():
     match = match_sky(frame, sky, usable, objects=np.zeros(frame.shape, np.bool_))
     left = sky_level(frame - np.float32(match.scale) * sky, usable, objects=np.zeros(frame.shape, np.bool_))
     assert abs(left.value) < 0.0004 * left.sigma < 0.4 * left.sigma / left.n**0.5
+
+
+@pytest.mark.parametrize("believed", [0.7, 1.0, 2.0])
+def test_a_level_near_zero_is_that_of_the_sorted_values(believed):
+    rng = np.random.default_rng(6)
+    values = rng.normal(4.0, 20.0, 20_001).astype(np.float32)
+    values[::25] += rng.exponential(60.0, values[::25].size).astype(np.float32)
+    counted = rng.random(values.size) < 0.9
+    values[~counted] = 1e6
+    plain = sky_level(values, counted, objects=np.zeros_like(counted))
+    found = level_near_zero(values, counted, 20.0 * believed)
+    assert found != plain
+    assert found.n == plain.n
+    assert found.value == pytest.approx(plain.value, abs=0.003 * plain.sigma)
+    assert found.sigma == pytest.approx(plain.sigma, rel=0.005)
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1e-6, 20.0])
+def test_a_level_is_found_as_usual_where_its_scatter_is_not_known_or_its_values_are_few(sigma):
+    values = np.random.default_rng(2).normal(3.0, 20.0, 900 if sigma else 5000).astype(np.float32)
+    counted = np.ones(values.shape, bool)
+    assert level_near_zero(values, counted, sigma) == sky_level(values, counted, objects=~counted)

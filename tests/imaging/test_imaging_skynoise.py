@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keyhole.errors import ParameterError
-from keyhole.imaging.skynoise import model_variances
+from keyhole.imaging.skynoise import NoiseModel, model_variances
 
 SHAPE = (40, 50)
 READ = 100.0
@@ -86,3 +86,32 @@ def test_pixels_that_are_always_objects_keep_their_own_variance():
 def test_lists_of_different_lengths_are_refused():
     with pytest.raises(ParameterError, match="give one of each"):
         model_variances([np.ones(SHAPE, np.float32)] * 2, [np.ones(SHAPE, bool)], [np.zeros(SHAPE, bool)] * 2)
+
+
+@pytest.mark.parametrize("frames", [3, 18, 40])
+def test_of_many_frames_some_tell_the_variance_and_the_others_where_these_show_objects(frames):
+    rng = np.random.default_rng(frames)
+    shape = rng.uniform(0.8, 1.2, (30, 50)).astype(np.float32)
+    variances = [(400 * shape * rng.normal(1, 0.01, shape.shape)).astype(np.float32) for _ in range(frames)]
+    usables = [rng.random(shape.shape) < 0.9 for _ in range(frames)]
+    objects = [np.zeros(shape.shape, bool) for _ in range(frames)]
+    for k in range(0, frames, max(frames // 9, 1)):
+        objects[k][:, :10] = True
+    usables = [usable & (np.arange(50) > 1) for usable in usables]
+    model = NoiseModel.of(variances, usables, objects)
+    quiet = np.array(usables) & ~np.array(objects)
+    assert np.array_equal(model.known, quiet.any(axis=0))
+    seen = np.where(quiet, np.array(variances) / np.array(model.levels)[:, None, None], np.nan)
+    plain = np.nanmedian(seen[:, model.known], axis=0)
+    assert np.abs(model.shape[model.known] / plain - 1).max() < 0.03
+    if frames == 3:
+        np.testing.assert_allclose(model.shape[model.known], plain, rtol=1e-6)
+    assert (model.shape[~model.known] == 1).all()
+
+
+def test_many_frames_without_a_bad_pixel_need_no_others():
+    variances = [np.full((12, 20), 100.0 + k, np.float32) for k in range(20)]
+    nothing = [np.zeros((12, 20), bool)] * 20
+    model = NoiseModel.of(variances, [~mask for mask in nothing], nothing)
+    assert model.known.all()
+    np.testing.assert_allclose(model.shape, 1.0, rtol=1e-6)

@@ -72,3 +72,14 @@ def test_frames_in_bins_lie_on_the_nearest_bins_of_the_sum():
         y, x = np.nonzero(mask)
         assert np.abs([y.mean() - (16.5 + dy), x.mean() - (22.5 + dx)]).max() < 1.2
         assert mask[star[30 - dy : 70 - dy, 30 - dx : 90 - dx] > 0].all()
+
+
+def test_the_stars_of_a_frame_that_lies_elsewhere_than_commanded_are_masked_in_it():
+    scene = make_scene(9)
+    strayed = 4
+    scene.shifts[strayed] += (25.0, -9.0)
+    box, masks = find(scene)
+    core = scene.stars[strayed][box] > 3 * SIGMA
+    core &= scene.usables[strayed][box]
+    assert core.any()
+    assert masks[strayed][core].mean() > 0.98

@@ -133,17 +133,16 @@ def peaks_among(image: Float32, pixels: Index, size: int) -> Index:
         Places in the flattened image.
     size : int
     """
-    reach, (_, nx) = size // 2, image.shape
-    framed = np.pad(image, reach, constant_values=-np.inf)
-    width = framed.shape[1]
-    flat = framed.ravel()
-    place = (pixels // nx + reach) * width + pixels % nx + reach
+    reach, (ny, nx) = size // 2, image.shape
+    flat = image.reshape(-1)
+    y, x = np.divmod(pixels, nx)
     offsets = [(dy, dx) for dy in range(-reach, reach + 1) for dx in range(-reach, reach + 1) if (dy, dx) != (0, 0)]
     kept = np.arange(pixels.size)
-    # The nearest neighbours leave few to be compared with the others.
+    # The nearest neighbours leave few to be compared with the others. Instead of those beyond the border, others of the
+    # box are looked at twice.
     for dy, dx in sorted(offsets, key=lambda offset: offset[0] ** 2 + offset[1] ** 2):
-        at = place[kept]
-        kept = kept[flat[at + dy * width + dx] <= flat[at]]
+        row, column = np.clip(y[kept] + dy, 0, ny - 1), np.clip(x[kept] + dx, 0, nx - 1)
+        kept = kept[flat[row * nx + column] <= flat[pixels[kept]]]
     return pixels[kept]
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.imaging._masked import zero_except
+from keyhole.imaging._masked import number_true, zero_except
 from keyhole.imaging._order_statistics import pick, sort_planes
 from keyhole.imaging._products import per_pixel
 
@@ -103,7 +103,7 @@ def clip_odd(values: Float32, noise: Float32, lists: Lists, *, lsigma: float, hs
         Limits below and above the median, in units of the noise; widened as `keyhole.imaging._skymean` tells.
     """
     good, chosen = values < np.inf, lists.choice.astype(np.float32)
-    members, count = lists.counts(good), np.count_nonzero(good, axis=0)
+    members, count = lists.counts(good), number_true(good)
     order = sort_planes(values.copy())
     # The median of k of c values is not among the (k - 1) / 2 lowest or highest of these.
     sizes = lists.choice.sum(axis=1)

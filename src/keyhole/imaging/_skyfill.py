@@ -21,6 +21,12 @@ _BOX: Final = 3
 _FEWEST_BINS: Final = 60
 """Bins from which on a curved surface is fitted."""
 _LEAST_WEIGHT: Final = 0.02
+_SURROUNDED: Final = 0.4
+"""Part of the pixels of a running mean that must be covered where no surface is needed: it is less at the borders."""
+_LIMIT: Final = 4.0
+"""Bins further away than that, in units of their scatter, take part with this distance."""
+_MAD_TO_SIGMA: Final = 1.4826022
+_SAMPLED_BINS: Final = 6_000
 _SAMPLED_PIXELS: Final = 20_000
 _SURFACE_BINS: Final = 6_000
 _LEAST_MODEL_NOISE: Final = 0.05
@@ -35,25 +41,24 @@ def fill_uncovered(
 ) -> None:
     """Fill the lit but uncovered pixels of contiguous planes (in place) with a smooth model of the covered ones.
 
-    The model is a low-order surface plus the local mean of what the surface leaves. The variance becomes that
-    with which the model misses covered pixels beyond their own noise, of which a smooth model has next to
-    nothing.
+    The model is a local mean, about a low-order surface if some of these pixels have few covered ones near them. The
+    variance becomes that with which the model misses covered pixels beyond their own noise, of which a smooth model has
+    next to nothing.
     """
-    wanted = lit & ~covered
-    if not wanted.any() or not covered.any():
-        return
-    at = np.flatnonzero(wanted)
-    values, noises = image.reshape(-1), variance.reshape(-1)
     out = np.flatnonzero(~covered)
+    at = out[lit.reshape(-1)[out]]
+    if not at.size or out.size == covered.size:
+        return
+    values, noises = image.reshape(-1), variance.reshape(-1)
     kept, values[out] = values[out], 0
-    model = _model(image, covered)
+    model = _model(image, out, at)
     values[out] = kept
     step = max(image.size // _SAMPLED_PIXELS, 1) | 1
     some = np.flatnonzero(covered.ravel()[::step]) * step
     if not some.size:
         some = np.flatnonzero(covered)
     difference = values[some] - _on_pixels(model, some, image.shape[1])
-    scatter = 1.4826022 * median(np.abs(difference - median(difference)))
+    scatter = _MAD_TO_SIGMA * median(np.abs(difference - median(difference)))
     own = median(noises[some])
     values[at] = _on_pixels(model, at, image.shape[1])
     noises[at] = max(scatter**2 - own, _LEAST_MODEL_NOISE * own)
@@ -64,23 +69,56 @@ def _on_pixels(model: NDArray[np.float32], at: NDArray[np.intp], width: int) -> 
     return np.asarray(model[y // _BIN, x // _BIN])
 
 
-def _model(image: NDArray[np.float32], covered: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Smooth model of the covered pixels, one value per bin; the image is 0 elsewhere."""
-    weight = bin_sums(covered.view(np.uint8), _BIN)
+def _model(image: NDArray[np.float32], out: NDArray[np.intp], wanted: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Smooth model of the covered pixels for the wanted ones, one value per bin; the image is 0 at `out`, elsewhere."""
+    weight = _numbers(image.shape, out)
     values = np.divide(bin_sums(image, _BIN), weight, out=np.zeros_like(weight), where=weight > 0)
     known = weight > 0
-    number = int(known.sum())
-    model = np.full(values.shape, median(values[known]), dtype=np.float32)
+    inside = values[known]
+    level = median(inside)
+    some = np.abs(inside[:: max(inside.size // _SAMPLED_BINS, 1) | 1] - np.float32(level))
+    limit = np.float32(_LIMIT * _MAD_TO_SIGMA * median(some))
+    rest = values - np.float32(level)
+    local, near = _local_mean(np.clip(rest, -limit, limit) if limit > 0 else rest, weight)
+    if _on_pixels(near, wanted, image.shape[1]).min() >= _SURROUNDED * _BIN**2 * _BOX**4:
+        local += np.float32(level)
+        return local
+    model, limit = _surface(values, known, level)
     rest = values - model
-    if number > _BOX:
-        degree = 2 if number >= _FEWEST_BINS else 0
-        surface = fit_surface(values, known, degree_x=degree, degree_y=degree, iterations=3, max_pixels=_SURFACE_BINS)
-        over = surface.over_box()
-        inside = over[known[surface.box]]
-        model[surface.box] = np.clip(over, inside.min(), inside.max())
-        rest = np.clip(values - model, -4 * surface.sigma, 4 * surface.sigma)
-    above = np.where(known, rest * weight, np.float32(0))
+    model += _local_mean(np.clip(rest, -limit, limit) if limit > 0 else rest, weight)[0]
+    return model
+
+
+def _numbers(shape: tuple[int, ...], out: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Number of the pixels in each bin without those in `out`."""
+    sizes = [np.minimum(size - np.arange(0, size, _BIN), _BIN) for size in shape]
+    y, x = np.divmod(out, shape[1])
+    lacking = np.bincount(y // _BIN * sizes[1].size + x // _BIN, minlength=sizes[0].size * sizes[1].size)
+    return (np.multiply.outer(*sizes) - lacking.reshape(sizes[0].size, sizes[1].size)).astype(np.float32)
+
+
+def _surface(
+    values: NDArray[np.float32], known: NDArray[np.bool_], level: float
+) -> tuple[NDArray[np.float32], np.float32]:
+    """Low-order surface on the bins, and how far others are believed to lie from it; without a limit 0."""
+    model = np.full(values.shape, level, dtype=np.float32)
+    number = int(known.sum())
+    if number <= _BOX:
+        return model, np.float32(0)
+    degree = 2 if number >= _FEWEST_BINS else 0
+    surface = fit_surface(values, known, degree_x=degree, degree_y=degree, iterations=3, max_pixels=_SURFACE_BINS)
+    over = surface.over_box()
+    inside = over[known[surface.box]]
+    model[surface.box] = np.clip(over, inside.min(), inside.max())
+    return model, np.float32(_LIMIT * surface.sigma)
+
+
+def _local_mean(
+    values: NDArray[np.float32], weight: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean over a running box that is applied twice, 0 where it holds next to nothing; and the sum of the weights."""
+    above = values * weight
     for _ in range(2):
         above, weight = running_sum(above, _BOX), running_sum(weight, _BOX)
-    model += np.divide(above, weight, out=np.zeros_like(above), where=weight > _LEAST_WEIGHT * _BIN**2 * _BOX**4)
-    return model
+    mean = np.divide(above, weight, out=np.zeros_like(above), where=weight > _LEAST_WEIGHT * _BIN**2 * _BOX**4)
+    return mean, weight

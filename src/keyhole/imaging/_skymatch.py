@@ -14,7 +14,7 @@ from keyhole.imaging._masked import zero_except
 from keyhole.imaging.levels import Level, level_from_sums, level_limits, sky_level
 from keyhole.imaging.medians import sampled_median
 
-__all__ = ["SkyMatch", "match_sky"]
+__all__ = ["SkyMatch", "level_near_zero", "match_sky"]
 
 _PASSES: Final = 20
 _MATCHED: Final = 0.002
@@ -22,9 +22,12 @@ _MATCHED: Final = 0.002
 _SAMPLE: Final = 20_000
 """Pixels that tell where to begin; of fewer all are taken."""
 _FINAL_PASSES: Final = 4
-_NEAR: Final = 0.01
+_NEAR: Final = 0.03
 """Change, in units of the noise, of which the response of a normal distribution leaves a few per cent."""
+_SETTLED: Final = 0.01
+"""The same where little is known of the scatter at first."""
 _FEW: Final = 1000
+_STEPS: Final = 8
 _BLOCK: Final = 1 << 13
 """Pixels in a sum; with more of them the libraries would wake their threads for a dot product."""
 
@@ -96,11 +99,13 @@ def match_sky(
     frame, model = (plane[::step][planes[2][::step]] for plane in planes[:2])
     factor = sampled_median(frame) / sky_value
     sigma = 0.0
+    # A sample only tells where the sums over all pixels begin.
+    matched = _NEAR if step > 1 else _MATCHED
     for _ in range(_PASSES):
         rest = _level(frame - np.float32(factor) * model, masked=masked)
         sigma = rest.sigma
         factor += rest.value / sky_value
-        if abs(rest.value) <= _MATCHED * sigma:
+        if abs(rest.value) <= matched * sigma:
             break
     for _ in range(_FINAL_PASSES if step > 1 and sigma > 0 else 0):
         left, wider = _final_step(*_left(planes, factor, sigma, masked=masked), sigma, masked=masked)
@@ -114,6 +119,38 @@ def match_sky(
 def _level(values: Float32, *, masked: bool) -> Level:
     everything = np.ones(values.shape, dtype=bool)
     return sky_level(values, everything, objects=~everything if masked else None)
+
+
+def level_near_zero(values: Float32, counted: Bool, sigma: float) -> Level:
+    """Level of some values without stars, `keyhole.imaging.levels.sky_level`, where it is known to be near zero.
+
+    Sums over the values between the limits tell it to a few thousandths of sigma, and no value is sorted. Of few
+    values, or if they lead nowhere, it is found without.
+
+    Parameters
+    ----------
+    values : float32 array of any shape
+        Finite where they count.
+    counted : bool array of the same shape
+    sigma : float
+        Their scatter, roughly.
+    """
+    level, number = 0.0, int(np.count_nonzero(counted))
+    for _ in range(_STEPS if number >= _FEW and sigma > 0 else 0):
+        below, above = level_limits(masked=True)
+        inside = values >= np.float32(level - below * sigma)
+        inside &= values <= np.float32(level + above * sigma)
+        inside &= counted
+        rest = zero_except(values - np.float32(level), inside)
+        squares = float((rest * rest).sum(dtype=np.float64))
+        found = level_from_sums(int(np.count_nonzero(inside)), float(rest.sum(dtype=np.float64)), squares, masked=True)
+        change, wider = _final_step(*found, sigma, masked=True)
+        level, sigma = level + change, sigma + wider
+        if not sigma > 0:
+            break
+        if max(abs(change), abs(wider)) <= _SETTLED * sigma:
+            return Level(level, sigma, number)
+    return sky_level(values, counted, objects=np.zeros_like(counted))
 
 
 def _final_step(level: float, sigma: float, before: float, *, masked: bool) -> tuple[float, float]:

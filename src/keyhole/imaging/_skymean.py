@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.imaging._masked import zero_except
+from keyhole.imaging._masked import number_true, zero_except
 from keyhole.imaging._order_statistics import pick, sort_planes
 from keyhole.imaging._products import per_pixel
 from keyhole.imaging._skyclip import SAFE, Lists, clip_odd
@@ -100,21 +100,26 @@ def _clipped_mean(pool: SkyPool, members: Index, rule: CombineRule, pixels: Inde
         chosen = np.arange(part.start, part.stop) if pixels is None else pixels[part]
         values = pool.values_at(members, chosen)
         noises = pool.variances_at(members, chosen)
-        found = _clip_block(values, noises, np.sqrt(np.maximum(noises, 0)), rule)
+        found = _clip_block(values, noises, rule)
         column.data[part], column.variance[part], column.count[part] = found
     return column
 
 
 def _clip_block(
-    values: Float32, noises: Float32, sigmas: Float32, rule: CombineRule
+    values: Float32, noises: Float32, rule: CombineRule, members: NDArray[np.bool_] | None = None
 ) -> tuple[Float32, Float32, NDArray[Any]]:
-    """Clipped mean, its variance and the number of values in it, for some columns."""
-    count = _number(values < np.inf)
+    """Clipped mean, its variance and the number of values in it, for some columns, each of its own members or of all.
+
+    `values` are +inf where a column has no value, or where it is that of no member.
+    """
+    sigmas = np.sqrt(np.maximum(noises, 0))
+    count = number_true(values < np.inf)
     at_least_one = np.maximum(count, 1)
     rows = sort_planes(values.copy())
     lower, upper = pick(rows, (at_least_one - 1) >> 1), pick(rows, at_least_one >> 1)
     lower, upper = (np.where(count > 0, middle, np.float32(0)) for middle in (lower, upper))
-    typical = np.sqrt(noises.mean(axis=0))
+    mean = noises.mean(axis=0) if members is None else (noises * members).sum(axis=0) / number_true(members)
+    typical = np.sqrt(mean)
     apart = (count == 2) | (upper - lower > np.float32(2**0.5 * rule.hsigma) * typical)
     centre = np.where(apart, lower, np.float32(0.5) * (lower + upper))
     widening = np.sqrt(1 + np.float32(2) / at_least_one.astype(np.float32))
@@ -124,21 +129,15 @@ def _clip_block(
     if rule.lsigma != rule.hsigma:
         limits *= np.float32(rule.lsigma / rule.hsigma)
     near &= steps >= np.negative(limits, out=limits)
-    used = _number(near)
+    used = number_true(near)
     divisor = np.maximum(used, 1).astype(np.float32)
     total = zero_except(steps, near).sum(axis=0)
     noise = (noises * near).sum(axis=0)
     # All fail only where the limits or the noise are next to zero.
     alone = (used == 0) & (count > 0)
-    noise[alone] = noises[0, alone]
+    if alone.any():
+        noise[alone] = noises[0 if members is None else members.argmax(axis=0)[alone], alone]
     return centre + total / divisor, noise / divisor**2, np.where(alone, 1, used)
-
-
-def _number(mask: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """How many of each column are True."""
-    if len(mask) < 256:
-        return np.asarray(np.add.reduce(mask.view(np.uint8), axis=0, dtype=np.uint8), np.int16)
-    return np.asarray(np.count_nonzero(mask, axis=0), np.int16)
 
 
 def clipped_means(
@@ -222,23 +221,25 @@ def _taken(pool: SkyPool, frames: Index, columns: Index) -> Float32:
 
 
 def _clip(pool: SkyPool, odd: _Odd, lists: Lists, rule: CombineRule, out: Sequence[Column]) -> None:
-    """Clip some columns, those that counting leaves in doubt list by list; write into `out`."""
+    """Clip some columns, those that counting leaves in doubt by sorting; write into `out`."""
     columns, values = odd
     if not columns.size:
         return
     noise = pool.variances_at(lists.union, columns)
     found = clip_odd(values, noise, lists, lsigma=rule.lsigma, hsigma=rule.hsigma)
-    for k, (column, chosen) in enumerate(zip(out, lists.choice, strict=True)):
-        data, variance, count = found.data[k], found.variance[k], found.number[k].astype(np.int16)
-        doubted = np.flatnonzero(found.unsure[k])
-        if doubted.size:
-            some = np.empty((np.count_nonzero(chosen), doubted.size), np.float32)
-            for row, i in zip(some, np.flatnonzero(chosen).tolist(), strict=True):
-                np.take(values[i], doubted, out=row)
-            noise = pool.variances_at(lists.union[chosen], columns[doubted])
-            plain = _clip_block(some, noise, np.sqrt(np.maximum(noise, 0)), rule)
-            data[doubted], variance[doubted], count[doubted] = plain
-        column.data[columns], column.variance[columns], column.count[columns] = data, variance, count
+    # Pairs of a list and a column, all alike: list by list there would be few at a time.
+    doubted = np.flatnonzero(found.unsure)
+    for start in range(0, doubted.size, _BLOCK):
+        pairs = doubted[start : start + _BLOCK]
+        of_list, column = np.divmod(pairs, columns.size)
+        members = np.take(lists.choice.T, of_list, axis=1)
+        some = np.take(values, column, axis=1)
+        some.reshape(-1)[np.flatnonzero(~members)] = np.inf
+        plain = _clip_block(some, np.take(noise, column, axis=1), rule, members)
+        for plane, part in zip((found.data, found.variance, found.number), plain, strict=True):
+            plane.reshape(-1)[pairs] = part
+    for one, data, variance, number in zip(out, found.data, found.variance, found.number, strict=True):
+        one.data[columns], one.variance[columns], one.count[columns] = data, variance, number
 
 
 class _Block(NamedTuple):

@@ -16,10 +16,19 @@ from keyhole.imaging._bins import bin_factor, bin_sums, unbinned
 from keyhole.imaging._masked import zero_except
 from keyhole.imaging._skymatch import SkyMatch, match_sky
 from keyhole.imaging._skypool import SharedVariance
-from keyhole.imaging._skysequence import Levels, Planes, PlaneSequence, Ticks, packed, skies_without, unpacked
+from keyhole.imaging._skysequence import (
+    Levels,
+    Planes,
+    PlaneSequence,
+    Ticks,
+    difference,
+    packed,
+    skies_without,
+    unpacked,
+)
 from keyhole.imaging.deep_objects import DeepSum
 from keyhole.imaging.medians import sampled_median
-from keyhole.imaging.objects import Limits, find_objects, pixel_noise
+from keyhole.imaging.objects import Limits, SmoothWeight, find_above, pixel_noise
 
 __all__ = ["Detection", "KnownObjects", "find_all_objects"]
 
@@ -42,10 +51,9 @@ class Detection(NamedTuple):
     fwhm: float
     wing_sigma: float
 
-    def limits(self, noise: float, *, times: float = 1.0) -> Limits:
+    def limits(self, noise: float) -> Limits:
         """Limits of a single frame with a noise per pixel, in its bins."""
-        threshold = times * self.threshold
-        found = Limits(threshold, threshold + 1, self.min_pixels, self.grow, _SINGLE_WINGS * noise, self.fwhm)
+        found = Limits(self.threshold, self.threshold + 1, self.min_pixels, self.grow, _SINGLE_WINGS * noise, self.fwhm)
         return found.in_bins(bin_factor(self.fwhm))
 
 
@@ -62,6 +70,8 @@ class _Binned(NamedTuple):
         Usual noise of a pixel.
     objects : bool array
         The objects that the frame shows.
+    beyond_doubt : bits
+        Those of them that are no noise.
     """
 
     mean: Float32
@@ -69,6 +79,7 @@ class _Binned(NamedTuple):
     response: Float32
     sigma: float
     objects: Bool
+    beyond_doubt: NDArray[np.uint8]
 
 
 class KnownObjects(NamedTuple):
@@ -123,16 +134,17 @@ def find_all_objects(
         Told twice of every frame.
     """
     number, factor = len(sequence.frames), bin_factor(detection.fwhm)
+    levels = levels.for_detection()
     moves = np.rint(np.asarray(shifts, dtype=np.float64).reshape(-1, 2)).astype(int)
     nothing, everything = (slice(0, 0), slice(0, 0)), tuple(slice(0, size) for size in sequence.shape)
     boxes = [everything if seen else nothing for seen in sequence.seen]
     deep = DeepSum(boxes, moves, fwhm=detection.fwhm)  # type: ignore[arg-type]
-    own = []
+    own, search = [], _Search(detection)
     kept: dict[int, _Binned] = {}
     for part, chosen in sequence.parts(number):
         frames = {}
         for i in part:
-            frames[i] = kept[i] if i in kept else _in_bins(*sequence.planes([i]).one(0), detection)
+            frames[i] = kept[i] if i in kept else _in_bins(*sequence.planes([i]).one(0), factor, search)
             # Ticked here, when it is first seen: frames of an earlier part may come again.
             if i not in kept:
                 tick()
@@ -150,12 +162,10 @@ def find_all_objects(
             match = SkyMatch(1.0, 0.0)
             if usable.any():
                 match = match_sky(frame.mean, sky.data, usable, objects=frame.objects, **matching)
-            rest = np.float32(-match.scale) * sky.data
-            rest += frame.mean
-            rest -= np.float32(match.offset)
+            rest = difference(frame.mean, sky, match)
             portion.append(deep.in_bins(i, rest, frame.number, frame.sigma))
             # Peaks of the noise that are masked in a single frame would bias its skies: only what is beyond doubt is.
-            own.append(packed(_shown(rest, frame.number, detection, times=_BEYOND_DOUBT)))
+            own.append(frame.beyond_doubt)
             tick()
         deep.add(portion)
     deep.search(
@@ -171,24 +181,37 @@ def _shape_in_bins(shape: tuple[int, int], factor: int) -> tuple[int, int]:
     return -(-shape[0] // factor), -(-shape[1] // factor)
 
 
-def _in_bins(data: Float32, variance: Float32, usable: Bool, detection: Detection) -> _Binned:
-    factor = bin_factor(detection.fwhm)
+def _in_bins(data: Float32, variance: Float32, usable: Bool, factor: int, search: _Search) -> _Binned:
     good = usable & np.isfinite(data)
-    number = bin_sums(good.view(np.uint8), factor)
+    number = bin_sums(good, factor)
     light = bin_sums(data if good.all() else zero_except(data.copy(), good), factor)
     mean = np.divide(light, np.maximum(number, 1), out=light)
     typical = sampled_median(variance, good, number=_SAMPLE) if good.any() else 0.0
     # One pixel tells the noise of those in its bin.
     one = np.s_[::factor, ::factor]
     response = np.where(good[one], variance[one] / np.float32(typical if typical > 0 else 1), np.float32(1))
-    return _Binned(mean, number, response, max(float(typical), 0.0) ** 0.5, _shown(mean, number, detection))
+    objects, beyond_doubt = search.shown(mean, number)
+    sigma = max(float(typical), 0.0) ** 0.5
+    return _Binned(mean, number, response, sigma, objects, packed(beyond_doubt))
 
 
-def _shown(mean: Float32, number: Float32, detection: Detection, *, times: float = 1.0) -> Bool:
-    """Objects that a frame in bins shows by itself."""
-    whole = number > 0
-    if not whole.any():
-        return whole
-    noise = pixel_noise(mean, whole) * bin_factor(detection.fwhm)
-    weight = number * np.float32(noise**-2 if noise > 0 else 1)
-    return find_objects(mean, weight, detection.limits(noise, times=times))
+class _Search:
+    """Search of frames in bins for the objects that each shows by itself.
+
+    From frame to frame few bins lose or win pixels, and the smoothing of their numbers is the same elsewhere.
+    """
+
+    def __init__(self, detection: Detection) -> None:
+        self._detection = detection
+        self._weight: SmoothWeight | None = None
+
+    def shown(self, mean: Float32, number: Float32) -> tuple[Bool, Bool]:
+        """Objects that a frame shows, and those of them that are beyond doubt."""
+        whole = number > 0
+        if not whole.any():
+            return whole, whole
+        noise = pixel_noise(mean, whole) * bin_factor(self._detection.fwhm)
+        limits = self._detection.limits(noise)
+        self._weight = SmoothWeight.of(number, limits.smoothing, self._weight)
+        objects, beyond_doubt = find_above(mean, self._weight, limits, _BEYOND_DOUBT)
+        return objects, beyond_doubt

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._order_statistics import sort_planes, sorted_median
+from keyhole.imaging._skymatch import level_near_zero
 from keyhole.imaging.combine import Operation, RejectMethod
 from keyhole.imaging.levels import lit_box, sky_level
 from keyhole.imaging.medians import median
@@ -141,7 +142,7 @@ def make_pool(
         good &= usable[box].ravel()[chosen]
         if objects is not None:
             good &= ~objects[i][box].ravel()[chosen]
-        np.putmask(row, np.logical_not(good, out=good), np.float32(np.inf))
+        row[np.flatnonzero(np.logical_not(good, out=good))] = np.inf
     noise: NDArray[np.float32] | SharedVariance
     if isinstance(variances, SharedVariance):
         noise = SharedVariance(variances.plane[box].ravel()[chosen], variances.factors.copy())
@@ -187,9 +188,9 @@ def _relative_levels(planes: NDArray[np.float32], *, multiplicative: bool, maske
     step = max(planes.shape[1] // _LEVEL_PIXELS, 1) | 1
     values = planes[:, ::step]
     good = np.isfinite(values)
-    nothing = np.zeros(values.shape[1], dtype=bool) if masked else None
     first = [sky_level(row, use) for row, use in zip(values, good, strict=True)]
     levels = np.array([level.value if level.n else np.nan for level in first])
+    sigmas = [level.sigma for level in first]
     known = np.isfinite(levels)
     if known.sum() < 2 or (multiplicative and (levels[known] <= 0).any()):
         return levels
@@ -202,6 +203,7 @@ def _relative_levels(planes: NDArray[np.float32], *, multiplicative: bool, maske
             use = good[i] & covered
             share = common * safe[i] if multiplicative else common + safe[i]
             rest = np.subtract(values[i], share, out=np.zeros_like(common), where=use)
-            change = sky_level(rest, use, objects=nothing)
-            levels[i] += change.value
+            # Without masks the way from one step to the next is too long to be foreseen.
+            change = level_near_zero(rest, use, sigmas[i]) if masked else sky_level(rest, use)
+            levels[i], sigmas[i] = levels[i] + change.value, change.sigma
     return levels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -12,15 +13,17 @@ from numpy.typing import NDArray
 from keyhole.errors import AlgorithmError
 from keyhole.imaging._skypool import CombineRule, SharedVariance, make_pool
 from keyhole.imaging.levels import lit_box
-from keyhole.imaging.sky import Sky, own_background, skies_of_pool
+from keyhole.imaging.sky import Sky, SkyMatch, own_background, skies_of_pool
 
-__all__ = ["Levels", "PlaneSequence", "Planes", "Ticks", "packed", "skies_without", "unpacked"]
+__all__ = ["Levels", "PlaneSequence", "Planes", "Ticks", "difference", "packed", "skies_without", "unpacked"]
 
 _WHOLE: Final = 64
 """Frames up to which a sequence is not divided."""
 _PART: Final = 64
 """Frames in a part, with those that serve as its skies; a part of which they are more than half is no gain."""
 
+_WIDE_CLIP: Final = 4.0
+"""Limits of the clipping, in units of the noise, where skies only serve to find objects."""
 _MOST_KEPT: Final = 1 << 28
 """Pixels of all masks together that are kept in memory, a bit each: 32 MB."""
 
@@ -59,6 +62,11 @@ class Levels(NamedTuple):
     scale: bool
     zero: bool
     rule: CombineRule
+
+    def for_detection(self) -> Levels:
+        """The same with wider limits: what they keep hides no object on the sum, and most pixels are within them."""
+        low, high = max(self.rule.lsigma, _WIDE_CLIP), max(self.rule.hsigma, _WIDE_CLIP)
+        return self._replace(rule=replace(self.rule, lsigma=low, hsigma=high))
 
 
 class PlaneSequence(NamedTuple):
@@ -155,6 +163,15 @@ def skies_without(
         skies = ((k, None) for k in wanted)
     for k, sky in skies:
         yield k, own_background(planes.data[k], planes.usable[k], objects[k]) if sky is None else sky
+
+
+def difference(data: Float32, sky: Sky, match: SkyMatch) -> Float32:
+    """Frame minus its matched sky."""
+    rest = np.float32(-match.scale) * sky.data
+    rest += data
+    if match.offset:
+        rest -= np.float32(match.offset)
+    return rest
 
 
 def packed(mask: Bool) -> NDArray[np.uint8]:

@@ -107,7 +107,9 @@ def _scatter(data: Float32, quiet: Bool, along: _Basis, surface: Float64) -> tup
     if not at.size:
         at = np.flatnonzero(quiet)
     rows, columns = np.divmod(at, nx)
-    values = data[rows, columns] - ((along.y @ surface)[rows] * along.x[columns]).sum(axis=1)
+    values = data[rows, columns].astype(np.float64)
+    if surface.any():
+        values -= ((along.y @ surface)[rows] * along.x[columns]).sum(axis=1)
     middle = median(values)
     return middle, _MAD_TO_SIGMA * median(np.abs(values - middle))
 

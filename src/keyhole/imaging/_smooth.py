@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from keyhole.imaging._bins import bin_sums
 from keyhole.imaging._masked import zero_except
 
-__all__ = ["gaussian", "local_mean", "running_sum", "spread"]
+__all__ = ["gaussian", "gaussian_reach", "local_mean", "running_sum", "spread"]
 
 _REACH: Final = 4.0
 """Where a Gaussian is cut off, in sigma."""
@@ -38,10 +38,15 @@ def gaussian(image: Float32, sigma: float) -> Float32:
     sigma : float
         Pixels.
     """
-    reach = int(_REACH * sigma + 0.5)
+    reach = gaussian_reach(sigma)
     weights = np.exp(-0.5 * (np.arange(reach + 1) / sigma) ** 2) if reach else np.ones(1)
     weights = (weights / (weights[0] + 2 * weights[1:].sum())).astype(np.float32)
     return _summed(image, weights)
+
+
+def gaussian_reach(sigma: float) -> int:
+    """Give the pixels on each side to which a Gaussian spreads."""
+    return int(_REACH * sigma + 0.5)
 
 
 def running_sum(image: Float32, width: float) -> Float32:
@@ -102,13 +107,14 @@ def local_mean(image: Float32, used: Bool, box: float) -> Float32:
     Parameters
     ----------
     image : (ny, nx) float32
+        **Changed**: 0 where it is not used.
     used : (ny, nx) bool
     box : float
         Width of the box, pixels.
     """
     cell = max(round(box / _CELLS), 1)
-    total = bin_sums(zero_except(image.copy(), used), cell)
-    share = bin_sums(used.view(np.uint8), cell)
+    total = bin_sums(zero_except(image, used), cell)
+    share = bin_sums(used, cell)
     width = box / cell
     for _ in range(2):
         total, share = running_sum(total, width), running_sum(share, width)

@@ -15,11 +15,11 @@ from keyhole.imaging._bins import bin_factor, binned, unbinned
 from keyhole.imaging._masked import zero_except
 from keyhole.imaging._neighbours import near
 from keyhole.imaging._regions import connected, disc, grown, peaks_among
-from keyhole.imaging._smooth import gaussian, local_mean
+from keyhole.imaging._smooth import gaussian, gaussian_reach, local_mean
 from keyhole.imaging.levels import Level, lit_box, sky_level
 from keyhole.imaging.medians import median
 
-__all__ = ["Limits", "find_objects", "pixel_noise", "single_frame_objects"]
+__all__ = ["Limits", "SmoothWeight", "find_above", "find_objects", "pixel_noise", "single_frame_objects"]
 
 _SMOOTHING: Final = 0.3
 """Sigma of the detection filter in units of the width of stars: about the core of a star in good seeing."""
@@ -57,6 +57,11 @@ class Limits(NamedTuple):
     def box(self, widths: float) -> int:
         """The odd number of pixels next to so many widths of stars."""
         return 2 * round((widths * self.fwhm - 1) / 2) + 1
+
+    def times(self, factor: float) -> Limits:
+        """The same with a threshold that is so many times as high, and the peak as much above it."""
+        threshold = factor * self.threshold
+        return self._replace(threshold=threshold, peak=threshold + self.peak - self.threshold)
 
     def in_bins(self, factor: int) -> Limits:
         """The same for an image in bins of so many pixels on a side."""
@@ -143,37 +148,92 @@ def find_objects(image: NDArray[np.float32], weight: NDArray[np.float32], limits
 
     The first round finds what stands out anyway and takes it out of the background, the second one decides.
     """
-    good = weight > 0
+    return find_above(image, SmoothWeight.of(weight, limits.smoothing), limits)[0]
+
+
+class SmoothWeight(NamedTuple):
+    """Weights of the pixels of an image, and what smoothing makes of them.
+
+    Attributes
+    ----------
+    weight : float32 array (ny, nx)
+        Inverse variances in any unit, 0 where there is no data.
+    width : float
+        Sigma of the Gaussian that smooths, pixels.
+    inverse : float32 array (ny, nx)
+        Over the noise of the image times its weight, smoothed; 0 where there is no data.
+    height : float32 array (ny, nx)
+        The weight, smoothed.
+    """
+
+    weight: NDArray[np.float32]
+    width: float
+    inverse: NDArray[np.float32]
+    height: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, weight: NDArray[np.float32], width: float, known: SmoothWeight | None = None) -> SmoothWeight:
+        """Smooth a weight; of rows where `known` has the same one, its values are taken."""
+        if known is None or known.width != width or known.weight.shape != weight.shape:
+            return cls(weight, width, *_smoothed(weight, width))
+        changed = np.flatnonzero((weight != known.weight).any(axis=1))
+        if not changed.size:
+            return known
+        inverse, height = known.inverse.copy(), known.height.copy()
+        reach, ny = gaussian_reach(width), len(weight)
+        # Pieces with few rows between them are smoothed as one.
+        ends = np.flatnonzero(np.append(np.diff(changed) > 4 * reach, True))
+        for first, last in zip(changed[np.append(0, ends[:-1] + 1)].tolist(), changed[ends].tolist(), strict=True):
+            rows = slice(max(first - reach, 0), min(last + reach + 1, ny))
+            wide = slice(max(rows.start - reach, 0), min(rows.stop + reach, ny))
+            inner = slice(rows.start - wide.start, rows.stop - wide.start)
+            inverse[rows], height[rows] = (plane[inner] for plane in _smoothed(weight[wide], width))
+        return cls(weight, width, inverse, height)
+
+
+def _smoothed(weight: NDArray[np.float32], width: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """`inverse` and `height` of `SmoothWeight`."""
     # g**2 of a Gaussian g is a narrower Gaussian, which gives the noise after smoothing.
-    width = limits.smoothing
     inverse = gaussian(weight, width / 2**0.5)
     inverse *= np.float32(1 / (4 * np.pi * width**2))
     np.sqrt(np.maximum(inverse, _TINY, out=inverse), out=inverse)
-    zero_except(np.reciprocal(inverse, out=inverse), good)
+    zero_except(np.reciprocal(inverse, out=inverse), weight > 0)
+    height = gaussian(weight, width)
+    return inverse, np.maximum(height, _TINY, out=height)
+
+
+def find_above(
+    image: NDArray[np.float32], weight: SmoothWeight, limits: Limits, *times: float
+) -> list[NDArray[np.bool_]]:
+    """`find_objects`, and of these objects those that exceed so many times the threshold as well."""
+    good = weight.weight > 0
     rough = np.zeros(image.shape, dtype=bool)
     background = np.full(image.shape, _quick_level(image, good)[0], dtype=np.float32)
     for last in (False, True):
         # The second clip follows a sloping background that one level cannot.
         for _ in range(1 if last else 2):
             _follow(background, image, good & ~rough, limits.box(_BACKGROUND_BOX))
-        smooth = gaussian((image - background) * weight, width)
-        ratio = smooth * inverse
+        smooth = gaussian((image - background) * weight.weight, weight.width)
+        ratio = smooth * weight.inverse
         if not last:
             middle, sigma = _quick_level(ratio, good)
             above = ratio > np.float32(middle + 2 * limits.threshold * sigma)
             rough = near(above & good, limits.box(_ROUGH_BOX) // 2)
     level = _level(ratio, good & ~rough if (good & ~rough).any() else good)
-    sigma = level.sigma if level.sigma > 0 else 1.0
-    above = ratio > np.float32(level.value + limits.threshold * sigma)
-    cores = _cores(above & good, ratio, level.value + limits.peak * sigma, limits.min_pixels)
-    if not cores.size:
-        return np.zeros(image.shape, dtype=bool)
-    mask = np.zeros(image.shape, dtype=bool)
-    mask.reshape(-1)[cores] = True
-    height = gaussian(weight, width)
-    zero_except(np.divide(smooth, np.maximum(height, _TINY, out=height), out=smooth), good)
-    mask = grown(mask, limits.grow)
-    _add_wings(mask, smooth, cores, limits)
+    all_limits = [limits, *(limits.times(factor) for factor in times)]
+    all_cores = [_cores(ratio, good, level, one) for one in all_limits]
+    if any(cores.size for cores in all_cores):
+        zero_except(np.divide(smooth, weight.height, out=smooth), good)
+    return [_mask(smooth, cores, one) for cores, one in zip(all_cores, all_limits, strict=True)]
+
+
+def _mask(smooth: NDArray[np.float32], cores: NDArray[np.intp], limits: Limits) -> NDArray[np.bool_]:
+    """Cores of objects, grown as far as these reach."""
+    mask = np.zeros(smooth.shape, dtype=bool)
+    if cores.size:
+        mask.reshape(-1)[cores] = True
+        mask = grown(mask, limits.grow)
+        _add_wings(mask, smooth, cores, limits)
     return mask
 
 
@@ -210,13 +270,15 @@ def _follow(background: NDArray[np.float32], image: NDArray[np.float32], quiet: 
     background += local_mean(difference, used, box)
 
 
-def _cores(above: NDArray[np.bool_], ratio: NDArray[np.float32], peak: float, min_pixels: int) -> NDArray[np.intp]:
+def _cores(ratio: NDArray[np.float32], good: NDArray[np.bool_], level: Level, limits: Limits) -> NDArray[np.intp]:
     """Pixels of the connected areas above the threshold that are large enough and have a peak."""
-    areas = connected(above)
+    sigma = level.sigma if level.sigma > 0 else 1.0
+    above = ratio > np.float32(level.value + limits.threshold * sigma)
+    areas = connected(above & good)
     sizes = np.bincount(areas.names, minlength=areas.number)
     peaks = np.full(areas.number, -np.inf, dtype=ratio.dtype)
     np.maximum.at(peaks, areas.names, ratio.reshape(-1)[areas.pixels])
-    kept = (sizes >= min_pixels) & (peaks >= peak)
+    kept = (sizes >= limits.min_pixels) & (peaks >= level.value + limits.peak * sigma)
     return areas.pixels[kept[areas.names]]
 
 

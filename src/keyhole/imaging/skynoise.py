@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import ParameterError
+from keyhole.imaging._masked import number_true
 from keyhole.imaging._order_statistics import sort_planes, sorted_median
 from keyhole.imaging._rows import row_blocks
 from keyhole.imaging.medians import sampled_median
@@ -32,6 +33,8 @@ _CERTAIN: Final = 10.0
 _LEAST_OWN: Final = 0.05
 """A frame keeps at least this part of its variance when that of the masters is taken out."""
 _FEWEST_QUIET: Final = 10
+_ENOUGH: Final = 9
+"""Frames whose median is the variance to a fraction of a per cent: the counts of a frame know it to one or two."""
 _LEVEL_PIXELS: Final = 20_000
 _BLOCK: Final = 1 << 13
 _BEYOND: Final = np.float32(1e30)
@@ -111,7 +114,7 @@ class NoiseModel(NamedTuple):
             raise ParameterError(msg)
         quiets = [usable & ~mask for usable, mask in zip(usables, objects, strict=True)]
         levels = [_level(plane, quiet, usable) for plane, quiet, usable in zip(variances, quiets, usables, strict=True)]
-        shape, known = _common_shape(variances, quiets, levels)
+        shape, known = _Ratios(variances, quiets, levels).common_shape()
         kept = [
             1.0 if shared is None or level <= 0 else 1 - min(shared[k] / level, 1 - _LEAST_OWN)
             for k, level in enumerate(levels)
@@ -149,23 +152,45 @@ def _level(variance: Float32, quiet: Bool, usable: Bool) -> float:
     return sampled_median(variance, among, number=_LEVEL_PIXELS) if among.any() else 0.0
 
 
-def _common_shape(
-    variances: Sequence[Float32], quiets: Sequence[Bool], levels: Sequence[float]
-) -> tuple[Float32, Bool]:
-    """Median over the frames of variance over level where there is no object; and where there is any."""
-    chosen = [k for k, level in enumerate(levels) if level > 0]
-    shape, known = np.ones(variances[0].shape, np.float32), np.zeros(variances[0].shape, dtype=bool)
-    for rows in row_blocks(shape.shape, _BLOCK) if chosen else ():
-        planes = np.empty((len(chosen), shape[rows].size), np.float32)
-        for row, k in zip(planes, chosen, strict=True):
-            np.multiply(variances[k][rows], np.float32(1 / levels[k]), out=row.reshape(shape[rows].shape))
-            # What is added keeps values that take no part beyond all others; a choice takes longer.
-            np.add(row, _BEYOND * (~quiets[k][rows].ravel()).astype(np.float32), out=row)
-        count = np.count_nonzero(planes < _BEYOND, axis=0)
-        middle = sorted_median(sort_planes(planes), np.maximum(count, 1)).reshape(shape[rows].shape)
-        known[rows] = (count > 0).reshape(middle.shape)
-        np.copyto(shape[rows], middle, where=known[rows])
-    return shape, known
+class _Ratios(NamedTuple):
+    """Planes of variances, where they are free of objects, and their levels."""
+
+    variances: Sequence[Float32]
+    quiets: Sequence[Bool]
+    levels: Sequence[float]
+
+    def common_shape(self) -> tuple[Float32, Bool]:
+        """Median over the frames of variance over level where there is no object; and where there is any.
+
+        Of many frames some tell it; the others are asked where none of these is without object.
+        """
+        chosen = [k for k, level in enumerate(self.levels) if level > 0]
+        few = chosen[:: max(len(chosen) // _ENOUGH, 1)]
+        rest = [k for k in chosen if k not in few]
+        shape, known = np.ones(self.variances[0].shape, np.float32), np.zeros(self.variances[0].shape, dtype=bool)
+        for rows in row_blocks(shape.shape, _BLOCK) if chosen else ():
+            values, there = self._median(few, rows)
+            at = np.flatnonzero(~there)
+            if rest and at.size:
+                values[at], there[at] = self._median(rest, rows, at)
+            known[rows] = there.reshape(known[rows].shape)
+            np.copyto(shape[rows], values.reshape(shape[rows].shape), where=known[rows])
+        return shape, known
+
+    def _median(
+        self, frames: Sequence[int], rows: slice, at: slice | NDArray[np.intp] = slice(None)
+    ) -> tuple[Float32, Bool]:
+        """The same of some frames and some pixels of some rows."""
+        size = self.variances[0][rows].ravel()[at].size
+        planes, counted = np.empty((len(frames), size), np.float32), np.empty((len(frames), size), dtype=bool)
+        for row, quiet, k in zip(planes, counted, frames, strict=True):
+            np.multiply(self.variances[k][rows].ravel()[at], np.float32(1 / self.levels[k]), out=row)
+            np.less(row, _BEYOND, out=quiet)
+            np.logical_and(quiet, self.quiets[k][rows].ravel()[at], out=quiet)
+            # Beyond all others.
+            row[np.flatnonzero(~quiet)] = _BEYOND
+        count = number_true(counted)
+        return sorted_median(sort_planes(planes), np.maximum(count, 1)), count > 0
 
 
 def _source_excess(plane: Float32, shape: Float32, level: np.float32, at: NDArray[np.intp]) -> Float32:
@@ -175,12 +200,13 @@ def _source_excess(plane: Float32, shape: Float32, level: np.float32, at: NDArra
     # A frame of nothing about the plane, so that all pixels have neighbours.
     width = plane.shape[1] + 2
     place = at + width + 1 + 2 * (at // plane.shape[1])
-    total, number = np.zeros((2, at.size), np.float32)
-    light, there = np.zeros((2, (plane.shape[0] + 2) * width), np.float32)
+    total, number = np.zeros(at.size, np.float32), np.zeros(at.size, np.uint8)
+    light, there = (np.zeros((plane.shape[0] + 2) * width, kind) for kind in (np.float32, np.uint8))
     light[place], there[place] = inside, 1
     for offset in (dy + dx for dy in (-width, 0, width) for dx in (-1, 0, 1)):
-        total += np.take(light, place + offset)
-        number += np.take(there, place + offset)
+        neighbour = place + offset
+        total += np.take(light, neighbour)
+        number += np.take(there, neighbour)
     smooth = total / number
     # Counted in electrons, a variance has the noise of its root.
     certain = smooth > np.float32(_CERTAIN) * np.sqrt(np.maximum(own, 0))

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from keyhole.imaging._skyobjects import Detection, KnownObjects, find_all_objects
 from keyhole.imaging._skypool import SharedVariance
-from keyhole.imaging._skysequence import Levels, PlaneSequence, Ticks, skies_without
+from keyhole.imaging._skysequence import Levels, PlaneSequence, Ticks, difference, skies_without
 from keyhole.imaging._slope import remaining_slope
 from keyhole.imaging.medians import sampled_median
 from keyhole.imaging.sky import MASKED_MEAN, CombineRule, Sky, SkyMatch, check_numbers, match_sky
@@ -189,7 +189,7 @@ def two_pass_skies(
             match = SkyMatch(1.0, 0.0)
             if usable.any():
                 match = match_sky(data, sky.data, usable, objects=objects[k], **matching)
-            rest, slope = _difference(data, sky, match), None
+            rest, slope = difference(data, sky, match), None
             if slope_degree is not None:
                 quiet = usable & ~objects[k]
                 slope = remaining_slope(rest, quiet, degree=slope_degree, significance=slope_significance)
@@ -197,13 +197,6 @@ def two_pass_skies(
                     rest -= slope
             yield FrameSky(part[k], sequence.box, sky, match, slope, variance, objects[k], rest)
             tick()
-
-
-def _difference(data: NDArray[np.float32], sky: Sky, match: SkyMatch) -> NDArray[np.float32]:
-    rest = np.float32(-match.scale) * sky.data
-    rest += data
-    rest -= np.float32(match.offset)
-    return rest
 
 
 def _outside(sky: Sky) -> tuple[np.float32, np.float32]:

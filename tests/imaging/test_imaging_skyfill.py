@@ -1,0 +1,61 @@
+"""A smooth model for the pixels that no frame can give."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from keyhole.imaging import _skyfill
+from keyhole.imaging._skyfill import fill_uncovered
+
+NOISE = 14.0
+
+
+def sky(shape):
+    y, x = np.indices(shape) / np.array(shape)[:, None, None]
+    return (4000 + 120 * x - 80 * y + 60 * x * y - 50 * (x - 0.4) ** 2).astype(np.float32)
+
+
+def filled(uncovered, *, seed=1):
+    true = sky(uncovered.shape)
+    image = (true + np.random.default_rng(seed).normal(0, NOISE, true.shape)).astype(np.float32)
+    given = np.where(uncovered, np.float32(1e4), image)
+    variance = np.full(true.shape, NOISE**2, np.float32)
+    fill_uncovered(given, variance, ~uncovered, np.ones(true.shape, bool))
+    assert np.array_equal(given[~uncovered], image[~uncovered])
+    assert (variance[~uncovered] == NOISE**2).all()
+    return (given - true)[uncovered], variance[uncovered]
+
+
+def test_single_pixels_are_filled_with_what_is_around_them_also_at_the_borders():
+    uncovered = np.random.default_rng(3).random((203, 311)) < 0.02
+    uncovered[0, ::9] = uncovered[-1, 4] = uncovered[50, 0] = uncovered[0, 0] = True
+    error, variance = filled(uncovered)
+    assert abs(error.mean()) < 0.02 * NOISE
+    assert error.std() < 0.15 * NOISE
+    assert variance.max() < 0.2 * NOISE**2
+
+
+def test_a_large_hole_is_filled_with_the_surface_through_what_surrounds_it():
+    uncovered = np.zeros((203, 311), bool)
+    uncovered[60:130, 100:200] = True
+    error, _ = filled(uncovered)
+    assert np.abs(error).max() < 0.5 * NOISE
+
+
+@pytest.mark.parametrize("surrounded", [0.0, 2.0])
+def test_single_pixels_are_filled_as_well_without_a_surface_as_with_one(surrounded, monkeypatch):
+    uncovered = np.random.default_rng(3).random((203, 311)) < 0.02
+    monkeypatch.setattr(_skyfill, "_SURROUNDED", surrounded)
+    error, _ = filled(uncovered)
+    assert error.std() < 0.15 * NOISE
+
+
+def test_bins_far_off_do_not_spread_into_the_model():
+    uncovered = np.random.default_rng(3).random((200, 200)) < 0.02
+    true = sky(uncovered.shape)
+    image = (true + np.random.default_rng(2).normal(0, NOISE, true.shape)).astype(np.float32)
+    image[100, 100] = 1e6
+    uncovered[100, 100] = False
+    fill_uncovered(image, np.full(true.shape, NOISE**2, np.float32), ~uncovered, np.ones(true.shape, bool))
+    assert np.abs((image - true)[uncovered]).max() < 3 * NOISE
