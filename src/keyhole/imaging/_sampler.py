@@ -9,10 +9,11 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from keyhole.imaging._bridging import REACH
 from keyhole.imaging._neighbours import bounding_box
 from keyhole.imaging.kernels import kernel_weights
 
-__all__ = ["Box", "Few", "Positions", "Power", "Sampler", "Scratch"]
+__all__ = ["Box", "Few", "Positions", "Power", "Sampler", "Scratch", "around", "placed"]
 
 _WHOLE_PIXEL: Final = 1e-6
 """Shifts closer than this to a whole number of pixels are whole."""
@@ -20,6 +21,9 @@ _BLOCK: Final = 1 << 18
 """Output pixels computed together: what is computed on the way stays in the cache."""
 _FEWEST_ROWS: Final = 16
 """Rows of a block at least, as its kernels need some rows beyond."""
+
+_ONE: Final = 256
+"""Counts a hole under a kernel; what is less tells its place there."""
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -58,7 +62,7 @@ class Positions:
         self.x, self.y = (np.where(np.abs(v - np.rint(v)) < _WHOLE_PIXEL, np.rint(v), v) for v in (x, y))
         self._in_x = (self.x >= 0) & (self.x <= frame[1] - 1)
         self._in_y = (self.y >= 0) & (self.y <= frame[0] - 1)
-        self._shape = shape
+        self.shape, self.matrix, self.offset = shape, matrix, offset
 
     @property
     def separable(self) -> bool:
@@ -68,7 +72,7 @@ class Positions:
     @cached_property
     def inside(self) -> Bools:
         """(ny, nx) bool: the place is in the frame."""
-        return np.asarray(np.broadcast_to(self._in_x & self._in_y, self._shape))
+        return np.asarray(np.broadcast_to(self._in_x & self._in_y, self.shape))
 
     def cut(self, box: Box) -> tuple[Float64, Float64]:
         """Places of the pixels of a box, as `x` and `y`."""
@@ -77,34 +81,65 @@ class Positions:
         y = self.y[rows] if self.y.shape[1] == 1 else self.y[rows, columns]
         return x, y
 
-    def nearest(self, plane: Plane, outside: int = 0) -> Plane:
-        """Value of the nearest frame pixel for every output pixel, ``outside`` where there is none."""
+    def nearest(self, plane: Plane, outside: int = 0, *, but: Box | None = None) -> Plane:
+        """Value of the nearest frame pixel for every output pixel, ``outside`` where there is none.
+
+        Without rotation a box inside the frame can be left out: there may be anything.
+        """
         native = plane.dtype.newbyteorder("=")
-        column, row = (np.floor(v + 0.5).astype(np.intp) for v in (self.x, self.y))
         if self.separable:
-            copied = np.full(self._shape, outside, dtype=native) if outside else np.zeros(self._shape, native)
-            (rows, first_row), (columns, first_column) = (
-                _range(self._in_y[:, 0], row[:, 0]),
-                _range(self._in_x[0], column[0]),
-            )
-            height, width = rows.stop - rows.start, columns.stop - columns.start
-            copied[rows, columns] = plane[first_row : first_row + height, first_column : first_column + width]
+            (rows, first_row), (columns, first_column) = self._nearest_ranges()
+            copied = np.empty(self.shape, native)
+            for beyond in around((rows, columns), self.shape):
+                copied[beyond] = outside
+            for part in ((rows, columns),) if but is None else around(but, self.shape):
+                down, across = _common(part[0], rows), _common(part[1], columns)
+                y, x = down.start - rows.start + first_row, across.start - columns.start + first_column
+                height, width = down.stop - down.start, across.stop - across.start
+                copied[down, across] = plane[y : y + height, x : x + width]
             return copied
+        column, row = (np.floor(v + 0.5).astype(np.intp) for v in (self.x, self.y))
         copied = plane[row.clip(0, plane.shape[0] - 1), column.clip(0, plane.shape[1] - 1)]
         copied[~self.inside] = outside
         return np.asarray(copied, dtype=native)
 
-    def boxes_near(self, good: Bools, reach: int) -> Iterator[Box]:
-        """Parts of the output whose kernels may touch a usable pixel of the frame."""
+    def multiply(self, plane: Float32, factors: Float32) -> None:
+        """Multiply by the factors of the nearest frame pixels, where there are some. Changes `plane`."""
+        if not self.separable:
+            factor = self.nearest(factors)
+            np.multiply(plane, factor, out=plane, where=self.inside)
+            return
+        (rows, row), (columns, column) = self._nearest_ranges()
+        part = plane[rows, columns]
+        part *= factors[row : row + part.shape[0], column : column + part.shape[1]]
+
+    def _nearest_ranges(self) -> tuple[tuple[slice, int], tuple[slice, int]]:
+        """Rows and columns that are in the frame, without rotation, and the frame pixels nearest to the first ones."""
+        column, row = (np.floor(v + 0.5).astype(np.intp) for v in (self.x, self.y))
+        return _range(self._in_y[:, 0], row[:, 0]), _range(self._in_x[0], column[0])
+
+    def touched(self, box: Box, reach: int) -> Box:
+        """Part of the frame that the kernels of a box of output pixels touch, and what bridges bad pixels there."""
+        x, y = self.cut(box)
+        margin = reach + REACH
+        low, high = (np.floor([f(y), f(x)]).astype(int) for f in (np.min, np.max))
+        low, high = np.maximum(low - margin, 0).tolist(), np.maximum(high + 2 + margin, 0).tolist()
+        return slice(low[0], high[0]), slice(low[1], high[1])
+
+    def box_near(self, good: Bools, reach: int) -> Box:
+        """The part of the output whose kernels may touch a usable pixel of the frame; empty if there is none."""
         rows, columns = bounding_box(good)
         if rows.start == rows.stop:
-            return
+            return rows, columns
         in_x = self._in_x & (self.x > columns.start - reach) & (self.x < columns.stop - 1 + reach)
         in_y = self._in_y & (self.y > rows.start - reach) & (self.y < rows.stop - 1 + reach)
         if self.separable:
-            rows, columns = _range(in_y[:, 0])[0], _range(in_x[0])[0]
-        else:
-            rows, columns = bounding_box(np.broadcast_to(in_x & in_y, self._shape))
+            return _range(in_y[:, 0])[0], _range(in_x[0])[0]
+        return bounding_box(np.broadcast_to(in_x & in_y, self.shape))
+
+    def blocks(self, box: Box) -> Iterator[Box]:
+        """Parts of a box that are computed together."""
+        rows, columns = box
         if rows.start == rows.stop or columns.start == columns.stop:
             return
         fewest = _FEWEST_ROWS if self.separable else 1
@@ -122,11 +157,53 @@ def _range(there: Bools, nearest: Index | None = None) -> tuple[slice, int]:
     return slice(int(found[0]), int(found[-1]) + 1), 0 if nearest is None else int(nearest[found[0]])
 
 
+def _common(part: slice, of: slice) -> slice:
+    """What two slices share; empty, at the beginning of the second, if that is nothing."""
+    start, stop = max(part.start, of.start), min(part.stop, of.stop)
+    return slice(start, stop) if start < stop else slice(of.start, of.start)
+
+
+def around(box: Box, shape: tuple[int, ...]) -> tuple[Box, Box, Box, Box]:
+    """The four parts of a plane beyond a box: below, above, left and right of it."""
+    (rows, columns), (ny, nx) = box, shape
+    return (
+        (slice(0, rows.start), slice(0, nx)),
+        (slice(rows.stop, ny), slice(0, nx)),
+        (rows, slice(0, columns.start)),
+        (rows, slice(columns.stop, nx)),
+    )
+
+
+def placed(plane: Plane, window: Plane, corner: tuple[int, int]) -> tuple[Plane, Plane]:
+    """The part of a plane under a window that begins at a corner, and that of the window above it; 0 in the rest."""
+    (y0, x0), (ny, nx) = corner, window.shape
+    top, left = max(y0, 0), max(x0, 0)
+    part = plane[top : max(y0 + ny, 0), left : max(x0 + nx, 0)]
+    inside = slice(top - y0, top - y0 + part.shape[0]), slice(left - x0, left - x0 + part.shape[1])
+    for beyond in around(inside, window.shape):
+        window[beyond] = 0
+    return part, window[inside]
+
+
 class Few(NamedTuple):
-    """Some output pixels of a box, and where the kernel of each begins in the window, flat indices."""
+    """Some output pixels of a box.
+
+    Attributes
+    ----------
+    pixels : flat indices
+    row, column : (n,) int
+    tap : (n,) int
+        Which pixel of its kernel, flat index, is what the kernel of each touches; -1 if it is not that alone.
+    """
 
     pixels: Index
-    corner: Index
+    row: Index
+    column: Index
+    tap: Index
+
+    def of(self, chosen: Bools | Index) -> Few:
+        """Those that are chosen."""
+        return Few(*(values[chosen] for values in self))
 
 
 class Scratch:
@@ -158,6 +235,8 @@ class Sampler:
         Frame pixel at the first pixel of the window that the kernels touch.
     size : (ny, nx)
         Of that window.
+    taps : int
+        Pixels along a side of a kernel.
     """
 
     def __init__(self, x: Float64, y: Float64, interpolant: str, scratch: Scratch) -> None:
@@ -171,10 +250,10 @@ class Sampler:
         else:
             self._wx = kernel_weights(interpolant, fraction_x).astype(np.float32)
             self._wy = kernel_weights(interpolant, fraction_y).astype(np.float32)
-        self._taps = self._wx.shape[-1]
-        first = 1 - self._taps // 2
+        self.taps = self._wx.shape[-1]
+        first = 1 - self.taps // 2
         self.corner = (int(row.min()) + first, int(column.min()) + first)
-        self.size = (int(np.ptp(row)) + self._taps, int(np.ptp(column)) + self._taps)
+        self.size = (int(np.ptp(row)) + self.taps, int(np.ptp(column)) + self.taps)
         self._row, self._column = row - row.min(), column - column.min()
 
     @property
@@ -186,54 +265,84 @@ class Sampler:
         """A copy, under a name, of the part of the frame that the kernels touch, and a margin; 0 beyond the frame."""
         y0, x0 = (first - margin for first in self.corner)
         ny, nx = (size + 2 * margin for size in self.size)
-        top, left = max(y0, 0), max(x0, 0)
-        part = plane[top : max(y0 + ny, 0), left : max(x0 + nx, 0)]
         window = self._scratch.take(name, (ny, nx), plane.dtype.newbyteorder("="))
-        rows, columns = slice(top - y0, top - y0 + part.shape[0]), slice(left - x0, left - x0 + part.shape[1])
-        window[rows, columns] = part
-        for beyond in (np.s_[: rows.start], np.s_[rows.stop :], np.s_[:, : columns.start], np.s_[:, columns.stop :]):
-            window[beyond] = 0
+        part, inside = placed(plane, window, (y0, x0))
+        inside[...] = part
         return window
 
     def sum(self, window: Plane, power: Power, out: Float32 | None = None) -> Float32:
-        """Weighted sums over a window with the weights, their absolute values or their squares."""
+        """Weighted sums over a window with the weights, their absolute values or their squares.
+
+        Without rotation the window may be that of some rows alone, and so are the sums.
+        """
         values = window.astype(np.float32, copy=False)
         wx, wy = (_POWERS[power](w) for w in (self._wx, self._wy))
         if self._separable:
-            rows, (ny, nx) = len(values), self.shape
+            rows, ny, nx = len(values), len(values) - self.taps + 1, self.shape[1]
             share = self._scratch.take("share", (rows, nx), np.float32)
             along_x = self._scratch.take("along x", (rows, nx), np.float32)
-            _slide([values[:, i : i + nx] for i in range(self._taps)], wx.ravel(), along_x, share)
-            total = np.empty(self.shape, np.float32) if out is None else out
-            return _slide([along_x[j : j + ny] for j in range(self._taps)], wy.ravel(), total, share[:ny])
+            _slide([values[:, i : i + nx] for i in range(self.taps)], wx.ravel(), along_x, share)
+            total = np.empty((ny, nx), np.float32) if out is None else out
+            return _slide([along_x[j : j + ny] for j in range(self.taps)], wy.ravel(), total, share[:ny])
         total = np.zeros(self.shape, dtype=np.float32)
-        for j in range(self._taps):
+        for j in range(self.taps):
             along_x = np.zeros(self.shape, dtype=np.float32)
-            for i in range(self._taps):
+            for i in range(self.taps):
                 along_x += wx[..., i] * values[self._row + j, self._column + i]
             total += wy[..., j] * along_x
         return total
 
-    def touching(self, there: Bools) -> Few:
-        """The output pixels, without rotation, whose kernels touch a True pixel of the window."""
-        (ny, nx), width = self.shape, self.size[1]
-        along_x = there[:, :nx].copy()
-        for i in range(1, self._taps):
-            along_x |= there[:, i : i + nx]
-        touched = along_x[:ny].copy()
-        for j in range(1, self._taps):
-            touched |= along_x[j : j + ny]
-        pixels = np.flatnonzero(touched)
-        return Few(pixels, pixels // nx * width + pixels % nx)
+    def in_window(self, places: Index, frame: tuple[int, ...]) -> tuple[Index, Bools]:
+        """Where pixels of the frame, flat indices, lie in the window, flat indices too, and which of them do."""
+        y, x = np.divmod(places, frame[1])
+        y, x = y - self.corner[0], x - self.corner[1]
+        there = (y >= 0) & (y < self.size[0]) & (x >= 0) & (x < self.size[1])
+        return (y * self.size[1] + x)[there], there
 
-    def sum_at(self, few: Few, window: Plane, power: Power) -> Float32:
-        """Give the sums at some output pixels: those of `sum`, to the last bit. Without rotation."""
+    def touching(self, holes: Index, frame: tuple[int, ...] | None = None) -> Few:
+        """The output pixels, without rotation, whose kernels touch some pixels, or one beyond the frame.
+
+        Parameters
+        ----------
+        holes : flat indices of the window
+        frame : (ny, nx), optional
+            Shape of the frame; None: what is beyond does not matter.
+        """
+        (ny, nx), width, last = self.shape, self.size[1], self.taps - 1
+        touched = self._scratch.take("touched", self.size, np.uint16)
+        touched[...] = 0
+        flat = touched.reshape(-1)
+        y, x = np.divmod(holes, width)
+        for j in range(self.taps):
+            for i in range(self.taps):
+                # No two holes have the same place under the kernel of one pixel.
+                flat[(holes - (j * width + i))[(y >= j) & (x >= i)]] += np.uint16(_ONE + j * self.taps + i)
+        for axis, length in enumerate(frame[:2] if frame is not None else ()):
+            along = np.moveaxis(touched, axis, 0)
+            along[: max(-self.corner[axis], 0)] = 2 * _ONE
+            along[max(length - self.corner[axis] - last, 0) :] = 2 * _ONE
+        pixels = np.flatnonzero(touched[:ny, :nx] != 0)
+        row, column = np.divmod(pixels, nx)
+        found = touched[row, column].astype(np.intp)
+        return Few(pixels, row, column, np.where(found < 2 * _ONE, found - _ONE, -1))
+
+    def values_at(self, few: Few, plane: Plane) -> Plane:
+        """What the kernels of some output pixels touch, (taps, taps, n); 0 beyond the frame. Without rotation."""
+        tap = np.arange(self.taps)[:, np.newaxis]
+        y, x = few.row + tap + self.corner[0], few.column + tap + self.corner[1]
+        (ny, nx) = plane.shape
+        in_y, in_x = (y >= 0) & (y < ny), (x >= 0) & (x < nx)
+        if in_y.all() and in_x.all():
+            return np.asarray(plane[y[:, np.newaxis], x])
+        values = plane[y.clip(0, ny - 1)[:, np.newaxis], x.clip(0, nx - 1)]
+        values[~(in_y[:, np.newaxis] & in_x)] = 0
+        return np.asarray(values)
+
+    def sum_at(self, values: Plane, power: Power) -> Float32:
+        """Give the sums over what some kernels touch: those of `sum`, to the last bit. Without rotation."""
         wx, wy = (_POWERS[power](w).ravel() for w in (self._wx, self._wy))
-        tap = np.arange(self._taps)
-        step = (tap[:, np.newaxis] * self.size[1] + tap).reshape(-1, 1)
-        values = np.ascontiguousarray(window).ravel()[few.corner + step].astype(np.float32)
-        values = values.reshape(self._taps, self._taps, -1)
-        share = np.empty(few.corner.size, np.float32)
+        values = values.astype(np.float32, copy=False)
+        share = np.empty(values.shape[2], np.float32)
         rows = [
             _slide(list(row), wx, np.empty_like(share), share)
             for row, weight in zip(values, wy, strict=True)
@@ -241,10 +350,19 @@ class Sampler:
         ]
         return _slide(rows, wy[wy != 0], np.empty_like(share), share)
 
+    def without_one(self, power: Power) -> Float32:
+        """The sums over windows of ones but for one pixel under the kernel, for each such pixel; without rotation."""
+        number = self.taps**2
+        return self.sum_at(1 - np.eye(number, dtype=np.float32).reshape(self.taps, self.taps, number), power)
+
+    def of_one(self, power: Power) -> Float32:
+        """The sums over windows of zeros but for one pixel under the kernel, for each such pixel; without rotation."""
+        number = self.taps**2
+        return self.sum_at(np.eye(number, dtype=np.float32).reshape(self.taps, self.taps, number), power)
+
     def sum_of_ones(self, power: Power) -> np.float32:
         """The sum over a window of ones, without rotation."""
-        few = Few(np.zeros(1, np.intp), np.zeros(1, np.intp))
-        return np.float32(self.sum_at(few, np.ones((self._taps, self.size[1]), np.float32), power)[0])
+        return np.float32(self.sum_at(np.ones((self.taps, self.taps, 1), np.float32), power)[0])
 
 
 @lru_cache(maxsize=16)

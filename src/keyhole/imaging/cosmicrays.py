@@ -19,8 +19,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.imaging._blot import Exposure, Reference, blot, median_reference
+from keyhole.imaging._blot import Reference, blot, median_reference
 from keyhole.imaging._differences import Differences, Expectation, Look, differences
+from keyhole.imaging._exposure import Exposure
 from keyhole.imaging._hits_compared import Compared
 from keyhole.imaging._neighbours import places, square_offsets
 from keyhole.imaging._noisy import NoisyPixels
@@ -210,7 +211,8 @@ def _expectation(
     # The median has noise too; a pixel that is not compared has only its own.
     alone = np.flatnonzero(good & ~compared)
     own = sigma.ravel()[alone]
-    sigma *= expected.growth
+    # Noise must not be interpolated: it is that of the nearest pixel.
+    expected.where.multiply(sigma, reference.growth)
     sigma.ravel()[alone] = own
     adjusted = expectation.adjusted(exposure.data, sigma, compared)
     look = Look(exposure.data, expected.data, sigma, good, compared, twice)
