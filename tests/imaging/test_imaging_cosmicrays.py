@@ -346,3 +346,26 @@ def test_a_median_of_few_bad_pixels_is_that_of_interpolated_frames(monkeypatch: 
         np.testing.assert_array_equal(quick.known, plain.known)
         np.testing.assert_array_equal(quick.seen, plain.seen)
         assert quick.scale == plain.scale
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 6), (5, 1), (2, 2), (7, 9)])
+def test_the_largest_step_is_that_to_one_of_four_neighbours(shape: tuple[int, int]) -> None:
+    plane = np.random.default_rng(6).normal(0, 1, shape).astype(np.float32)
+    found = largest_step(plane)
+    assert found.shape == shape
+    for y, x in np.ndindex(shape):
+        beside = [(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)]
+        steps = [abs(plane[at] - plane[y, x]) for at in beside if 0 <= at[0] < shape[0] and 0 <= at[1] < shape[1]]
+        assert found[y, x] == max(steps, default=0)
+
+
+def test_level_and_noise_of_a_large_exposure_come_from_a_fair_sample_of_its_rows() -> None:
+    rng = np.random.default_rng(7)
+    data = rng.normal(30, 5, (600, 1000)).astype(np.float32)
+    mask = np.zeros(data.shape, np.uint16)
+    exposure = Exposure(data, np.full(data.shape, 25, np.float32), mask)
+    assert exposure.level == pytest.approx(np.median(data), abs=5 * 0.01)
+    # The rows of the sample are bad: others tell.
+    mask[::11] = BAD
+    mask[::7] = BAD
+    assert Exposure(data, None, mask).level == np.median(data[mask == 0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -48,11 +48,13 @@ class Reference:
         Exposures with a usable value there.
     origin : (x, y)
         First pixel on the reference grid.
+    scratch : Scratch
     """
 
     data: Float32
     seen: NDArray[np.int16]
     origin: tuple[int, int]
+    scratch: Scratch = field(default_factory=Scratch)
 
     @cached_property
     def good(self) -> NDArray[np.bool_]:
@@ -72,13 +74,15 @@ class Reference:
         growth[1:] = np.sqrt(1 + median_efficiency(counts) / counts)
         return growth[self.seen]
 
-    def on(self, where: Positions, scratch: Scratch) -> tuple[Float32, NDArray[np.bool_]]:
+    def on(self, where: Positions) -> tuple[Float32, NDArray[np.bool_]]:
         """Interpolate the median to other pixels, and tell where it is known."""
         if where.separable and few_bad(self.good):
             box = where.box_near(self.good, KERNEL_REACH)
             data, known = where.nearest(self.data, but=box), np.zeros(where.shape, np.bool_)
             if data[box].size:
-                moved = Moved(*where.cut(box), self.bridges, interpolant=KERNEL, max_lost=MAX_LOST, scratch=scratch)
+                moved = Moved(
+                    *where.cut(box), self.bridges, interpolant=KERNEL, max_lost=MAX_LOST, scratch=self.scratch
+                )
                 moved.interpolate(self.bridges, Source(self.data), data[box])
                 known[box] = True
                 known[box][np.unravel_index(moved.kept, moved.sampler.shape)] = False
@@ -143,7 +147,7 @@ def median_reference(exposures: Sequence[Exposure]) -> Reference:
             layer.add(slice(first, first + height), plane, there)
         middle = sorted_median(sort_planes(planes.reshape(len(planes), -1)), np.maximum(there.ravel(), 1))
         data[first : first + height] = np.where(there > 0, middle.reshape(height, nx), 0)
-    return Reference(data, count, (x0, y0))
+    return Reference(data, count, (x0, y0), scratch)
 
 
 def blot(reference: Reference, exposure: Exposure, sigma: Float32) -> Expected:
@@ -151,7 +155,7 @@ def blot(reference: Reference, exposure: Exposure, sigma: Float32) -> Expected:
     inverse = np.linalg.inv(exposure.matrix).astype(np.float64, copy=False)
     shift = np.asarray(-inverse @ exposure.shift - reference.origin, np.float64)
     where = Positions(inverse, shift, exposure.data.shape, (0, 0), reference.data.shape)
-    data, known = reference.on(where, Scratch())
+    data, known = reference.on(where)
     bright = []
     for rows in row_blocks(data.shape, _BLOCK):
         data[rows] *= np.float32(exposure.seconds)

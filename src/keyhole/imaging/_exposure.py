@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
@@ -15,10 +16,12 @@ from keyhole.imaging.noise import clipped_median_sigma
 
 __all__ = ["Exposure"]
 
-_SAMPLE: Final = 7
-"""One in so many rows is enough for a median, ..."""
+_SAMPLE: Final = 50_000
+"""So many pixels are enough for a median, ..."""
 _FEWEST: Final = 5000
-"""... if so many of their pixels are usable."""
+"""... if so many of them are usable; ..."""
+_STEP: Final = 7
+"""... one in so many rows at the most."""
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -69,7 +72,7 @@ class Exposure:
     def sigma(self) -> Float32:
         """Noise of each pixel, positive."""
         if self.variance is not None:
-            for rows in (slice(None, None, _SAMPLE), slice(None)):
+            for rows in _samples(self.variance.size):
                 known = self.variance[rows][usable(self.mask[rows]) & (self.variance[rows] > 0)]
                 if known.size:
                     noise = np.maximum(self.variance, np.float32(median(known) * 1e-3))
@@ -81,8 +84,17 @@ class Exposure:
     @cached_property
     def level(self) -> np.float32:
         """Median of the usable pixels; a fair sample gives it as well as all."""
-        for rows in (slice(None, None, _SAMPLE), slice(None)):
+        for rows in _samples(self.data.size):
             values = self.data[rows][usable(self.mask[rows])]
             if values.size >= _FEWEST:
                 break
         return np.float32(median(values))
+
+
+def _samples(pixels: int) -> Iterator[slice]:
+    """Rows that make a fair sample, more and more of them.
+
+    The steps are odd, as the patterns of detectors repeat at even distances.
+    """
+    for step in (max(pixels // _SAMPLE, _STEP) | 1, _STEP, 1):
+        yield slice(None, None, step)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from keyhole.imaging._bridging import Bridges
 from keyhole.imaging._rows import row_blocks
-from keyhole.imaging._sampler import Power, Sampler, Scratch, placed
+from keyhole.imaging._sampler import BORDER, SEVERAL, Power, Sampler, Scratch, placed
 
 __all__ = ["MIN_WEIGHT", "NEVER_HALF", "Moved", "Source"]
 
@@ -92,33 +92,36 @@ class Moved:
         assert bridges.few is not None
         self._scratch = scratch
         self.sampler = sampler = Sampler(x, y, interpolant, scratch)
-        self._holes, _ = sampler.in_window(bridges.few, bridges.good.shape)
+        self._holes, there = sampler.in_window(bridges.few, bridges.good.shape)
         self._bridged, self._there = sampler.in_window(bridges.at, bridges.good.shape)
-        self.near = near = sampler.touching(self._holes, bridges.good.shape)
-        known = self._weigh(bridges, max_lost)
-        self._norm, self._usual = known[self.accepted], sampler.sum_of_ones("signed")
+        known = bridges.known.ravel()[bridges.few[there]]
+        self.near = near = sampler.touching(self._holes, bridges.good.shape, known)
+        weights = self._weigh(bridges, max_lost)
+        self._norm, self._usual = weights[self.accepted], sampler.sum_of_ones("signed")
         self._taken, self.kept = near.pixels[self.accepted], near.pixels[~self.accepted]
         self._column, self._row = (np.floor(v.ravel() + 0.5).astype(np.intp) for v in (x, y))
 
     def _weigh(self, bridges: Bridges, max_lost: float) -> Float32:
         """Find what is lost, and what is accepted; the sum of the weights that are known."""
         sampler, near = self.sampler, self.near
-        total = sampler.total.max()
-        # Most touch one bad pixel alone: of these there are as many kinds as there are pixels under a kernel.
+        total, number = sampler.total.max(), sampler.taps**2
+        # Most touch one bad pixel alone: of these there are as many kinds as there are pixels under a kernel. Those
+        # at the border are alike but for the corners.
+        several, border = np.flatnonzero(near.kind == SEVERAL), np.flatnonzero(near.kind == BORDER)
+        example, alike = sampler.border_kinds(near.of(border), bridges.good.shape)
+        some = near.of(np.concatenate([several, border[example]]))
+        good, known = (sampler.values_at(some, plane) for plane in (bridges.good, bridges.known))
         without, usual = sampler.without_one("signed"), sampler.sum_of_ones("signed")
-        lost, light = sampler.of_one("absolute")[near.tap], without[near.tap]
-        hole = (near.row + near.tap // sampler.taps) * sampler.size[1] + near.column + near.tap % sampler.taps
-        known = np.where(_among(hole, self._bridged), usual, light)
-        several = np.flatnonzero(near.tap < 0)
-        some = near.of(several)
-        good = sampler.values_at(some, bridges.good)
-        lost[several], light[several] = sampler.sum_at(~good, "absolute"), sampler.sum_at(good, "signed")
-        known[several] = sampler.sum_at(sampler.values_at(some, bridges.known), "signed")
-        self.lost = lost / total
+        kind = near.kind.copy()
+        kind[several] = 2 * number + np.arange(several.size)
+        kind[border] = 2 * number + several.size + alike
+        one, light = sampler.of_one("absolute"), sampler.sum_at(good, "signed")
+        self.lost = np.concatenate([one, one, sampler.sum_at(~good, "absolute")])[kind] / total
         self.accepted = self.lost <= max_lost
         if max_lost * float(total) > NEVER_HALF:
-            self.accepted &= light >= MIN_WEIGHT
-        return known
+            self.accepted &= np.concatenate([without, without, light])[kind] >= MIN_WEIGHT
+        weights = np.concatenate([without, np.full_like(without, usual), sampler.sum_at(known, "signed")])
+        return np.asarray(weights[kind])
 
     def nearest(self, plane: Plane, pixels: Index) -> Plane:
         """Values of the frame pixels that are nearest to some output pixels, flat indices."""
@@ -174,13 +177,6 @@ class Moved:
             first, last = np.searchsorted(places, [start, start + flat.size])
             flat[places[first:last] - start] = 0 if values is None else values[first:last]
         return window
-
-
-def _among(numbers: Index, ascending: Index) -> NDArray[np.bool_]:
-    """Which of some numbers are among others."""
-    if not ascending.size:
-        return np.zeros(numbers.shape, np.bool_)
-    return np.asarray(ascending[np.searchsorted(ascending[:-1], numbers)] == numbers)
 
 
 def _looked_up(source: Source, places: Index) -> Float32:

@@ -13,7 +13,7 @@ from keyhole.imaging._bridging import REACH
 from keyhole.imaging._neighbours import bounding_box
 from keyhole.imaging.kernels import kernel_weights
 
-__all__ = ["Box", "Few", "Positions", "Power", "Sampler", "Scratch", "around", "placed"]
+__all__ = ["BORDER", "SEVERAL", "Box", "Few", "Positions", "Power", "Sampler", "Scratch", "around", "placed"]
 
 _WHOLE_PIXEL: Final = 1e-6
 """Shifts closer than this to a whole number of pixels are whole."""
@@ -22,8 +22,8 @@ _BLOCK: Final = 1 << 18
 _FEWEST_ROWS: Final = 16
 """Rows of a block at least, as its kernels need some rows beyond."""
 
-_ONE: Final = 256
-"""Counts a hole under a kernel; what is less tells its place there."""
+BORDER: Final = -1
+SEVERAL: Final = -2
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -192,14 +192,15 @@ class Few(NamedTuple):
     ----------
     pixels : flat indices
     row, column : (n,) int
-    tap : (n,) int
-        Which pixel of its kernel, flat index, is what the kernel of each touches; -1 if it is not that alone.
+    kind : (n,) int
+        What the kernel of each touches: a pixel alone, whose place under the kernel this is, or that and the number of
+        places if it is marked; or `BORDER`, pixels beyond the frame alone; or `SEVERAL`.
     """
 
     pixels: Index
     row: Index
     column: Index
-    tap: Index
+    kind: Index
 
     def of(self, chosen: Bools | Index) -> Few:
         """Those that are chosen."""
@@ -294,12 +295,12 @@ class Sampler:
 
     def in_window(self, places: Index, frame: tuple[int, ...]) -> tuple[Index, Bools]:
         """Where pixels of the frame, flat indices, lie in the window, flat indices too, and which of them do."""
-        y, x = np.divmod(places, frame[1])
-        y, x = y - self.corner[0], x - self.corner[1]
+        y = places // frame[1]
+        y, x = y - self.corner[0], places - y * frame[1] - self.corner[1]
         there = (y >= 0) & (y < self.size[0]) & (x >= 0) & (x < self.size[1])
         return (y * self.size[1] + x)[there], there
 
-    def touching(self, holes: Index, frame: tuple[int, ...] | None = None) -> Few:
+    def touching(self, holes: Index, frame: tuple[int, ...] | None = None, marked: Bools | None = None) -> Few:
         """The output pixels, without rotation, whose kernels touch some pixels, or one beyond the frame.
 
         Parameters
@@ -307,24 +308,60 @@ class Sampler:
         holes : flat indices of the window
         frame : (ny, nx), optional
             Shape of the frame; None: what is beyond does not matter.
+        marked : bool array, optional
+            Holes that are told from the others.
         """
-        (ny, nx), width, last = self.shape, self.size[1], self.taps - 1
-        touched = self._scratch.take("touched", self.size, np.uint16)
+        (ny, nx), last = self.shape, self.taps - 1
+        width, number = self.size[1] + last, self.taps**2
+        # A count of holes, and the sum of their places, that cannot be mistaken for those of rows beyond the frame.
+        one, beyond = 2 * number, 1 << 14
+        dtype: type[np.unsignedinteger[Any]] = np.uint16
+        if number * 2 * one > beyond:
+            dtype, beyond = np.uint32, 1 << 28
+        # A margin takes in what no output pixel has under its kernel.
+        touched = self._scratch.take("touched", (self.size[0] + last, width), dtype)
         touched[...] = 0
-        flat = touched.reshape(-1)
-        y, x = np.divmod(holes, width)
-        for j in range(self.taps):
-            for i in range(self.taps):
-                # No two holes have the same place under the kernel of one pixel.
-                flat[(holes - (j * width + i))[(y >= j) & (x >= i)]] += np.uint16(_ONE + j * self.taps + i)
+        flat, first = touched.reshape(-1), last * width + last
+        place = first + holes + holes // self.size[1] * last
+        code = np.full(holes.shape, one, dtype)
+        if marked is not None:
+            code[marked] += dtype(number)
+        for tap in range(number):
+            j, i = divmod(tap, self.taps)
+            # No two holes have the same place under the kernel of one pixel.
+            flat[place - (j * width + i)] += code + dtype(tap)
+        inner = touched[last : last + ny, last : last + nx]
         for axis, length in enumerate(frame[:2] if frame is not None else ()):
-            along = np.moveaxis(touched, axis, 0)
-            along[: max(-self.corner[axis], 0)] = 2 * _ONE
-            along[max(length - self.corner[axis] - last, 0) :] = 2 * _ONE
-        pixels = np.flatnonzero(touched[:ny, :nx] != 0)
-        row, column = np.divmod(pixels, nx)
-        found = touched[row, column].astype(np.intp)
-        return Few(pixels, row, column, np.where(found < 2 * _ONE, found - _ONE, -1))
+            along = np.moveaxis(inner, axis, 0)
+            along[: max(-self.corner[axis], 0)] += dtype(beyond)
+            along[max(length - self.corner[axis] - last, 0) :] += dtype(beyond)
+        pixels = np.flatnonzero(inner != 0)
+        row = pixels // nx
+        found = flat[first + pixels + row * (width - nx)].astype(np.intp)
+        kind = np.where(found < 2 * one, found - one, np.where(found % beyond == 0, BORDER, SEVERAL))
+        return Few(pixels, row, pixels - row * nx, kind)
+
+    def border_kinds(self, few: Few, frame: tuple[int, ...]) -> tuple[Index, Index]:
+        """Output pixels that touch pixels beyond the frame in the same way are of a kind.
+
+        Returns
+        -------
+        example : (k,) int
+            Place in `few` of one of each kind,
+        kind : (n,) int
+            and the place in `example` of that like each.
+        """
+        key = np.zeros(few.pixels.shape, np.intp)
+        for place, axis in ((few.row, 0), (few.column, 1)):
+            before = max(-self.corner[axis], 0)
+            after = max(frame[axis] - self.corner[axis] - self.taps + 1, 0)
+            # The rows that reach beyond the frame each for itself, all between them together.
+            number = np.where(place < before, place, np.where(place >= after, place - after + before + 1, before))
+            key = key * (before + self.shape[axis] - min(after, self.shape[axis]) + 1) + number
+        example = np.full(int(key.max(initial=-1)) + 1, -1, np.intp)
+        example[key] = np.arange(key.size)
+        used = example >= 0
+        return example[used], (np.cumsum(used) - 1)[key]
 
     def values_at(self, few: Few, plane: Plane) -> Plane:
         """What the kernels of some output pixels touch, (taps, taps, n); 0 beyond the frame. Without rotation."""

@@ -139,7 +139,7 @@ def find_hits(exposures: Sequence[Exposure], rule: HitRule | None = None, *, sam
         One for each exposure. Changes its input: no.
     """
     rule = HitRule() if rule is None else rule
-    boxes = [lit_box(usable(e.mask)) for e in exposures]
+    boxes = [_lit_box(e.mask) for e in exposures]
     near = [exposure.cut(box) for exposure, box in zip(exposures, boxes, strict=True)]
     lit = [i for i, exposure in enumerate(near) if exposure.data.size]
     widths = [near[i].fwhm for i in lit]
@@ -158,6 +158,14 @@ def find_hits(exposures: Sequence[Exposure], rule: HitRule | None = None, *, sam
         Hits(box, hit, exposure.mask, None if bad is None else bad[box])
         for exposure, box, hit in zip(near, boxes, found, strict=True)
     ]
+
+
+def _lit_box(mask: NDArray[np.uint16]) -> Box:
+    """Smallest box around the usable pixels."""
+    ny, nx = mask.shape
+    if all(usable(edge).any() for edge in (mask[:1], mask[-1:], mask[:, :1], mask[:, -1:])):
+        return slice(0, ny), slice(0, nx)
+    return lit_box(usable(mask))
 
 
 def _parts(exposures: list[int]) -> Iterator[list[int]]:
