@@ -16,8 +16,9 @@ from keyhole.imaging._layers import KERNEL, KERNEL_REACH, layer_of
 from keyhole.imaging._moved import Moved, Source
 from keyhole.imaging._neighbours import near
 from keyhole.imaging._order_statistics import median_efficiency, sort_planes, sorted_median
+from keyhole.imaging._positions import Positions
 from keyhole.imaging._rows import row_blocks
-from keyhole.imaging._sampler import Positions, Scratch
+from keyhole.imaging._sampler import Scratch
 from keyhole.imaging.bits import BAD, MASK_DTYPE, usable
 from keyhole.imaging.geometry import Grid
 from keyhole.imaging.resample import MAX_LOST, resample

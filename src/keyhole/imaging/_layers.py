@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from keyhole.imaging._bridging import Bridges, few_bad
 from keyhole.imaging._exposure import Exposure
 from keyhole.imaging._moved import Moved, Source
-from keyhole.imaging._sampler import Box, Positions, Scratch, around
+from keyhole.imaging._positions import Box, Positions, around
+from keyhole.imaging._sampler import Scratch
 from keyhole.imaging.bits import usable
 from keyhole.imaging.geometry import Grid
 from keyhole.imaging.resample import MAX_LOST, resample

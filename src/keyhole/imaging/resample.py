@@ -17,8 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from keyhole.errors import AlgorithmError
 from keyhole.imaging._bridging import REACH, TIED, Bridges, few_bad
 from keyhole.imaging._moved import MIN_WEIGHT, NEVER_HALF, Moved, Source
+from keyhole.imaging._positions import Box, Positions
 from keyhole.imaging._rows import row_blocks
-from keyhole.imaging._sampler import Box, Positions, Power, Sampler, Scratch
+from keyhole.imaging._sampler import Power, Sampler, Scratch
 from keyhole.imaging.bits import BAD, MASK_DTYPE, NO_DATA, NONLINEAR, SATURATED, UNUSABLE, any_set, usable
 from keyhole.imaging.kernels import INTERPOLANTS, kernel_weights
 
