@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from sky_scene import moffat
 
-from keyhole.imaging import cosmicrays
+from keyhole.imaging import _blot, _layers, cosmicrays
 from keyhole.imaging._blot import blot, median_reference
+from keyhole.imaging._bridging import few_bad
 from keyhole.imaging._differences import Adjusted, Look, deviation_of, differences, largest_step, step_at
 from keyhole.imaging._noisy import NoisyPixels
 from keyhole.imaging._order_statistics import median_efficiency
@@ -309,9 +310,62 @@ def test_noise_of_the_difference_to_a_median_grows_with_the_noise_of_the_median(
     exposures = night(5)
     reference = median_reference(exposures)
     expected = blot(reference, exposures[1], exposures[1].sigma())
+    growth = np.ones(expected.known.shape, np.float32)
+    expected.where.multiply(growth, reference.growth)
     for number in range(1, 6):
         there = expected.known & (expected.seen == number)
         assert there.any() == (expected.seen == number).any()
         plain = np.sqrt(1 + median_efficiency(np.array([number])) / number)
-        np.testing.assert_allclose(expected.growth[there], plain[0], rtol=1e-6)
-    assert expected.growth.min() >= 1
+        np.testing.assert_allclose(growth[there], plain[0], rtol=1e-6)
+    assert growth.min() >= 1
+
+
+def test_a_median_of_few_bad_pixels_is_that_of_interpolated_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    exposures = []
+    for whole in night(5):
+        exposure = whole.cut(np.s_[6 : SHAPE[0] - 6, 4 : SHAPE[1] - 4])
+        data, mask = exposure.data.copy(), exposure.mask.copy()
+        spoiled = rng.random(mask.shape) < 0.004
+        data[spoiled], mask[spoiled] = 1e5, BAD
+        exposures.append(replace(exposure, data=data, mask=mask, seconds=float(rng.uniform(1, 3))))
+    ways = []
+    monkeypatch.setattr(_layers, "few_bad", lambda good: ways.append(few_bad(good)) or ways[-1])
+    fast = median_reference(exposures)
+    fast_blot = [blot(fast, exposure, exposure.sigma()) for exposure in exposures]
+    assert all(ways) and few_bad(fast.good)
+    for module in (_layers, _blot):
+        monkeypatch.setattr(module, "few_bad", lambda good: False)
+    slow = median_reference(exposures)
+    np.testing.assert_array_equal(fast.seen, slow.seen)
+    np.testing.assert_allclose(fast.data, slow.data, rtol=1e-6, atol=1e-5)
+    assert (fast.seen == 5).any() and (fast.seen == 0).any()
+    for exposure, quick in zip(exposures, fast_blot, strict=True):
+        plain = blot(fast, exposure, exposure.sigma())
+        np.testing.assert_array_equal(quick.data, plain.data)
+        np.testing.assert_array_equal(quick.known, plain.known)
+        np.testing.assert_array_equal(quick.seen, plain.seen)
+        assert quick.scale == plain.scale
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 6), (5, 1), (2, 2), (7, 9)])
+def test_the_largest_step_is_that_to_one_of_four_neighbours(shape: tuple[int, int]) -> None:
+    plane = np.random.default_rng(6).normal(0, 1, shape).astype(np.float32)
+    found = largest_step(plane)
+    assert found.shape == shape
+    for y, x in np.ndindex(shape):
+        beside = [(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)]
+        steps = [abs(plane[at] - plane[y, x]) for at in beside if 0 <= at[0] < shape[0] and 0 <= at[1] < shape[1]]
+        assert found[y, x] == max(steps, default=0)
+
+
+def test_level_and_noise_of_a_large_exposure_come_from_a_fair_sample_of_its_rows() -> None:
+    rng = np.random.default_rng(7)
+    data = rng.normal(30, 5, (600, 1000)).astype(np.float32)
+    mask = np.zeros(data.shape, np.uint16)
+    exposure = Exposure(data, np.full(data.shape, 25, np.float32), mask)
+    assert exposure.level == pytest.approx(np.median(data), abs=5 * 0.01)
+    # The rows of the sample are bad: others tell.
+    mask[::13] = BAD
+    mask[::7] = BAD
+    assert Exposure(data, None, mask).level == np.median(data[mask == 0])

@@ -198,8 +198,8 @@ def test_few_bad_pixels_are_looked_at_one_by_one_with_the_same_result(interpolan
     mask[40:43, 50:53] = 4
     data[mask == 1] = 1e6
     frame = data.astype(np.float32), variance.astype(np.float32), mask
-    ways, few_at_once = [], resampling._interpolate_most
-    monkeypatch.setattr(resampling, "_interpolate_most", lambda *args: ways.append(few_at_once(*args)))
+    ways, few_at_once = [], resampling._move
+    monkeypatch.setattr(resampling, "_move", lambda *args: ways.append(few_at_once(*args)))
     for shift, limits in (
         ((0.3, -0.4), {}),
         ((5.0, 0.6), {"max_lost": 0.1, "reasons": False}),

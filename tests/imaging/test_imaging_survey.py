@@ -7,8 +7,8 @@ import pytest
 import sep
 
 from keyhole.imaging import _survey
-from keyhole.imaging._bins import unbinned
-from keyhole.imaging._filters import doubled
+from keyhole.imaging._bins import number_in_twos, unbinned
+from keyhole.imaging._filters import doubled, summed_in_twos
 from keyhole.imaging._measure import _label_on_or_beside
 from keyhole.imaging._survey import DetectionLimits, survey
 from keyhole.imaging.medians import fair_sample
@@ -124,6 +124,57 @@ def test_objects_are_those_that_sep_finds_on_the_same_background():
     assert len(found.objects) > 0.9 * len(objects) > 20
     labels = found.scene.labels
     assert sorted(set(labels[labels > 0].tolist())) == list(range(1, len(found.objects) + 1))
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (41, 50), (40, 51), (41, 51)])
+@pytest.mark.parametrize("share", [0.0, 0.03, 0.5])
+def test_means_in_bins_are_those_of_the_pixels_that_are_not_hidden(shape, share):
+    rng = np.random.default_rng(5)
+    hidden = rng.random(shape) < share
+    hidden[2:4, 6:8] = share > 0
+    values, noise = rng.normal(0, 1, shape).astype(np.float32), rng.uniform(1, 2, shape).astype(np.float32)
+    values[hidden] = noise[hidden] = 0
+    np.testing.assert_array_equal(number_in_twos(hidden), summed_in_twos((~hidden).view(np.uint8)))
+    found = _survey._binned(_survey._Planes(values, noise, hidden))
+    for (y, x), there in np.ndenumerate(~found.hidden):
+        part = np.s_[2 * y : 2 * y + 2, 2 * x : 2 * x + 2]
+        free = ~hidden[part]
+        assert there == free.any()
+        if there:
+            assert found.values[y, x] == pytest.approx(values[part][free].mean(), abs=1e-6)
+            assert found.noise[y, x] == pytest.approx(noise[part][free].mean() / np.sqrt(free.sum()), rel=1e-6)
+
+
+@pytest.mark.parametrize("min_area", [3, 10, 20])
+def test_outlines_are_those_of_regions_of_enough_bins(min_area):
+    rng = np.random.default_rng(8)
+    values, noise = rng.normal(0, 4, (90, 100)).astype(np.float32), rng.uniform(0.9, 1.1, (90, 100)).astype(np.float32)
+    hidden = rng.random(values.shape) < 0.05
+    values[hidden] = 0
+    found = _survey._outlines(values, noise, hidden, LIMITS._replace(min_area=min_area))
+    _, labels = sep.extract(
+        values / noise,
+        6.0,
+        mask=hidden,
+        minarea=max(min_area // 4, 1),
+        filter_kernel=None,
+        deblend_nthresh=1,
+        clean=False,
+        segmentation_map=True,
+    )
+    assert 10 < found.sum() < 2000
+    np.testing.assert_array_equal(found, labels > 0)
+
+
+@pytest.mark.parametrize("row", [0, 5])
+def test_hidden_pixels_are_no_part_of_a_source_at_the_border(row):
+    image, _, hidden = sky_with_stars((120, 130), stars=0)
+    image[: row + 4, 40:50] += 2000
+    hidden[:row, :] = hidden[row, 40:50] = True
+    found = surveyed(image, hidden)
+    y0 = found.scene.origin[1]
+    assert (found.scene.labels > 0).any()
+    assert not found.scene.labels[hidden[y0:]].any()
 
 
 def test_a_field_full_of_stars_keeps_the_background_of_the_first_round():

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.imaging._bridging import Bridges, few_bad
+from keyhole.imaging._exposure import Exposure
+from keyhole.imaging._layers import KERNEL, KERNEL_REACH, layer_of
+from keyhole.imaging._moved import Moved, Source
 from keyhole.imaging._neighbours import near
 from keyhole.imaging._order_statistics import median_efficiency, sort_planes, sorted_median
+from keyhole.imaging._positions import Positions
 from keyhole.imaging._rows import row_blocks
+from keyhole.imaging._sampler import Scratch
 from keyhole.imaging.bits import BAD, MASK_DTYPE, usable
 from keyhole.imaging.geometry import Grid
-from keyhole.imaging.medians import median
-from keyhole.imaging.noise import clipped_median_sigma
-from keyhole.imaging.resample import resample
+from keyhole.imaging.resample import MAX_LOST, resample
 
-__all__ = ["Expected", "Exposure", "Reference", "blot", "median_reference"]
+__all__ = ["Expected", "Reference", "blot", "median_reference"]
 
-_KERNEL: Final = "poly3"
 _BAND: Final = 1 << 22
 """Values of all exposures together that are sorted at once."""
 _BLOCK: Final = 1 << 15
 """Pixels that are computed together, so that what is computed on the way stays in the cache."""
-_SAMPLE: Final = 7
-"""One in so many rows is enough for a median, ..."""
-_FEWEST: Final = 5000
-"""... if so many of their pixels are usable."""
-_BEYOND: Final = 8
-"""Pixels around a part of the reference that its interpolation may touch."""
 _BRIGHT: Final = 5.0  # sigma from which on starlight tells the transparency
 _WINGS: Final = 3  # pixels around it that belong to it whatever the seeing
 _CERTAIN: Final = 30.0  # significance of the starlight from which on it is believed
@@ -39,70 +36,6 @@ _CLEAREST: Final = 10.0  # ratio of transparencies that is believed
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Exposure:
-    """One exposure and its place among the others.
-
-    Attributes
-    ----------
-    data : (ny, nx) float32
-        Sky-subtracted.
-    variance : (ny, nx) float32 or None
-        None: the scatter of the pixels is their noise.
-    mask : (ny, nx) uint16
-        Quality bits.
-    shift : (dx, dy)
-        Pixels: position in the exposure = matrix @ position on the reference grid + shift.
-    matrix : 2 x 2, optional
-    seconds : float
-        Exposure time, or any factor to which the light is proportional.
-    fwhm : float
-        Width of a star, pixels; 2, the sharpest that pixels can show, where it is not known.
-    """
-
-    data: Float32
-    variance: Float32 | None
-    mask: NDArray[np.uint16]
-    shift: Float64 = field(default_factory=lambda: np.zeros(2))
-    matrix: Float64 = field(default_factory=lambda: np.eye(2))
-    seconds: float = 1.0
-    fwhm: float = 2.0
-
-    def cut(self, box: tuple[slice, slice]) -> Exposure:
-        """The part of the exposure inside a box, at the same place of the sky; values that are no numbers are bad."""
-        rows, columns = box
-        data, mask = self.data[box], self.mask[box]
-        variance = None if self.variance is None else self.variance[box]
-        finite = np.isfinite(data) if variance is None else np.isfinite(data) & np.isfinite(variance)
-        if not finite.all():
-            data = np.where(finite, data, np.float32(0))
-            variance = None if variance is None else np.where(finite, variance, np.float32(0))
-            mask = np.where(finite, mask, mask | MASK_DTYPE(BAD))
-        shift = np.asarray(self.shift, float) - [columns.start, rows.start]
-        return replace(self, data=data, variance=variance, mask=mask, shift=shift)
-
-    def sigma(self) -> Float32:
-        """Noise of each pixel, positive."""
-        if self.variance is not None:
-            for rows in (slice(None, None, _SAMPLE), slice(None)):
-                known = self.variance[rows][usable(self.mask[rows]) & (self.variance[rows] > 0)]
-                if known.size:
-                    noise = np.maximum(self.variance, np.float32(median(known) * 1e-3))
-                    return np.sqrt(noise, out=noise)
-        good = usable(self.mask)
-        scatter = clipped_median_sigma(self.data, good).sigma if good.any() else 1.0
-        return np.full(self.data.shape, scatter or 1.0, np.float32)
-
-    @cached_property
-    def level(self) -> np.float32:
-        """Median of the usable pixels; a fair sample gives it as well as all."""
-        for rows in (slice(None, None, _SAMPLE), slice(None)):
-            values = self.data[rows][usable(self.mask[rows])]
-            if values.size >= _FEWEST:
-                break
-        return np.float32(median(values))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,16 +49,23 @@ class Reference:
         Exposures with a usable value there.
     origin : (x, y)
         First pixel on the reference grid.
+    scratch : Scratch
     """
 
     data: Float32
     seen: NDArray[np.int16]
     origin: tuple[int, int]
+    scratch: Scratch = field(default_factory=Scratch)
 
     @cached_property
-    def mask(self) -> NDArray[np.uint16]:
-        """Bad where no exposure tells."""
-        return np.where(self.seen > 0, MASK_DTYPE(0), MASK_DTYPE(BAD))
+    def good(self) -> NDArray[np.bool_]:
+        """Where an exposure tells."""
+        return np.asarray(self.seen > 0)
+
+    @cached_property
+    def bridges(self) -> Bridges:
+        """Over the pixels where none does."""
+        return Bridges(self.good)
 
     @cached_property
     def growth(self) -> Float32:
@@ -135,6 +75,32 @@ class Reference:
         growth[1:] = np.sqrt(1 + median_efficiency(counts) / counts)
         return growth[self.seen]
 
+    def on(self, where: Positions) -> tuple[Float32, NDArray[np.bool_]]:
+        """Interpolate the median to other pixels, and tell where it is known."""
+        if where.separable and few_bad(self.good):
+            box = where.box_near(self.good, KERNEL_REACH)
+            data, known = where.nearest(self.data, but=box), np.zeros(where.shape, np.bool_)
+            if data[box].size:
+                moved = Moved(
+                    *where.cut(box), self.bridges, interpolant=KERNEL, max_lost=MAX_LOST, scratch=self.scratch
+                )
+                moved.interpolate(self.bridges, Source(self.data), data[box])
+                known[box] = True
+                known[box][np.unravel_index(moved.kept, moved.sampler.shape)] = False
+            return data, known
+        out = resample(
+            self.data,
+            None,
+            np.where(self.good, MASK_DTYPE(0), MASK_DTYPE(BAD)),
+            shift=where.offset,
+            matrix=where.matrix,
+            output_shape=where.shape,
+            interpolant=KERNEL,
+            conserve=False,
+            reasons=False,
+        )
+        return out.data, usable(out.mask)
+
 
 class Expected(NamedTuple):
     """The median on the pixels of one exposure.
@@ -143,19 +109,20 @@ class Expected(NamedTuple):
     ----------
     data : (ny, nx) float32
         Light in the time of the exposure.
-    seen : (ny, nx) int16
-    growth : (ny, nx) float32
-        Noise of the difference to it in units of that of the exposure; anything where it is not known.
     known : (ny, nx) bool
+    seen : (ny, nx) int16
+        Exposures with a usable value there.
     scale : float
         Transparency of the exposure in units of that of the median.
+    where : Positions
+        Places of the pixels in the median.
     """
 
     data: Float32
-    seen: NDArray[np.int16]
-    growth: Float32
     known: NDArray[np.bool_]
+    seen: NDArray[np.int16]
     scale: float
+    where: Positions
 
 
 def median_reference(exposures: Sequence[Exposure]) -> Reference:
@@ -171,81 +138,31 @@ def median_reference(exposures: Sequence[Exposure]) -> Reference:
     data, count = np.zeros((ny, nx), np.float32), np.zeros((ny, nx), np.int16)
     step = min(max(16, _BAND // (len(exposures) * nx)), ny)
     every = np.empty((len(exposures), step * nx), np.float32)
+    scratch = Scratch()
+    layers = [layer_of(exposure, grid, scratch) for exposure in exposures]
     for first in range(0, ny, step):
         height = min(step, ny - first)
-        planes = every[:, : height * nx]
-        there = np.zeros(height * nx, np.int16)
-        for plane, exposure in zip(planes, exposures, strict=True):
-            part = _part_near(exposure, Grid((height, nx), (x0, y0 + first)))
-            if part is None:
-                plane.fill(np.inf)
-                continue
-            out = resample(
-                (part.data - exposure.level) / np.float32(exposure.seconds),
-                None,
-                part.mask,
-                shift=part.shift,
-                matrix=part.matrix,
-                output_shape=(height, nx),
-                output_origin=(x0, y0 + first),
-                interpolant=_KERNEL,
-                conserve=False,
-                reasons=False,
-            )
-            good = usable(out.mask).ravel()
-            plane[:] = out.data.ravel()
-            plane[np.flatnonzero(~good)] = np.inf
-            there += good
-        middle = sorted_median(sort_planes(planes), np.maximum(there, 1))
-        data[first : first + height] = np.where(there > 0, middle, 0).reshape(height, nx)
-        count[first : first + height] = there.reshape(height, nx)
-    return Reference(data, count, (x0, y0))
-
-
-def _part_near(exposure: Exposure, grid: Grid) -> Exposure | None:
-    """The part of an exposure from which a part of the reference is interpolated; None where they do not meet."""
-    (height, width), (x0, y0) = grid
-    corners = np.array([(x0, x0 + width - 1, x0, x0 + width - 1), (y0, y0, y0 + height - 1, y0 + height - 1)], float)
-    own = exposure.matrix @ corners + np.reshape(exposure.shift, (2, 1))
-    low, high = np.floor(own.min(axis=1)) - _BEYOND, np.ceil(own.max(axis=1)) + _BEYOND + 1
-    ny, nx = exposure.data.shape
-    (left, bottom), (right, top) = np.maximum(low, 0).astype(int), np.minimum(high, (nx, ny)).astype(int)
-    if right <= left or top <= bottom:
-        return None
-    rows, columns = slice(int(bottom), int(top)), slice(int(left), int(right))
-    shift = np.asarray(exposure.shift, float) - [columns.start, rows.start]
-    return replace(
-        exposure, variance=None, data=exposure.data[rows, columns], mask=exposure.mask[rows, columns], shift=shift
-    )
+        planes = every[:, : height * nx].reshape(-1, height, nx)
+        there = count[first : first + height]
+        for plane, layer in zip(planes, layers, strict=True):
+            layer.add(slice(first, first + height), plane, there)
+        middle = sorted_median(sort_planes(planes.reshape(len(planes), -1)), np.maximum(there.ravel(), 1))
+        data[first : first + height] = np.where(there > 0, middle.reshape(height, nx), 0)
+    return Reference(data, count, (x0, y0), scratch)
 
 
 def blot(reference: Reference, exposure: Exposure, sigma: Float32) -> Expected:
     """Map the median back onto the pixels of an exposure and measure how clear that exposure is."""
-    inverse = np.linalg.inv(exposure.matrix)
-    shift = -inverse @ exposure.shift - reference.origin
-    out = resample(
-        reference.data,
-        None,
-        reference.mask,
-        shift=shift,
-        matrix=inverse,
-        output_shape=exposure.data.shape,
-        interpolant=_KERNEL,
-        conserve=False,
-        reasons=False,
-        # Noise must not be interpolated: whole numbers are copied from the nearest pixel.
-        planes={"seen": reference.seen, "growth": reference.growth.view(np.int32)},
-    )
-    data = out.data
-    known = usable(out.mask)
-    growth = out.planes["growth"].view(np.float32)
+    inverse = np.linalg.inv(exposure.matrix).astype(np.float64, copy=False)
+    shift = np.asarray(-inverse @ exposure.shift - reference.origin, np.float64)
+    where = Positions(inverse, shift, exposure.data.shape, (0, 0), reference.data.shape)
+    data, known = reference.on(where)
     bright = []
     for rows in row_blocks(data.shape, _BLOCK):
-        np.maximum(growth[rows], 1, out=growth[rows])
         data[rows] *= np.float32(exposure.seconds)
         bright.append(np.flatnonzero((data[rows] > _BRIGHT * sigma[rows]) & known[rows]) + rows.start * data.shape[1])
     clear = _clearness(exposure, sigma, data, known, np.concatenate(bright))
-    return Expected(data, out.planes["seen"], growth, known, clear)
+    return Expected(data, known, where.nearest(reference.seen), clear, where)
 
 
 def _clearness(
@@ -256,14 +173,13 @@ def _clearness(
     `bright` are the flat indices of the known pixels with starlight. Sums over whole stars do not depend on the
     seeing.
     """
-    stars = np.zeros(known.shape, np.bool_)
-    good = usable(exposure.mask)
-    stars.ravel()[bright] = good.ravel()[bright]
-    if not stars.any():
-        return 1.0
-    good &= known
+    bits, stars = exposure.mask.ravel(), np.zeros(known.shape, np.bool_)
+    stars.ravel()[bright[usable(bits[bright])]] = True
     # A whole star, to the last pixel of its wings.
-    of_stars = np.flatnonzero(near(stars, _WINGS) & good)
+    of_stars = np.flatnonzero(near(stars, _WINGS) & known)
+    of_stars = of_stars[usable(bits[of_stars])]
+    if not of_stars.size:
+        return 1.0
     light_there, noise = expected.ravel()[of_stars], sigma.ravel()[of_stars]
     light = float(light_there.sum(dtype=np.float64))
     if light < _CERTAIN * float(np.sqrt(np.square(noise, dtype=np.float64).sum())):

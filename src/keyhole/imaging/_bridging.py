@@ -7,6 +7,7 @@ the curvature too (cubic Lagrange interpolation at the middle: ``(-1, 4, 4, -1) 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from keyhole.imaging._neighbours import places
 
-__all__ = ["REACH", "TIED", "Bridged", "Bridges", "bridge"]
+__all__ = ["REACH", "TIED", "Bridged", "Bridges", "bridge", "few_bad"]
 
 REACH: Final = 2
 """Pixels to either side that a bridged value needs."""
@@ -61,6 +62,11 @@ def bridge(data: NDArray[np.float32], good: NDArray[np.bool_]) -> Bridged:
     return Bridged(bridges.fill(data), bridges.known)
 
 
+def few_bad(good: NDArray[np.bool_]) -> bool:
+    """Whether the bad pixels are so few that they are looked at one by one."""
+    return bool(good.size - np.count_nonzero(good) < _FEW * good.size)
+
+
 class Bridges:
     """The bad pixels between good ones, for any number of planes with the same bad pixels; see `bridge`.
 
@@ -68,6 +74,8 @@ class Bridges:
     ----------
     good, known : (ny, nx) bool
         Good; good or bridged.
+    at : flat indices
+        The bridged pixels, ascending.
     few : flat indices or None
         The bad pixels, if they are few.
     """
@@ -80,29 +88,31 @@ class Bridges:
         along = [_pairs(good, axis, self.few) for axis in (1, 0)]
         self._pairs = np.concatenate([pairs for pairs, _ in along], axis=1)
         self._curved = np.concatenate([curved for _, curved in along])
-        self._at, self._place, self._number = np.unique(self._pairs[0], return_inverse=True, return_counts=True)
+        self.at, self._place, self._number = np.unique(self._pairs[0], return_inverse=True, return_counts=True)
         self.known = good.copy()
-        self.known.ravel()[self._at] = True
+        self.known.ravel()[self.at] = True
 
     def fill(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """Give a plane, finite where good, with the bridged values in place of bad ones; 0 where there is none."""
         return self.mend(np.where(self.good, plane, np.float32(0)).astype(np.float32, copy=False))
 
-    def mend(self, plane: NDArray[np.float32], factor: float = 1.0) -> NDArray[np.float32]:
-        """Do the same in place, in a plane without gaps in memory; bridged values times a factor."""
+    def mend(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Do the same in place, in a plane without gaps in memory."""
         flat = plane.reshape(-1)
         if self.few is None:
             np.copyto(plane, 0, where=~self.good)
         else:
             flat[self.few] = 0
-        if self._at.size:
-            _, left, right, far_left, far_right = flat[self._pairs]
-            middle = 0.5 * (left + right)
-            middle += np.where(self._curved, (2 * middle - far_left - far_right) / 6, np.float32(0))
-            flat[self._at] = np.bincount(self._place, middle) / self._number
-            if factor != 1:
-                flat[self._at] *= np.float32(factor)
+        if self.at.size:
+            flat[self.at] = self.between(lambda places: flat[places])
         return plane
+
+    def between(self, values: Callable[[NDArray[np.intp]], NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Values of the bridged pixels, of a plane that is looked up at flat indices."""
+        _, left, right, far_left, far_right = values(self._pairs)
+        middle = 0.5 * (left + right)
+        middle += np.where(self._curved, (2 * middle - far_left - far_right) / 6, np.float32(0))
+        return (np.bincount(self._place, middle, len(self.at)) / self._number).astype(np.float32)
 
 
 def _pairs(

@@ -24,6 +24,8 @@ _SAMPLE: Final = 7
 """One in so many rows is enough for a scatter, ..."""
 _ENOUGH: Final = 20_000
 """... with so many quiet pixels it is known to half a per cent."""
+_WANTED: Final = 50_000
+"""Pixels that are looked at, if so many of them are quiet."""
 _FEWEST_QUIET: Final = 100
 _BLOCK: Final = 1 << 15
 """Pixels that are computed together, so that what is computed on the way stays in the cache."""
@@ -100,7 +102,8 @@ class Expectation(NamedTuple):
         compared : (ny, nx) bool
         """
         scale = np.float32(self.scale)
-        for rows in (slice(None, None, _SAMPLE), slice(None)):
+        # The steps are odd, as the patterns of detectors repeat at even distances.
+        for rows in (slice(None, None, step) for step in (max(data.size // _WANTED, _SAMPLE) | 1, _SAMPLE, 1)):
             model, noise = self.model[rows] * scale, sigma[rows]
             quiet = compared[rows] & (np.abs(model) < _QUIET * noise)
             if np.count_nonzero(quiet) >= _ENOUGH:
@@ -184,12 +187,19 @@ def deviation_of(look: Look, residual: Float32, step: Float32) -> Float32:
 
 def largest_step(plane: Float32) -> Float32:
     """Largest difference of each pixel to its four neighbours."""
-    largest = np.zeros(plane.shape, np.float32)
-    for axis in (0, 1):
-        steps = np.diff(plane, axis=axis)
-        np.abs(steps, out=steps)
-        for beside in (np.s_[1:], np.s_[:-1]) if axis == 0 else (np.s_[:, 1:], np.s_[:, :-1]):
-            np.maximum(largest[beside], steps, out=largest[beside])
+    ny, nx = plane.shape
+    if ny < 2 or nx < 2:
+        steps = np.abs(np.diff(plane.ravel(), prepend=plane[:1, 0], append=plane[-1:, -1]))
+        return np.asarray(np.maximum(steps[1:], steps[:-1]).reshape(plane.shape))
+    largest, steps = np.empty(plane.shape, np.float32), np.empty(plane.size, np.float32)
+    along = np.subtract(plane[1:], plane[:-1], out=steps[: (ny - 1) * nx].reshape(ny - 1, nx))
+    np.abs(along, out=along)
+    largest[0], largest[-1] = along[0], along[-1]
+    np.maximum(along[1:], along[:-1], out=largest[1:-1])
+    along = np.subtract(plane[:, 1:], plane[:, :-1], out=steps[: ny * (nx - 1)].reshape(ny, nx - 1))
+    np.abs(along, out=along)
+    np.maximum(largest[:, 1:], along, out=largest[:, 1:])
+    np.maximum(largest[:, :-1], along, out=largest[:, :-1])
     return largest
 
 

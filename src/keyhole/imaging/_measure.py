@@ -296,8 +296,12 @@ def _flags(scene: Scene, objects: NDArray[Any], unlike: Bool) -> dict[str, NDArr
 
     number = len(objects) + 1
     doubtful = (scene.bits != 0) | scene.hidden
-    pixels = np.flatnonzero(doubtful & near(scene.labels != 0, 1))
-    names, bits = _label_on_or_beside(scene.labels, pixels), scene.bits.ravel()[pixels]
+    pixels = np.flatnonzero(doubtful)
+    if pixels.size > _FEW_HIDDEN * doubtful.size:
+        pixels = np.flatnonzero(doubtful & near(scene.labels != 0, 1))
+    names = _label_on_or_beside(scene.labels, pixels)
+    pixels, names = pixels[names > 0], names[names > 0]
+    bits = scene.bits.ravel()[pixels]
     image_flags = np.zeros(number, np.int64)
     np.bitwise_or.at(image_flags, names, bits)
     flagged = np.bincount(names[bits != 0], minlength=number)

@@ -30,6 +30,8 @@ Offsets = Sequence[tuple[int, int]]
 
 def bounding_box(region: NDArray[np.bool_], margin: int = 0) -> tuple[slice, slice]:
     """Rows and columns of the smallest box around the True pixels, with a margin; empty if there are none."""
+    if region.size and all(edge.any() for edge in (region[0], region[-1], region[:, 0], region[:, -1])):
+        return slice(0, region.shape[0]), slice(0, region.shape[1])
     rows = np.flatnonzero(region.any(axis=1))
     columns = np.flatnonzero(region.any(axis=0))
     if not rows.size:

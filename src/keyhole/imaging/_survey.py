@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
-from keyhole.imaging._bins import unbinned
+from keyhole.imaging._bins import number_in_twos, unbinned
 from keyhole.imaging._filters import doubled, summed_in_twos
 from keyhole.imaging._neighbours import bounding_box, near
 from keyhole.imaging.medians import fair_sample, median
@@ -41,6 +41,8 @@ _GROW: Final = 2
 """Bins by which sources are grown before the background is measured again: their wings."""
 _FEW: Final = 150_000
 """Pixels up to which the background between the sources is measured pixel by pixel: that takes no time."""
+_HOPELESS: Final = np.float32(1e30)
+"""Noise that sep gives masked pixels."""
 _FEWEST_SAMPLES: Final = 6
 """Samples along the side of a cell that tell its mode."""
 _FAIR: Final = 100_000
@@ -122,11 +124,13 @@ def survey(
     left = np.subtract(planes.values, level, out=planes.values)
     np.copyto(left, np.float32(0), where=hidden)
     objects, labels = _extract(left, noise, hidden, limits)
-    free = ~hidden & (labels == 0)
+    free = labels == 0
+    on = np.flatnonzero(~free)
+    np.copyto(free, False, where=hidden)
     typical = median(fair_sample(~hidden, noise, number=_SMOOTH_SAMPLE)[0])
     empty = fair_sample(free if free.any() else ~hidden, level, noise, number=_SMOOTH_SAMPLE)
     background, sigma = (median(values) for values in empty)
-    objects, areas = _cleaned(objects, labels, _Planes(left, noise, hidden), limits)
+    objects, areas = _cleaned(objects, (labels, on), _Planes(left, noise, hidden), limits)
     spread = np.square(noise)
     np.copyto(spread, np.float32(0), where=hidden)
     scene = Scene(
@@ -184,16 +188,23 @@ def _first_sky(bins: _Planes, limits: DetectionLimits, cell: int) -> _Sky:
 
 def _binned(planes: _Planes) -> _Planes:
     """Means of the usable pixels in bins, with their noise."""
-    number = summed_in_twos((~planes.hidden).view(np.uint8))
-    hidden = number == 0
-    np.maximum(number, 1, out=number)
-    values = summed_in_twos(planes.values)
-    values /= number
-    if planes.noise is None:
-        return _Planes(values, None, hidden)
-    noise = summed_in_twos(planes.noise)
-    noise /= number * np.sqrt(number)
-    noise[hidden] = 1
+    number = number_in_twos(planes.hidden)
+    values, noise = summed_in_twos(planes.values), None
+    # Nearly all bins are whole: what is divided by their number first is put right where it is another.
+    other = np.flatnonzero(number != _BIN**2)
+    others = number.ravel()[other]
+    hidden = np.zeros(number.shape, np.bool_)
+    hidden.ravel()[other[others == 0]] = True
+    others = np.maximum(others, 1)
+    sums = values.ravel()[other]
+    values *= np.float32(1 / _BIN**2)
+    values.ravel()[other] = sums / others
+    if planes.noise is not None:
+        noise = summed_in_twos(planes.noise)
+        sums = noise.ravel()[other]
+        noise *= np.float32(1 / _BIN**3)
+        noise.ravel()[other] = sums / (others * np.sqrt(others))
+        noise[hidden] = 1
     return _Planes(values, noise, hidden)
 
 
@@ -266,12 +277,18 @@ def _robust_sigma(values: Float32) -> float:
 
 def _outlines(values: Float32, noise: Float32, hidden: Bool, limits: DetectionLimits) -> Bool:
     """Bins on sources: a mean of four pixels above the threshold of a pixel, as the filter for pixels would have it."""
+    fewest = max(limits.min_area // _BIN**2, 1)
+    if fewest <= 2:
+        # Two that touch: no need to follow regions.
+        above = values > np.float32(_BIN * limits.threshold) * noise
+        np.copyto(above, False, where=hidden)
+        return above if fewest == 1 else above & _beside_another(above)
     _, labels = _extracted(
         values / noise,
         hidden,
         limits,
         thresh=_BIN * limits.threshold,
-        minarea=max(limits.min_area // _BIN**2, 1),
+        minarea=fewest,
         filter_kernel=None,
         deblend_nthresh=1,
         clean=False,
@@ -279,25 +296,43 @@ def _outlines(values: Float32, noise: Float32, hidden: Bool, limits: DetectionLi
     return np.asarray(labels > 0)
 
 
+def _beside_another(region: Bool) -> Bool:
+    """Pixels with one of the region among their eight neighbours."""
+    beside = np.zeros_like(region)
+    beside[:, 1:] |= region[:, :-1]
+    beside[:, :-1] |= region[:, 1:]
+    three = beside | region
+    beside[1:] |= three[:-1]
+    beside[:-1] |= three[1:]
+    return beside
+
+
 def _extract(
     values: Float32, noise: Float32, hidden: Bool, limits: DetectionLimits
 ) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """Objects of sep and the label (row + 1) of each pixel."""
-    return _extracted(
-        values,
-        hidden,
-        limits,
-        thresh=limits.threshold,
-        err=noise,
-        minarea=limits.min_area,
-        filter_kernel=_KERNEL,
-        filter_type="conv",
-        deblend_nthresh=_DEBLEND_LEVELS,
-    )
+    # What a mask does to hidden pixels, which are 0, a hopeless noise does in less time.
+    places, flat = np.flatnonzero(hidden), noise.reshape(-1)
+    usual = flat[places]
+    flat[places] = _HOPELESS
+    try:
+        return _extracted(
+            values,
+            None,
+            limits,
+            thresh=limits.threshold,
+            err=noise,
+            minarea=limits.min_area,
+            filter_kernel=_KERNEL,
+            filter_type="conv",
+            deblend_nthresh=_DEBLEND_LEVELS,
+        )
+    finally:
+        flat[places] = usual
 
 
 def _extracted(
-    values: Float32, hidden: Bool, limits: DetectionLimits, **settings: Any
+    values: Float32, hidden: Bool | None, limits: DetectionLimits, **settings: Any
 ) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """Objects and labels that sep finds with some settings."""
     import sep
@@ -329,11 +364,17 @@ def _extracted(
 
 
 def _cleaned(
-    objects: NDArray[Any], labels: NDArray[np.int32], planes: _Planes, limits: DetectionLimits
+    objects: NDArray[Any],
+    labelled: tuple[NDArray[np.int32], NDArray[np.intp]],
+    planes: _Planes,
+    limits: DetectionLimits,
 ) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Leave out what is too small, too sharp or too thin to be a source; also the areas. Changes `labels`."""
+    """Leave out what is too small, too sharp or too thin to be a source; also the areas.
+
+    Changes the labels, the first of `labelled`; the second are the flat indices of the pixels that have one.
+    """
     number = len(objects) + 1
-    pixels = np.flatnonzero(labels != 0)
+    labels, pixels = labelled
     names, hidden = labels.ravel()[pixels], planes.hidden.ravel()[pixels]
     assert planes.noise is not None
     counted = planes.values.ravel()[pixels] > np.float32(limits.analysis) * planes.noise.ravel()[pixels]

@@ -19,8 +19,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.imaging._blot import Exposure, Reference, blot, median_reference
+from keyhole.imaging._blot import Reference, blot, median_reference
 from keyhole.imaging._differences import Differences, Expectation, Look, differences
+from keyhole.imaging._exposure import Exposure
 from keyhole.imaging._hits_compared import Compared
 from keyhole.imaging._neighbours import places, square_offsets
 from keyhole.imaging._noisy import NoisyPixels
@@ -139,7 +140,7 @@ def find_hits(exposures: Sequence[Exposure], rule: HitRule | None = None, *, sam
         One for each exposure. Changes its input: no.
     """
     rule = HitRule() if rule is None else rule
-    boxes = [lit_box(usable(e.mask)) for e in exposures]
+    boxes = [_lit_box(e.mask) for e in exposures]
     near = [exposure.cut(box) for exposure, box in zip(exposures, boxes, strict=True)]
     lit = [i for i, exposure in enumerate(near) if exposure.data.size]
     widths = [near[i].fwhm for i in lit]
@@ -158,6 +159,14 @@ def find_hits(exposures: Sequence[Exposure], rule: HitRule | None = None, *, sam
         Hits(box, hit, exposure.mask, None if bad is None else bad[box])
         for exposure, box, hit in zip(near, boxes, found, strict=True)
     ]
+
+
+def _lit_box(mask: NDArray[np.uint16]) -> Box:
+    """Smallest box around the usable pixels."""
+    ny, nx = mask.shape
+    if all(usable(edge).any() for edge in (mask[:1], mask[-1:], mask[:, :1], mask[:, -1:])):
+        return slice(0, ny), slice(0, nx)
+    return lit_box(usable(mask))
 
 
 def _parts(exposures: list[int]) -> Iterator[list[int]]:
@@ -211,7 +220,8 @@ def _expectation(
     # The median has noise too; a pixel that is not compared has only its own.
     alone = np.flatnonzero(good & ~compared)
     own = sigma.ravel()[alone]
-    sigma *= expected.growth
+    # Noise must not be interpolated: it is that of the nearest pixel.
+    expected.where.multiply(sigma, reference.growth)
     sigma.ravel()[alone] = own
     adjusted = expectation.adjusted(exposure.data, sigma, compared)
     look = Look(exposure.data, expected.data, sigma, good, compared, twice)

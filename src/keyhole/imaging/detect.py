@@ -133,8 +133,11 @@ def detect_sources(
         if plane is not None and plane.shape != data.shape:
             raise AlgorithmError(f"detection: {name} has shape {plane.shape}, the data have {data.shape}")
     bits = np.zeros(data.shape, MASK_DTYPE) if mask is None else mask.astype(MASK_DTYPE, copy=False)
-    good = usable(bits) & np.isfinite(data)
-    if variance is not None:
+    good = usable(bits)
+    # Extremes are NaN if any value is: usually there is nothing to look at one by one.
+    if data.size and not -np.inf < data.min() <= data.max() < np.inf:
+        good &= np.isfinite(data)
+    if variance is not None and variance.size and not 0 < variance.min() <= variance.max() < np.inf:
         good &= np.isfinite(variance) & (variance > 0)
     objmask = np.zeros(data.shape, np.uint8)
     if not good.any():

@@ -15,21 +15,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyhole.errors import AlgorithmError
-from keyhole.imaging._bridging import REACH, TIED, Bridges
+from keyhole.imaging._bridging import REACH, TIED, Bridges, few_bad
+from keyhole.imaging._moved import MIN_WEIGHT, NEVER_HALF, Moved, Source
+from keyhole.imaging._positions import Box, Positions
 from keyhole.imaging._rows import row_blocks
-from keyhole.imaging._sampler import Box, Few, Positions, Power, Sampler, Scratch
+from keyhole.imaging._sampler import Power, Sampler, Scratch
 from keyhole.imaging.bits import BAD, MASK_DTYPE, NO_DATA, NONLINEAR, SATURATED, UNUSABLE, any_set, usable
 from keyhole.imaging.kernels import INTERPOLANTS, kernel_weights
 
-__all__ = ["INTERPOLANTS", "Resampled", "resample"]
+__all__ = ["INTERPOLANTS", "MAX_LOST", "Resampled", "resample"]
 
-_MIN_WEIGHT: Final = 0.5
-"""Kernels with strong negative lobes may lose little absolute weight and still most of their sum."""
 _BLOCK: Final = 1 << 16
 """Pixels that are looked at together, so that they stay in the cache."""
-_NEVER_HALF: Final = 1 - _MIN_WEIGHT - 1e-4
-"""The weights sum to one, and what is lost of that is no more than what is lost of their absolute sum: up to this,
-with room for the rounding of float32, enough is left."""
+MAX_LOST: Final = 0.3
+"""Share of the absolute weight of a kernel that bad pixels may hold, unless other is asked."""
 _TOUCHED: Final = 0.001
 """Share of the kernel's absolute weight from which an unusable pixel is named as a reason."""
 
@@ -72,7 +71,7 @@ def resample(
     interpolant: str = "poly3",
     conserve: bool = True,
     dq_threshold: float = 0.001,
-    max_lost: float = 0.3,
+    max_lost: float = MAX_LOST,
     planes: Mapping[str, Plane] | None = None,
     reasons: bool = True,
 ) -> Resampled:
@@ -128,19 +127,28 @@ def resample(
     shape = (frame.data.shape[0], frame.data.shape[1]) if output_shape is None else output_shape
     where = Positions(unit, offset, shape, output_origin, frame.data.shape)
 
-    out = Resampled(
-        data=_scaled(where.nearest(frame.data), scale),
-        variance=None if frame.variance is None else _scaled(where.nearest(frame.variance), scale**2),
-        mask=where.nearest(frame.bits, outside=NO_DATA),
-        planes={name: where.nearest(plane) for name, plane in frame.planes.items()},
-    )
     limits, scratch = _Limits(dq_threshold, max_lost, reasons=reasons), Scratch()
-    for box in where.boxes_near(frame.good, kernel_weights(interpolant, 0.0).shape[-1] // 2):
-        sampler = Sampler(*where.cut(box), interpolant, scratch)
-        bridges = Bridges(sampler.window(frame.good, "good", margin=REACH))
-        work = _Box(box, frame, where, scratch, sampler, bridges, limits, scale)
-        if where.separable and bridges.few is not None:
-            _interpolate_most(out, work)
+    reach = kernel_weights(interpolant, 0.0).shape[-1] // 2
+    box = where.box_near(frame.good, reach)
+    simple = where.separable and few_bad(frame.good) and all(part.start < part.stop for part in box)
+    but = box if simple else None
+    out = Resampled(
+        data=_scaled(where.nearest(frame.data, but=but), scale),
+        variance=None if frame.variance is None else _scaled(where.nearest(frame.variance, but=but), scale**2),
+        mask=where.nearest(frame.bits, outside=NO_DATA, but=but),
+        planes={
+            name: where.nearest(plane, but=but if np.issubdtype(plane.dtype, np.floating) else None)
+            for name, plane in frame.planes.items()
+        },
+    )
+    if simple:
+        _move(out, _Box(box, frame, where, interpolant, scratch, limits, scale))
+        return out
+    for part in where.blocks(box):
+        work = _Box(part, frame, where, interpolant, scratch, limits, scale)
+        near = where.touched(part, reach)
+        if where.separable and few_bad(frame.good[near]):
+            _move(out, work, near)
         else:
             _interpolate(out, work)
     return out
@@ -156,8 +164,8 @@ class _Frame(NamedTuple):
     bits: NDArray[np.uint16]
     good: NDArray[np.bool_]
     planes: Mapping[str, Plane]
-    bright: bool
-    """Whether pixels are non-linear or saturated."""
+    bright: NDArray[np.intp]
+    """Non-linear and saturated pixels, flat indices."""
 
 
 class _Limits(NamedTuple):
@@ -172,9 +180,8 @@ class _Box(NamedTuple):
     box: Box
     frame: _Frame
     where: Positions
+    interpolant: str
     scratch: Scratch
-    sampler: Sampler
-    bridges: Bridges
     limits: _Limits
     scale: float
 
@@ -200,10 +207,12 @@ def _checked_frame(
     bits = np.zeros(shape, MASK_DTYPE) if mask is None else mask.astype(MASK_DTYPE, copy=False)
     values = data.astype(np.float32, copy=False)
     errors = None if variance is None else variance.astype(np.float32, copy=False)
-    good, bright, sound = np.empty(shape, np.bool_), False, True
+    good, bright, sound = np.empty(shape, np.bool_), [], True
     for rows in row_blocks(shape, _BLOCK):
         good[rows] = usable(bits[rows])
-        bright = bright or any_set(bits[rows], NONLINEAR | SATURATED)
+        if any_set(bits[rows], NONLINEAR | SATURATED):
+            some = np.flatnonzero((bits[rows] & MASK_DTYPE(NONLINEAR | SATURATED)) != 0)
+            bright.append(some + rows.start * shape[1])
         sound = sound and bool(np.isfinite(values[rows]).all() and (errors is None or np.isfinite(errors[rows]).all()))
     if not sound:
         finite = np.isfinite(values) if errors is None else np.isfinite(values) & np.isfinite(errors)
@@ -211,7 +220,7 @@ def _checked_frame(
         values = np.where(np.isfinite(values), values, np.float32(0))
         errors = None if errors is None else np.where(np.isfinite(errors), errors, np.float32(0))
         good = usable(bits)
-    return _Frame(values, errors, bits, good, planes, bright)
+    return _Frame(values, errors, bits, good, planes, np.concatenate([np.empty(0, np.intp), *bright]))
 
 
 def _checked_transform(shift: ArrayLike, matrix: ArrayLike | None) -> tuple[tuple[Float64, Float64], float]:
@@ -228,14 +237,16 @@ def _checked_transform(shift: ArrayLike, matrix: ArrayLike | None) -> tuple[tupl
 
 def _interpolate(out: Resampled, work: _Box) -> None:
     """Overwrite one box of the output, where the kernel has enough usable pixels. Changes ``out``."""
-    box, frame, sampler, bridges = work.box, work.frame, work.sampler, work.bridges
+    box, frame = work.box, work.frame
+    sampler = Sampler(*work.where.cut(box), work.interpolant, work.scratch)
+    bridges = Bridges(sampler.window(frame.good, "good", margin=REACH))
     inner = (slice(REACH, -REACH), slice(REACH, -REACH))
     good, known = bridges.good[inner], bridges.known[inner]
     total, inside = sampler.total, work.where.inside[box]
     lost = sampler.sum(~good, "absolute") / total
     accepted = (lost <= work.limits.max_lost) & inside
-    if work.limits.max_lost * float(total.max()) > _NEVER_HALF:
-        accepted &= sampler.sum(good, "signed") >= _MIN_WEIGHT
+    if work.limits.max_lost * float(total.max()) > NEVER_HALF:
+        accepted &= sampler.sum(good, "signed") >= MIN_WEIGHT
     norm = np.where(accepted, sampler.sum(known, "signed"), np.float32(1))
     for target, plane, power, factor in work.planes(out):
         values = bridges.fill(sampler.window(plane, "values", margin=REACH))[inner]
@@ -255,71 +266,62 @@ def _interpolate(out: Resampled, work: _Box) -> None:
     np.copyto(out.mask[box], flags, where=inside & (lost < 1 - _TOUCHED))
 
 
-def _interpolate_most(out: Resampled, work: _Box) -> None:
+def _move(out: Resampled, work: _Box, near: Box = np.s_[:, :]) -> None:
     """Do the same, without rotation, where few pixels are bad: only around these the weights are summed.
 
     The result is that of `_interpolate`, to the last bit. Changes ``out``.
+
+    Parameters
+    ----------
+    near : rows, columns
+        Part of the frame that holds what the kernels touch, and what bridges bad pixels there.
     """
-    box, sampler, bridges = work.box, work.sampler, work.bridges
-    inner = (slice(REACH, -REACH), slice(REACH, -REACH))
-    good, known = bridges.good[inner], bridges.known[inner]
-    near = sampler.touching(~good)
-    total = sampler.total.max()
-    lost = sampler.sum_at(near, ~good, "absolute") / total
-    accepted = lost <= work.limits.max_lost
-    if work.limits.max_lost * float(total) > _NEVER_HALF:
-        accepted &= sampler.sum_at(near, good, "signed") >= _MIN_WEIGHT
-    norm, usual = sampler.sum_at(near, known, "signed")[accepted], sampler.sum_of_ones("signed")
-    taken, kept = near.pixels[accepted], np.unravel_index(near.pixels[~accepted], sampler.shape)
-    for target, plane, power, factor in work.planes(out):
-        values = sampler.window(plane, "values", margin=REACH).astype(np.float32, copy=False)
-        values = bridges.mend(values, TIED if power == "squared" else 1.0)[inner]
-        part = target[box]
-        old, straight = part[kept], part.dtype == np.float32
-        value = sampler.sum(values, power, out=part if straight else None)
-        few = value[np.unravel_index(taken, sampler.shape)] / (norm if power == "signed" else norm**2)
-        if usual != 1:
-            value /= usual if power == "signed" else usual**2
-        value[np.unravel_index(taken, sampler.shape)] = few
-        if factor != 1:
-            value *= np.float32(factor)
-        if not straight:
-            part[...] = value
-        part[kept] = old
-    _mark(out.mask[box], work, near, lost, accepted)
+    frame, (y0, x0) = work.frame, (of.start or 0 for of in near)
+    x, y = work.where.cut(work.box)
+    place = x - x0, y - y0
+    bridges = Bridges(frame.good[near])
+    moved = Moved(
+        *place,
+        bridges,
+        interpolant=work.interpolant,
+        max_lost=work.limits.max_lost,
+        scratch=work.scratch,
+    )
+    # Without rotation pixels keep their size.
+    for target, plane, power, _ in work.planes(out):
+        moved.interpolate(bridges, Source(plane[near], power, TIED if power == "squared" else 1.0), target[work.box])
+    _mark(out.mask[work.box], moved, frame.bits[near], work.limits)
+    if work.limits.reasons and frame.bright.size:
+        _mark_bright(out.mask[work.box], work)
+    alone = moved.near.pixels[moved.lost >= 1 - _TOUCHED]
+    out.mask[work.box][np.unravel_index(alone, moved.sampler.shape)] = moved.nearest(frame.bits[near], alone)
 
 
-def _mark(mask: NDArray[np.uint16], work: _Box, near: Few, lost: Float32, accepted: NDArray[np.bool_]) -> None:
-    """Flags of a box without rotation, of which all pixels but those `near` bad ones are good. Changes ``mask``."""
-    sampler = work.sampler
-    alone = np.unravel_index(near.pixels[lost >= 1 - _TOUCHED], mask.shape)
-    nearest = mask[alone]
+def _mark(mask: NDArray[np.uint16], moved: Moved, bits: NDArray[np.uint16], limits: _Limits) -> None:
+    """Flags of output pixels of which few are not accepted. Changes ``mask``."""
     mask[...] = 0
-    refused = ~accepted & (lost < 1 - _TOUCHED)
-    some = Few(near.pixels[refused], near.corner[refused])
-    if some.pixels.size:
-        flags = np.zeros(some.pixels.size, MASK_DTYPE)
-        bits = sampler.window(work.frame.bits, "bits") if work.limits.reasons else flags
-        for bit in _bits_present(bits, UNUSABLE):
-            touched = sampler.sum_at(some, (bits & bit) != 0, "absolute") > _TOUCHED * sampler.total.max()
-            flags[touched] |= bit
-        mask[np.unravel_index(some.pixels, mask.shape)] = np.where(flags == 0, MASK_DTYPE(NO_DATA), flags)
-    if work.limits.reasons:
-        _mark_bright(mask, work)
-    mask[alone] = nearest
+    refused = moved.near.of(~moved.accepted & (moved.lost < 1 - _TOUCHED))
+    if not refused.pixels.size:
+        return
+    flags = np.zeros(refused.pixels.size, MASK_DTYPE)
+    if limits.reasons:
+        touched = moved.sampler.values_at(refused, bits)
+        least = _TOUCHED * moved.sampler.total.max()
+        for bit in _bits_present(touched, UNUSABLE):
+            flags[moved.sampler.sum_at((touched & bit) != 0, "absolute") > least] |= bit
+    mask[np.unravel_index(refused.pixels, mask.shape)] = np.where(flags == 0, MASK_DTYPE(NO_DATA), flags)
 
 
 def _mark_bright(mask: NDArray[np.uint16], work: _Box) -> None:
     """Name non-linear and saturated pixels that a pixel overlaps, without rotation. Changes ``mask``."""
-    if not work.frame.bright:
+    overlap, bits = Sampler(*work.where.cut(work.box), "linear", work.scratch), work.frame.bits
+    bright, _ = overlap.in_window(work.frame.bright, bits.shape)
+    if not bright.size:
         return
-    overlap = Sampler(*work.where.cut(work.box), "linear", work.scratch)
-    bits = overlap.window(work.frame.bits, "bits")
-    few = overlap.touching((bits & MASK_DTYPE(NONLINEAR | SATURATED)) != 0)
-    if not few.pixels.size:
-        return
-    for bit in _bits_present(bits, NONLINEAR | SATURATED):
-        covered = overlap.sum_at(few, (bits & bit) != 0, "signed") > work.limits.dq_threshold
+    few = overlap.touching(bright)
+    touched = overlap.values_at(few, bits)
+    for bit in _bits_present(touched, NONLINEAR | SATURATED):
+        covered = overlap.sum_at((touched & bit) != 0, "signed") > work.limits.dq_threshold
         mask[np.unravel_index(few.pixels[covered], mask.shape)] |= bit
 
 
