@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sky_scene import SIGMA, make_scene
 
+from keyhole.imaging import _skyobjects
 from keyhole.imaging._skyobjects import Detection, find_all_objects
 from keyhole.imaging._skypool import CombineRule
 from keyhole.imaging._skysequence import Levels, PlaneSequence, Ticks
@@ -83,3 +84,24 @@ def test_the_stars_of_a_frame_that_lies_elsewhere_than_commanded_are_masked_in_i
     core &= scene.usables[strayed][box]
     assert core.any()
     assert masks[strayed][core].mean() > 0.98
+
+
+@pytest.mark.parametrize(("rise", "searches"), [(0, 9), (20_000, 18)])
+def test_what_covers_much_of_a_frame_is_looked_for_again_without_its_sky(monkeypatch, rise, searches):
+    """A pattern that all frames share, as a sky that rises over a third of the keyhole, leaves with the sky."""
+    scene = make_scene(9, stars=2, brightest=1e4)
+    slope = rise * np.clip((np.arange(330) - 200) / 110, 0, None)
+    for i, frame in enumerate(scene.frames):
+        scene.frames[i] = np.where(scene.lit, frame + slope, 0).astype(np.float32)
+    shown, searched = _skyobjects._Search.shown, []
+
+    def count(self, mean, number):
+        searched.append(mean)
+        return shown(self, mean, number)
+
+    monkeypatch.setattr(_skyobjects._Search, "shown", count)
+    find(scene)
+    assert len(searched) == searches
+    levels = [np.median(mean[mean != 0]) for mean in searched]
+    assert min(levels[:9]) > 100
+    assert max(np.abs(levels[9:]), default=0) < 100

@@ -34,6 +34,8 @@ __all__ = ["Detection", "KnownObjects", "find_all_objects"]
 
 _BEYOND_DOUBT: Final = 2.5
 """Detection limit of a single frame in units of that of the sum."""
+_MUCH: Final = 0.125
+"""Part of a frame that no stars cover."""
 _SINGLE_WINGS: Final = 0.2
 """Part of the noise of a pixel that the wings of stars exceed which a single frame shows."""
 _SAMPLE: Final = 3000
@@ -72,6 +74,8 @@ class _Binned(NamedTuple):
         The objects that the frame shows.
     beyond_doubt : bits
         Those of them that are no noise.
+    is_covered : bool
+        Whether these cover so much that they may be a pattern, which leaves with the sky.
     """
 
     mean: Float32
@@ -80,6 +84,7 @@ class _Binned(NamedTuple):
     sigma: float
     objects: Bool
     beyond_doubt: NDArray[np.uint8]
+    is_covered: bool
 
 
 class KnownObjects(NamedTuple):
@@ -165,7 +170,7 @@ def find_all_objects(
             rest = difference(frame.mean, sky, match)
             portion.append(deep.in_bins(i, rest, frame.number, frame.sigma))
             # Peaks of the noise that are masked in a single frame would bias its skies: only what is beyond doubt is.
-            own.append(frame.beyond_doubt)
+            own.append(packed(search.shown(rest, frame.number)[1]) if frame.is_covered else frame.beyond_doubt)
             tick()
         deep.add(portion)
     deep.search(
@@ -192,7 +197,8 @@ def _in_bins(data: Float32, variance: Float32, usable: Bool, factor: int, search
     response = np.where(good[one], variance[one] / np.float32(typical if typical > 0 else 1), np.float32(1))
     objects, beyond_doubt = search.shown(mean, number)
     sigma = max(float(typical), 0.0) ** 0.5
-    return _Binned(mean, number, response, sigma, objects, packed(beyond_doubt))
+    is_covered = np.count_nonzero(beyond_doubt) > _MUCH * np.count_nonzero(number)
+    return _Binned(mean, number, response, sigma, objects, packed(beyond_doubt), is_covered)
 
 
 class _Search:
