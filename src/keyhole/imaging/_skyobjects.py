@@ -197,7 +197,7 @@ def _in_bins(data: Float32, variance: Float32, usable: Bool, factor: int, search
     response = np.where(good[one], variance[one] / np.float32(typical if typical > 0 else 1), np.float32(1))
     objects, beyond_doubt = search.shown(mean, number)
     sigma = max(float(typical), 0.0) ** 0.5
-    is_covered = np.count_nonzero(beyond_doubt) > _MUCH * np.count_nonzero(number)
+    is_covered = bool(np.count_nonzero(beyond_doubt) > _MUCH * np.count_nonzero(number))
     return _Binned(mean, number, response, sigma, objects, packed(beyond_doubt), is_covered)
 
 
