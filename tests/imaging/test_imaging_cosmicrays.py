@@ -302,8 +302,8 @@ def test_differences_in_blocks_of_rows_are_those_of_whole_planes(shape: tuple[in
     assert y.size == 0 or (np.abs(found.residual[y, x]) > 2).all()
     np.testing.assert_array_equal(step_at(expected, y, x) * np.float32(0.3), step[y, x])
     np.testing.assert_allclose(array._squares[box], np.where(compared, squares, 0), rtol=1e-5)
-    np.testing.assert_array_equal(array._count[box], compared)
-    assert array._count.sum() == compared.sum()
+    np.testing.assert_array_equal(array.count[box], compared)
+    assert array.count.sum() == compared.sum()
 
 
 def test_noise_of_the_difference_to_a_median_grows_with_the_noise_of_the_median() -> None:
@@ -369,3 +369,25 @@ def test_level_and_noise_of_a_large_exposure_come_from_a_fair_sample_of_its_rows
     mask[::13] = BAD
     mask[::7] = BAD
     assert Exposure(data, None, mask).level == np.median(data[mask == 0])
+
+
+def test_more_exposures_are_counted_than_a_byte_holds() -> None:
+    array, box = NoisyPixels((3, 4)), np.s_[0:3, 0:4]
+    known = np.ones((3, 4), bool)
+    known[1, 2] = False
+    for _ in range(600):
+        array.part(box).add(np.s_[:, :], (np.full((3, 4), 2, np.float32), known))
+    np.testing.assert_array_equal(array.count, np.where(known, 600, 0))
+    np.testing.assert_array_equal(array._squares, np.where(known, 2400, 0))
+    np.testing.assert_array_equal(array.found(1e-7), known)
+
+
+@pytest.mark.parametrize("least", [0.0, 2.0])
+def test_the_noise_of_no_pixel_is_taken_as_next_to_nothing(least: float) -> None:
+    variance = np.random.default_rng(9).uniform(3, 5, (40, 50)).astype(np.float32)
+    variance[7, 8] = least
+    sigma = Exposure(np.zeros_like(variance), variance, np.zeros(variance.shape, np.uint16)).sigma()
+    assert sigma[7, 8] == pytest.approx(np.sqrt(max(least, 4e-3)), rel=0.05)
+    np.testing.assert_array_equal(
+        np.delete(sigma.ravel(), 7 * 50 + 8), np.sqrt(np.delete(variance.ravel(), 7 * 50 + 8))
+    )

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from keyhole.errors import AlgorithmError, ParameterError
-from keyhole.imaging import _bridging
+from keyhole.imaging import _bridging, _sampler
+from keyhole.imaging._sampler import Sampler, Scratch
 from keyhole.imaging.kernels import INTERPOLANTS, kernel_weights
 from keyhole.imaging.resample import resample
 
@@ -353,3 +354,22 @@ def test_wrong_input_is_named():
         resample(data, shift=(np.nan, 0.0))
     with pytest.raises(ParameterError, match="did you mean"):
         resample(data, interpolant="lanczos")
+
+
+@pytest.mark.parametrize("place", [(0.3, 0.6), (0.0, 0.6), (0.0, 0.0)])
+def test_sums_along_one_line_of_all_rows_are_those_of_single_rows(place, monkeypatch):
+    rng = np.random.default_rng(3)
+    window = rng.normal(0, 1, (43, 33)).astype(np.float32)
+    sampler = Sampler(np.arange(30)[np.newaxis] + place[1], np.arange(40)[:, np.newaxis] + place[0], "poly3", Scratch())
+    gaps = np.full((43, 66), np.nan, np.float32)
+    gaps[:, ::2] = window
+    for power in ("signed", "absolute", "squared"):
+        single = sampler.sum(gaps[:, ::2], power)
+        assert np.isfinite(single).all()
+        np.testing.assert_array_equal(sampler.sum(window, power), single)
+        with monkeypatch.context() as patch:
+            patch.setattr(_sampler, "_BLOCK", 7 * 33)
+            out = np.full((40, 60), -1, np.float32)
+            sampler.sum(window, power, out=out[:, 5:35])
+        np.testing.assert_array_equal(out[:, 5:35], single)
+        assert (out[:, :5] == -1).all() and (out[:, 35:] == -1).all()

@@ -178,7 +178,8 @@ def differences(
 
 def deviation_of(look: Look, residual: Float32, step: Float32) -> Float32:
     """Deviations in sigma. Starlight varies with the seeing, and is no measure of noise."""
-    allowed = np.maximum(look.expected, 0)
+    # Far faster than with a number.
+    allowed = np.maximum(look.expected, np.zeros_like(look.expected))
     allowed *= np.float32(_STARLIGHT)
     allowed += look.sigma
     allowed += step
@@ -191,16 +192,18 @@ def largest_step(plane: Float32) -> Float32:
     if ny < 2 or nx < 2:
         steps = np.abs(np.diff(plane.ravel(), prepend=plane[:1, 0], append=plane[-1:, -1]))
         return np.asarray(np.maximum(steps[1:], steps[:-1]).reshape(plane.shape))
-    largest, steps = np.empty(plane.shape, np.float32), np.empty(plane.size, np.float32)
-    along = np.subtract(plane[1:], plane[:-1], out=steps[: (ny - 1) * nx].reshape(ny - 1, nx))
+    flat, largest, steps = plane.reshape(-1), np.empty(plane.size, np.float32), np.empty(plane.size, np.float32)
+    along = np.subtract(flat[nx:], flat[:-nx], out=steps[nx:])
     np.abs(along, out=along)
-    largest[0], largest[-1] = along[0], along[-1]
-    np.maximum(along[1:], along[:-1], out=largest[1:-1])
-    along = np.subtract(plane[:, 1:], plane[:, :-1], out=steps[: ny * (nx - 1)].reshape(ny, nx - 1))
+    largest[:nx], largest[-nx:] = along[:nx], along[-nx:]
+    np.maximum(along[nx:], along[:-nx], out=largest[nx:-nx])
+    # Row after row in one go: where one ends and the next begins there is no step.
+    along = np.subtract(flat[1:], flat[:-1], out=steps[1:])
     np.abs(along, out=along)
-    np.maximum(largest[:, 1:], along, out=largest[:, 1:])
-    np.maximum(largest[:, :-1], along, out=largest[:, :-1])
-    return largest
+    along[nx - 1 :: nx] = 0
+    np.maximum(largest[1:], along, out=largest[1:])
+    np.maximum(largest[:-1], along, out=largest[:-1])
+    return largest.reshape(plane.shape)
 
 
 def step_at(plane: Float32, y: Index, x: Index) -> Float32:

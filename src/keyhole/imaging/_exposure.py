@@ -75,7 +75,10 @@ class Exposure:
             for rows in _samples(self.variance.size):
                 known = self.variance[rows][usable(self.mask[rows]) & (self.variance[rows] > 0)]
                 if known.size:
-                    noise = np.maximum(self.variance, np.float32(median(known) * 1e-3))
+                    least = np.float32(median(known) * 1e-3)
+                    if self.variance.min() >= least:
+                        return np.sqrt(self.variance)
+                    noise = np.maximum(self.variance, least)
                     return np.sqrt(noise, out=noise)
         good = usable(self.mask)
         scatter = clipped_median_sigma(self.data, good).sigma if good.any() else 1.0

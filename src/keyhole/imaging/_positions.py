@@ -84,8 +84,9 @@ class Positions:
         native = plane.dtype.newbyteorder("=")
         if self.separable:
             (rows, first_row), (columns, first_column) = self._nearest_ranges()
-            copied = np.empty(self.shape, native)
-            for beyond in around((rows, columns), self.shape):
+            # Fresh memory is zero for nothing.
+            copied = np.empty(self.shape, native) if outside or but is not None else np.zeros(self.shape, native)
+            for beyond in around((rows, columns), self.shape) if outside or but is not None else ():
                 copied[beyond] = outside
             for part in ((rows, columns),) if but is None else around(but, self.shape):
                 down, across = _common(part[0], rows), _common(part[1], columns)

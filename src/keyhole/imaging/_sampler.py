@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from keyhole.imaging._positions import around
+from keyhole.imaging._rows import row_blocks
 from keyhole.imaging.kernels import kernel_weights
 
 __all__ = ["BORDER", "SEVERAL", "Few", "Power", "Sampler", "Scratch", "placed"]
 
+_BLOCK: Final = 1 << 17
+"""Pixels that are summed together, so that they stay in the cache."""
 BORDER: Final = -1
 SEVERAL: Final = -2
 
@@ -127,15 +130,20 @@ class Sampler:
 
         Without rotation the window may be that of some rows alone, and so are the sums.
         """
-        values = window.astype(np.float32, copy=False)
         wx, wy = (_POWERS[power](w) for w in (self._wx, self._wy))
         if self._separable:
-            rows, ny, nx = len(values), len(values) - self.taps + 1, self.shape[1]
-            share = self._scratch.take("share", (rows, nx), np.float32)
-            along_x = self._scratch.take("along x", (rows, nx), np.float32)
+            values, nx = window.astype(np.float32, copy=False), self.shape[1]
+            out = np.empty((len(window) - self.taps + 1, nx), np.float32) if out is None else out
+            if values.flags.c_contiguous:
+                for rows in row_blocks((len(out), window.shape[1]), _BLOCK):
+                    part = values[rows.start : rows.stop + self.taps - 1]
+                    self._straight_sum(part, wx.ravel(), wy.ravel(), out[rows])
+                return out
+            share, along_x = (self._scratch.take(name, (len(values), nx), np.float32) for name in ("share", "along x"))
             _slide([values[:, i : i + nx] for i in range(self.taps)], wx.ravel(), along_x, share)
-            total = np.empty((ny, nx), np.float32) if out is None else out
-            return _slide([along_x[j : j + ny] for j in range(self.taps)], wy.ravel(), total, share[:ny])
+            lines = [along_x[j : j + len(out)] for j in range(self.taps)]
+            return _slide(lines, wy.ravel(), out, share[: len(out)])
+        values = window.astype(np.float32, copy=False)
         total = np.zeros(self.shape, dtype=np.float32)
         for j in range(self.taps):
             along_x = np.zeros(self.shape, dtype=np.float32)
@@ -143,6 +151,21 @@ class Sampler:
                 along_x += wx[..., i] * values[self._row + j, self._column + i]
             total += wy[..., j] * along_x
         return total
+
+    def _straight_sum(self, values: Float32, wx: Float32, wy: Float32, out: Float32) -> None:
+        """Weighted sums without rotation, first along the rows, over a window without gaps in memory."""
+        (rows, width), last = values.shape, self.taps - 1
+        flat, (along_x, share, total) = (
+            values.reshape(-1),
+            (self._scratch.take(name, values.shape, np.float32).reshape(-1) for name in ("along x", "share", "total")),
+        )
+        # Row after row in one go, which is faster: what is summed across their ends is left out in the end.
+        inner = flat.size - last
+        _slide([flat[i : i + inner] for i in range(self.taps)], wx, along_x[:inner], share[:inner])
+        along_x[inner:] = 0
+        ny = rows - last
+        lines = [along_x[j * width : (j + ny) * width] for j in range(self.taps)]
+        _slide(lines, wy, total[: ny * width], share[: ny * width], out)
 
     def in_window(self, places: Index, frame: tuple[int, ...]) -> tuple[Index, Bools]:
         """Where pixels of the frame, flat indices, lie in the window, flat indices too, and which of them do."""
@@ -266,11 +289,27 @@ _POWERS: Final[dict[Power, Callable[[Float32], Float32]]] = {
 }
 
 
-def _slide(planes: list[Float32], weights: Float32, total: Float32, share: Float32) -> Float32:
-    """Weighted sum of the planes, term by term, into `total`; `share` is room for one of them."""
+def _slide(
+    planes: list[Float32], weights: Float32, total: Float32, share: Float32, out: Float32 | None = None
+) -> Float32:
+    """Weighted sum of the planes, term by term, in `total`; `share` is room for one of them.
+
+    With `out`, (ny, nx), the planes are rows of more than nx pixels, one after the other: of the sum only the first
+    of each row go there.
+    """
+
+    def part(flat: Float32) -> Float32:
+        return flat if out is None else flat.reshape(len(out), -1)[:, : out.shape[1]]
+
     terms = [(plane, weight) for plane, weight in zip(planes, weights, strict=True) if weight != 0]
+    target = total if out is None else out
     # The weights sum to one: there is at least one term.
+    if len(terms) == 1:
+        np.multiply(part(terms[0][0]), terms[0][1], out=target)
+        return target
     np.multiply(*terms[0], out=total)
-    for plane, weight in terms[1:]:
+    for plane, weight in terms[1:-1]:
         total += np.multiply(plane, weight, out=share)
-    return total
+    np.multiply(*terms[-1], out=share)
+    np.add(part(total), part(share), out=target)
+    return target
