@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keyhole.imaging import bits
+from keyhole.imaging import bits, persistence
 from keyhole.imaging.persistence import BrightPixels, afterglow, bright_pixels
 
 SATURATION = 6666.0
@@ -68,3 +68,12 @@ def test_input_is_not_changed() -> None:
     afterglow(data, mask, [found], outshone=0.1)
     assert (data == 7000).all()
     assert (mask == 0).all()
+
+
+def test_where_few_pixels_are_usable_all_of_them_tell_the_level() -> None:
+    data = np.random.default_rng(6).normal(500, 20, (600, 700)).astype(np.float32)
+    mask = np.full(data.shape, bits.BAD, np.uint16)
+    mask[101:141, 203:243] = 0
+    assert persistence._level(data, mask) == np.median(data[mask == 0])
+    assert persistence._level(data, np.full_like(mask, bits.BAD)) == 0
+    assert persistence._level(data, None) == pytest.approx(500, abs=1)
