@@ -57,26 +57,42 @@ class Lists(NamedTuple):
         ]
         return cls(union, choice, changes)
 
-    def counts(self, mask: Bool) -> NDArray[Any]:
+    def counts(self, mask: Bool, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """How many of the members of each list are True in each column, as small unsigned integers.
 
-        Equal to the product ``choice @ mask`` of integers; neighbouring lists differ by a few members.
+        Equal to the product ``choice @ mask`` of integers.
 
         Parameters
         ----------
         mask : (frames, columns) bool
+        out : (lists, columns) uint8, or uint16 from 256 frames on, optional
+            Where to write them.
         """
-        ones: NDArray[Any] = mask.view(np.uint8) if len(mask) < 256 else mask.astype(np.uint16)
-        counts = np.zeros((len(self.choice), mask.shape[1]), ones.dtype)
-        last = counts[0]
-        for (joining, leaving), row in zip(self.changes, counts, strict=True):
-            row[...] = last
+        return self.sums(mask.view(np.uint8) if len(mask) < 256 else mask.astype(np.uint16), out)
+
+    def sums(self, values: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Sum over the members of each list in each column.
+
+        Equal to the product ``choice @ values``; neighbouring lists differ by a few members.
+
+        Parameters
+        ----------
+        values : (frames, columns) array
+        out : (lists, columns) array of the same kind, optional
+            Where to write them.
+        """
+        if out is None:
+            out = np.empty((len(self.choice), values.shape[1]), values.dtype)
+        last = np.zeros(values.shape[1], values.dtype)
+        for (joining, leaving), row in zip(self.changes, out, strict=True):
+            if not joining and not leaving:
+                row[...] = last
             for i in joining:
-                np.add(row, ones[i], out=row)
+                last = np.add(last, values[i], out=row)
             for i in leaving:
-                np.subtract(row, ones[i], out=row)
+                last = np.subtract(last, values[i], out=row)
             last = row
-        return counts
+        return out
 
 
 class Clipped(NamedTuple):
