@@ -114,11 +114,13 @@ def _sums(data: Float32, sky: Float32, begun: Beginning, field: Field) -> tuple[
         used = np.abs(rest) <= reach
         used &= field.quiet[rows]
         sums.add(rows, zero_except(rest, used), used.astype(np.float32))
-        used &= rest <= high
+        # What the level is without: few of all.
+        line = rest.ravel()
+        outside = line > high
         if below < CLIP:
-            used &= rest >= low
-        zero_except(rest, used)
-        number += int(np.count_nonzero(used))
-        total += float(rest.sum())
-        squares += float(np.vdot(rest, rest))
+            outside |= line < low
+        beyond = line[np.flatnonzero(outside)]
+        number += int(np.count_nonzero(used)) - beyond.size
+        total += float(line.sum()) - float(beyond.sum())
+        squares += float(np.vdot(line, line)) - float(np.vdot(beyond, beyond))
     return sums, (number, total, squares)

@@ -109,7 +109,13 @@ class Basis(NamedTuple):
 
     def over(self, surface: Float64, rows: slice) -> Float32:
         """A surface on some rows."""
-        return np.asarray((self.y[rows] @ surface).astype(np.float32) @ self.x.T.astype(np.float32))
+        of_x = (self.y[rows] @ surface).astype(np.float32)
+        values = np.zeros((len(of_x), len(self.x)), np.float32)
+        for k in range(1, of_x.shape[1]):
+            values += of_x[:, k, None] * self.x[:, k].astype(np.float32)
+        # The first function is 1.
+        values += of_x[:, :1]
+        return values
 
 
 class Sums:
@@ -163,9 +169,11 @@ def significant(surface: Float64, sums: Sums, sigma: float, significance: float,
     share = _believed(surface, sums, sigma, significance)
     if share <= 0:
         return None
+    believed = share * surface
+    # Its mean on the quiet pixels; all functions begin with a constant of 1.
+    believed[0, 0] -= sums.normal[0] @ believed.ravel() / sums.number
     slope = np.zeros(field.shape, dtype=np.float32)
-    _continue(share * surface, field, slope[field.box])
-    slope[field.box] -= np.float32(share * (sums.normal[0] @ surface.ravel()) / sums.number)
+    _continue(believed, field, slope[field.box])
     return slope
 
 
@@ -208,9 +216,12 @@ def _continue(surface: Float64, field: Field, out: Float32) -> None:
         seen = np.flatnonzero(quiet.any(axis=1))
         ends = quiet[seen].argmax(axis=1), quiet.shape[1] - 1 - quiet[seen, ::-1].argmax(axis=1)
         inside = np.concatenate([out[seen, end] for end in ends])
+        everywhere = out[[0, 0, -1, -1], [0, -1, 0, -1]]
     else:
-        inside = out[quiet]
-    np.clip(out, inside.min(), inside.max(), out=out)
+        inside, everywhere = out[quiet], out
+    lowest, highest = inside.min(), inside.max()
+    if everywhere.min() < lowest or everywhere.max() > highest:
+        np.clip(out, lowest, highest, out=out)
 
 
 def _believed(surface: Float64, sums: Sums, sigma: float, significance: float) -> float:
