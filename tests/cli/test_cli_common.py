@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 
 import pytest
 
-from keyhole.cli.common import guarded, patient_collector
+from keyhole.cli.common import guarded, patient_collector, resting_threads
 from keyhole.errors import CalibrationError, InputError, SetupError
 
 
@@ -69,6 +70,39 @@ def test_the_garbage_collector_is_as_it_was_afterwards():
     with pytest.raises(ZeroDivisionError):
         guarded(raising(ZeroDivisionError()))
     assert gc.get_threshold() == usual
+
+
+def test_idle_threads_of_the_linear_algebra_rest_where_keyhole_loads_numpy():
+    program = (
+        "import os, sys, keyhole\n"
+        "class Seen:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'numpy':\n"
+        "            print(os.environ.get('OPENBLAS_THREAD_TIMEOUT'))\n"
+        "sys.meta_path.insert(0, Seen())\n"
+        "keyhole.reduce\n"
+        "print(os.environ.get('OPENBLAS_THREAD_TIMEOUT'))"
+    )
+    usual = {name: value for name, value in os.environ.items() if name != "OPENBLAS_THREAD_TIMEOUT"}
+    for given, seen in ({}, ["20", "None"]), ({"OPENBLAS_THREAD_TIMEOUT": "26"}, ["26", "26"]):
+        words = [sys.executable, "-c", program]
+        told = subprocess.run(words, env=usual | given, check=True, capture_output=True, text=True).stdout
+        assert told.split() == seen
+
+
+def test_the_environment_is_left_alone_once_numpy_is_there(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_THREAD_TIMEOUT", raising=False)
+    monkeypatch.setitem(sys.modules, "numpy", sys.modules.get("numpy", sys))
+    with resting_threads():
+        assert "OPENBLAS_THREAD_TIMEOUT" not in os.environ
+
+
+def test_the_environment_is_as_it_was_when_loading_fails(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_THREAD_TIMEOUT", raising=False)
+    monkeypatch.delitem(sys.modules, "numpy", raising=False)
+    with pytest.raises(ZeroDivisionError), resting_threads():
+        raise ZeroDivisionError
+    assert "OPENBLAS_THREAD_TIMEOUT" not in os.environ
 
 
 def test_nothing_is_looked_through_for_cycles_when_a_command_ends() -> None:

@@ -13,11 +13,14 @@ from typing import TextIO
 
 from keyhole.errors import KeyholeError
 
-__all__ = ["INTERRUPTED", "guarded", "patient_collector", "tell"]
+__all__ = ["INTERRUPTED", "guarded", "patient_collector", "resting_threads", "tell"]
 
 INTERRUPTED = 130
 # Loading code makes many objects and no garbage; searching it for cycles after every 700 took a quarter of the start.
 _PATIENT_COLLECTOR = (50_000, 20, 20)
+# Read by OpenBLAS when numpy is loaded: an idle thread looks for work for 2^20 cycles, a third of a millisecond, before
+# it sleeps. As a rule it looks for a hundred times longer, two fifths of the CPU time of loading numpy.
+_THREADS_REST = ("OPENBLAS_THREAD_TIMEOUT", "20")
 
 
 def guarded(action: Callable[[], int]) -> int:
@@ -75,6 +78,23 @@ def patient_collector() -> Iterator[None]:
             _Patience.wanted -= 1
             if not _Patience.wanted:
                 gc.set_threshold(*_Patience.usual)
+
+
+@contextmanager
+def resting_threads() -> Iterator[None]:
+    """Load numpy, if it is to be, so that the idle threads of its linear algebra sleep soon.
+
+    There are as many as ever. What the environment says already holds, and it is left as it was.
+    """
+    name, cycles = _THREADS_REST
+    if name in os.environ or "numpy" in sys.modules:
+        yield
+        return
+    os.environ[name] = cycles
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
 
 
 def tell(text: str, stream: TextIO, *, end: str = "\n") -> None:
