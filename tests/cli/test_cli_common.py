@@ -4,10 +4,11 @@ import gc
 import os
 import subprocess
 import sys
+import weakref
 
 import pytest
 
-from keyhole.cli.common import guarded, patient_collector, resting_threads
+from keyhole.cli.common import guarded, loading, patient_collector
 from keyhole.errors import CalibrationError, InputError, SetupError
 
 
@@ -93,16 +94,53 @@ def test_idle_threads_of_the_linear_algebra_rest_where_keyhole_loads_numpy():
 def test_the_environment_is_left_alone_once_numpy_is_there(monkeypatch):
     monkeypatch.delenv("OPENBLAS_THREAD_TIMEOUT", raising=False)
     monkeypatch.setitem(sys.modules, "numpy", sys.modules.get("numpy", sys))
-    with resting_threads():
+    with loading():
         assert "OPENBLAS_THREAD_TIMEOUT" not in os.environ
 
 
 def test_the_environment_is_as_it_was_when_loading_fails(monkeypatch):
     monkeypatch.delenv("OPENBLAS_THREAD_TIMEOUT", raising=False)
     monkeypatch.delitem(sys.modules, "numpy", raising=False)
-    with pytest.raises(ZeroDivisionError), resting_threads():
+    with pytest.raises(ZeroDivisionError), loading():
         raise ZeroDivisionError
     assert "OPENBLAS_THREAD_TIMEOUT" not in os.environ
+
+
+class Node:
+    """An object that can be part of a cycle."""
+
+    def __init__(self):
+        self.other = self
+
+
+def test_garbage_among_what_was_there_before_loading_is_still_found():
+    node = Node()
+    seen = weakref.ref(node)
+    with loading():
+        young = Node()
+    seen_young = weakref.ref(young)
+    del node, young
+    gc.collect()
+    assert seen() is None
+    assert seen_young() is None
+
+
+def test_loading_looks_at_nothing_and_leaves_frozen_what_others_froze():
+    runs = []
+    gc.collect()
+    gc.callbacks.append(lambda phase, info: runs.append(phase))
+    try:
+        with loading():
+            kept = [[] for _ in range(20_000)]
+        assert not runs
+        gc.freeze()
+        count = gc.get_freeze_count()
+        with loading():
+            kept.append([])
+        assert gc.get_freeze_count() > count - 100 > len(kept)
+    finally:
+        gc.callbacks.pop()
+        gc.unfreeze()
 
 
 def test_nothing_is_looked_through_for_cycles_when_a_command_ends() -> None:

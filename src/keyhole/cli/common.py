@@ -13,11 +13,12 @@ from typing import TextIO
 
 from keyhole.errors import KeyholeError
 
-__all__ = ["INTERRUPTED", "guarded", "patient_collector", "resting_threads", "tell"]
+__all__ = ["INTERRUPTED", "guarded", "loading", "patient_collector", "tell"]
 
 INTERRUPTED = 130
 # Loading code makes many objects and no garbage; searching it for cycles after every 700 took a quarter of the start.
-_PATIENT_COLLECTOR = (50_000, 20, 20)
+# A reduction loads 70,000.
+_PATIENT_COLLECTOR = (100_000, 20, 20)
 # Read by OpenBLAS when numpy is loaded: an idle thread looks for work for 2^20 cycles, a third of a millisecond, before
 # it sleeps. As a rule it looks for a hundred times longer, two fifths of the CPU time of loading numpy.
 _THREADS_REST = ("OPENBLAS_THREAD_TIMEOUT", "20")
@@ -81,7 +82,19 @@ def patient_collector() -> Iterator[None]:
 
 
 @contextmanager
-def resting_threads() -> Iterator[None]:
+def loading() -> Iterator[None]:
+    """Load much code: without looking for garbage in it, and without idle threads that look for work."""
+    with patient_collector(), _resting_threads():
+        yield
+        # What was loaded stays: it is counted among the old objects without being looked at. It can be freed as before.
+        # What somebody else froze would not stay frozen.
+        if not gc.get_freeze_count():
+            gc.freeze()
+            gc.unfreeze()
+
+
+@contextmanager
+def _resting_threads() -> Iterator[None]:
     """Load numpy, if it is to be, so that the idle threads of its linear algebra sleep soon.
 
     There are as many as ever. What the environment says already holds, and it is left as it was.
