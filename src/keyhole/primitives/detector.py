@@ -102,7 +102,8 @@ def _offset(frame: Frame, context: Context) -> float:
     if unlit is not None and np.count_nonzero(unlit) >= _FEWEST_UNLIT:
         return pedestal(frame.data, unlit, frame.mask)
     # Darks see no light at all, and most pixels of a flat through a known keyhole see none either.
-    mostly_dark = "DARK" in frame.tags or ("FLAT" in frame.tags and expected_keyhole(frame, context) is not None)
+    tags = frame.tags
+    mostly_dark = "DARK" in tags or ("FLAT" in tags and expected_keyhole(frame, context) is not None)
     return pedestal(frame.data, None, frame.mask) if mostly_dark else 0.0
 
 
