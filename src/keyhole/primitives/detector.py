@@ -154,10 +154,10 @@ def _tell_uncorrected(frame: Frame, coadds: int, context: Context) -> None:
     worst = expected_defect(limit, curves)
     frame.header["LINERR"] = (round(worst, 4), "Light missing at the linearity limit, if as in similar arrays")
     onset = level_of_defect(_WORTH_A_WORD, curves)
-    bright = frame.data > onset * coadds
+    bright = np.flatnonzero(frame.data > onset * coadds)
     if frame.mask is not None:
-        bright &= bits.usable(frame.mask)
-    if np.count_nonzero(bright) >= _FEWEST_BRIGHT:
+        bright = bright[bits.usable(frame.mask.reshape(-1)[bright])]
+    if bright.size >= _FEWEST_BRIGHT:
         context.caveat(
             f"array {array} has no known non-linearity: bright stars stay uncorrected; similar arrays read "
             f"{100 * _WORTH_A_WORD:.0f} % low at {onset:.0f} e- per coadd and {100 * worst:.0f} % low at {limit:.0f}, "
