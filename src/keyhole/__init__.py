@@ -40,10 +40,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    from keyhole.cli.common import patient_collector
+    from keyhole.cli.common import loading
 
     module, attribute = _PLACES[name]
-    with patient_collector():
+    with loading():
         value = getattr(import_module(module), attribute)
     globals()[name] = value
     return value

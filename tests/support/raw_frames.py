@@ -11,7 +11,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 from tiny_frames import DARK, FLAT, SCIENCE
 
-from keyhole.frames import Frame
+from keyhole.frames import Frame, MasterPart, MasterParts
 from keyhole.instruments import Instrument, load
 
 SCALE = 0.1517
@@ -104,6 +104,7 @@ class FakeContext:
     caveats: list[str] = field(default_factory=list)
     written: list[Frame] = field(default_factory=list)
     details: bool = False
+    parts: MasterParts = field(default_factory=MasterParts)
     measured: dict[tuple[str | None, str], tuple[Any, float | None, str]] = field(default_factory=dict)
 
     def measure(
@@ -122,6 +123,9 @@ class FakeContext:
 
     def read_calibration(self, path: str, kind: str) -> Frame:
         return self.masters[path]
+
+    def part(self, master: Frame, frame: Frame) -> MasterPart:
+        return self.parts.of(master, frame)
 
     def checksum(self, path: Path) -> str:
         return "0" * 32

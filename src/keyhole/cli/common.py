@@ -13,11 +13,15 @@ from typing import TextIO
 
 from keyhole.errors import KeyholeError
 
-__all__ = ["INTERRUPTED", "guarded", "patient_collector", "tell"]
+__all__ = ["INTERRUPTED", "guarded", "loading", "patient_collector", "tell"]
 
 INTERRUPTED = 130
 # Loading code makes many objects and no garbage; searching it for cycles after every 700 took a quarter of the start.
-_PATIENT_COLLECTOR = (50_000, 20, 20)
+# A reduction loads 70,000.
+_PATIENT_COLLECTOR = (100_000, 20, 20)
+# Read by OpenBLAS when numpy is loaded: an idle thread looks for work for 2^20 cycles, a third of a millisecond, before
+# it sleeps. As a rule it looks for a hundred times longer, two fifths of the CPU time of loading numpy.
+_THREADS_REST = ("OPENBLAS_THREAD_TIMEOUT", "20")
 
 
 def guarded(action: Callable[[], int]) -> int:
@@ -75,6 +79,35 @@ def patient_collector() -> Iterator[None]:
             _Patience.wanted -= 1
             if not _Patience.wanted:
                 gc.set_threshold(*_Patience.usual)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Load much code: without looking for garbage in it, and without idle threads that look for work."""
+    with patient_collector(), _resting_threads():
+        yield
+        # What was loaded stays: it is counted among the old objects without being looked at. It can be freed as before.
+        # What somebody else froze would not stay frozen.
+        if not gc.get_freeze_count():
+            gc.freeze()
+            gc.unfreeze()
+
+
+@contextmanager
+def _resting_threads() -> Iterator[None]:
+    """Load numpy, if it is to be, so that the idle threads of its linear algebra sleep soon.
+
+    There are as many as ever. What the environment says already holds, and it is left as it was.
+    """
+    name, cycles = _THREADS_REST
+    if name in os.environ or "numpy" in sys.modules:
+        yield
+        return
+    os.environ[name] = cycles
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
 
 
 def tell(text: str, stream: TextIO, *, end: str = "\n") -> None:

@@ -20,6 +20,8 @@ from keyhole.engine.served import Served
 from keyhole.errors import CalibrationError
 from keyhole.frames import (
     Frame,
+    MasterPart,
+    MasterParts,
     Parking,
     file_md5,
     into_memory,
@@ -104,6 +106,7 @@ class RunContext:
         self._clock = clock
         self._parking = parking
         self._masters: dict[Path, Frame] = {}
+        self._parts = MasterParts()
         self._checksums = dict(checksums)
         # Figures and pictures belong to no step's turn: a run that fails has told those it came to.
         self._tell = emit
@@ -135,9 +138,17 @@ class RunContext:
             raise CalibrationError(f"{path} is no {kind.replace('_', ' ')}; name a master of that kind")
         return master
 
+    def part(self, master: Frame, frame: Frame) -> MasterPart:
+        """Return the part of a master that belongs to a frame; frames of one window share it."""
+        return self._parts.of(master, frame)
+
     def _master(self, path: Path) -> Frame:
         if path not in self._masters:
-            self._masters[path] = read_frame(path)
+            if path in self._checksums:
+                self._masters[path] = read_frame(path)
+            else:
+                # Its sum will be asked for, as it becomes part of a product.
+                self._masters[path], self._checksums[path] = read_frame_and_checksum(path)
         return self._masters[path]
 
     def read_input(self, path: Path, *, stored: bool = False) -> Frame:

@@ -30,6 +30,10 @@ class _Call(NamedTuple):
     resolved: Resolved
     parameters: dict[str, Any]
     number: int
+    told: dict[str, Any]
+    """The parameters that are written into the frames."""
+    words: str
+    """The same as JSON text."""
 
     @property
     def writes(self) -> bool:
@@ -111,7 +115,9 @@ class Runner:
         words = {k: v for k, v in arguments.items() if k not in STREAM_WORDS}
         resolved = resolve(step.name, mode_defaults=self._mode_defaults(step.name), call=words, settings=self._settings)
         self._number += 1
-        call = _Call(step, resolved, plain_values(resolved.values), self._number)
+        parameters = plain_values(resolved.values)
+        told = {name: value for name, value in parameters.items() if not name.startswith("debug_")}
+        call = _Call(step, resolved, parameters, self._number, told, json.dumps(told))
         if step.scope == "frame" and source == target:
             if source != self._waiting_stream:
                 self.finish()
@@ -244,12 +250,12 @@ class Runner:
         start = self._context.timestamp()
         out = step.function(self._as_needed(step, frames), values, self._context)
         stop = self._context.timestamp()
-        told = {name: value for name, value in call.parameters.items() if not name.startswith("debug_")}
+        more: dict[str, Any] = {}
         if used := self._context.served.take_step():
-            told["calibrations"] = used
+            more["calibrations"] = used
         if caveats := self._context.book.take_frame_caveats():
-            told["caveats"] = caveats
-        words = json.dumps(told)
+            more["caveats"] = caveats
+        words = json.dumps(call.told | more) if more else call.words
         for frame in out:
             _check_planes(step.name, frame)
             if step.stamp:

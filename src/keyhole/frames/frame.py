@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.headers import Header, Headers, describe, describe_extension, tags
+from keyhole.headers import Header, Headers, describe, tags
 
 __all__ = ["Frame", "Table", "Window"]
 
@@ -114,7 +114,9 @@ class Frame:
 
     def describe(self, name: str, **options: Any) -> Any:
         """Answer a descriptor for the one extension of this frame (never a list)."""
-        return describe_extension(self.headers, name, **options)
+        # The same as of extension 0 of all headers, which are those of this one.
+        headers = Headers(primary=self.primary, extensions=(self.header,), name=self.name, single=True)
+        return describe(headers, name, **options)
 
     def describe_file(self, name: str, **options: Any) -> Any:
         """Answer a descriptor for the file as a whole (a list where values belong to extensions)."""
@@ -124,7 +126,7 @@ class Frame:
     def root(self) -> str:
         """Name of the raw file without extension; product names start with it."""
         original = str(self.primary.get("ORIGNAME") or self.name)
-        return strip_extension(Path(original).name)
+        return strip_extension(original.rpartition("/")[2])
 
     def copy(self) -> Frame:
         """Copy headers and containers; pixel arrays are shared, as steps never change them in place."""

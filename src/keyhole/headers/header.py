@@ -152,7 +152,10 @@ class Header(MutableMapping[str, Any]):
             There is none.
         """
         name = keyword.strip().upper()
-        doomed = [key for key in self._cards if key == name or (isinstance(key, tuple) and key[0] == name)]
+        doomed: list[_Name] = [name] if name in self._cards else []
+        # Only commentary and repeated cards have a number.
+        if self._commentary:
+            doomed += [key for key in self._cards if isinstance(key, tuple) and key[0] == name]
         if not doomed:
             raise KeyError(f"Keyword {keyword!r} not found.")
         for key in doomed:

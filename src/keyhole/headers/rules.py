@@ -59,7 +59,8 @@ def airmass_of(primary: Primary) -> float | None:
 
 def says_prepared(primary: Primary) -> bool:
     """Whether a card tells that the frame was prepared."""
-    return _name_contains(primary, "PREPAR")
+    # The card of our own preparation is found without a walk through all names.
+    return "PREPARE" in primary or _name_contains(primary, "PREPAR")
 
 
 def _when(condition: Callable[[Primary], object], *tags: str) -> Callable[[Primary], tuple[str, ...]]:

@@ -24,7 +24,7 @@ __all__ = [
     "threshold_flat",
 ]
 
-_BLOCK: Final = 1 << 16
+_BLOCK: Final = 1 << 15
 """Pixels that are computed together: what is computed on the way stays in the cache."""
 _LIT_RADIUS: Final = 15
 """How far is looked to tell whether a pixel without light is unlit or dead: farther than groups of dead pixels."""
@@ -179,7 +179,10 @@ def divide_by_flat(
     quotient = np.empty(data.shape, np.float32)
     total = None if variance is None else np.empty(data.shape, np.float32)
     for rows in row_blocks(data.shape, _BLOCK):
-        safe = np.where(flat[rows] > 0, flat[rows], np.float32(1))
+        safe = flat[rows]
+        # NaN is not above 0 either.
+        if not safe.min() > 0:
+            safe = np.where(safe > 0, safe, np.float32(1))
         np.divide(data[rows], safe, out=quotient[rows])
         if variance is None or total is None:
             continue
@@ -190,5 +193,5 @@ def divide_by_flat(
             np.square(quotient[rows], out=out)
             out *= flat_variance[rows]
             out += variance[rows]
-        out /= np.square(safe, out=safe)
+        out /= np.square(safe)
     return quotient, total

@@ -210,11 +210,16 @@ def common_grid(shapes: Sequence[tuple[int, int]], shifts: ArrayLike) -> Grid:
 
 def _checked_matrix(cd: ArrayLike) -> Float64:
     matrix = np.asarray(cd, dtype=np.float64)
-    if matrix.shape != (2, 2) or not np.isfinite(matrix).all() or np.linalg.det(matrix) == 0:
+    if matrix.shape != (2, 2) or not _has_inverse(*matrix.ravel().tolist()):
         raise AlgorithmError(
             f"the WCS matrix {matrix.tolist()} has no inverse; check the CD cards of the frame's header"
         )
     return matrix
+
+
+def _has_inverse(a: float, b: float, c: float, d: float) -> bool:
+    # By the determinant that positions are divided by.
+    return all(map(math.isfinite, (a, b, c, d))) and a * d != b * c
 
 
 def _as_tuples(matrix: Float64) -> Matrix:

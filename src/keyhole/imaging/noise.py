@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
+from keyhole.imaging._rows import row_blocks
 from keyhole.imaging.bits import UNILLUMINATED, UNUSABLE
 from keyhole.imaging.medians import median, spread_places
 
@@ -23,6 +24,8 @@ _CLIPPED_SCATTER: Final = 0.9994643
 
 _FEWEST_DARK_PIXELS: Final = 100
 _PIECE: Final = 1 << 14
+_BLOCK: Final = 1 << 15
+"""Pixels that are computed together in the cache."""
 _PEDESTAL_SAMPLE: Final = 30_000
 _SCANNED: Final = 60_000
 """So many pixels are looked at; all of them where too few of these are dark and sound."""
@@ -203,12 +206,17 @@ def variance_model(
     (ny, nx) float32
         In the unit of `data`, squared.
     """
-    variance = np.zeros(data.shape, np.float32)
-    if poisson:
-        np.subtract(data, np.float32(pedestal), out=variance)
-        np.maximum(variance, 0, out=variance)
+    of_read = np.float32((read_noise / gain) ** 2 if read else 0)
+    if not poisson:
+        return np.full(data.shape, of_read)
+    variance = np.empty(data.shape, np.float32)
+    nothing = np.zeros(data.shape[1], np.float32)
+    for rows in row_blocks(data.shape, _BLOCK):
+        part = np.subtract(data[rows], np.float32(pedestal), out=variance[rows])
+        # A minimum or maximum with a number takes four times as long as with an array.
+        np.maximum(part, nothing, out=part)
         if gain != 1.0:
-            variance /= np.float32(gain)
-    if read:
-        variance += np.float32((read_noise / gain) ** 2)
+            part /= np.float32(gain)
+        if read:
+            part += of_read
     return variance

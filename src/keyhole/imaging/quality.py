@@ -351,12 +351,14 @@ def apply_dq(
     """
     flagged = (mask & bits.MASK_DTYPE(replace_flags & 0xFFFF)) != 0
     filled = data.copy()
-    if not flagged.any():
+    places = np.flatnonzero(flagged)
+    if not places.size:
         return filled
     if not isinstance(replace_value, str):
-        filled[flagged] = replace_value
+        filled.reshape(-1)[places] = replace_value
         return filled
-    good = ~flagged & np.isfinite(data)
+    good = np.isfinite(data)
+    good.reshape(-1)[places] = False
     if not good.any():
         raise AlgorithmError(f"All {data.size} pixels have bits of {replace_flags}: nothing to replace them with.")
     if inner is None or outer is None:
@@ -364,7 +366,7 @@ def apply_dq(
             level = sampled_median(data, good, number=_FILL_SAMPLE)
         else:
             level = float(np.mean(data[good], dtype=np.float64))
-        filled[flagged] = level
+        filled.reshape(-1)[places] = level
         return filled
     offsets = ring_offsets(inner, outer)
     if not offsets:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError, DataError
-from keyhole.frames import Frame
+from keyhole.frames import Frame, MasterPart
 from keyhole.headers import Section
 from keyhole.imaging import bits
 from keyhole.imaging.bad_pixels import bad_in_map, place_map, without_surroundings
@@ -112,11 +112,12 @@ def name_learnt(frame: Frame, source: str) -> None:
     _write(frame, masks, [*learnt, source], flagged)
 
 
-def name_master(frame: Frame, master: Frame, word: str) -> None:
+def name_master(frame: Frame, part: MasterPart, word: str) -> None:
     """Write down that the bad pixels of a master joined those of a frame. Changes `frame`."""
-    count = count_bad(master)
+    count = part.once(count_bad)
     if not count:
         return
+    master = part.frame
     masks, learnt, flagged = _parts(frame)
     name = f"{word} {master.name}"
     number = sum(int(master.primary.get(card, 0)) for card in LEARNT_CARDS)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from keyhole.frames import Frame
+from keyhole.frames import Frame, MasterPart
 from keyhole.instruments import Instrument
 from keyhole.primitives.registry import HOMES, Registry
 
@@ -89,6 +89,10 @@ class Context(Protocol):
 
     def read_calibration(self, path: str, kind: str) -> Frame:
         """Return a master named by the user in a parameter."""
+        ...
+
+    def part(self, master: Frame, frame: Frame) -> MasterPart:
+        """Return the part of a master that belongs to a frame; frames of one window share it."""
         ...
 
     def checksum(self, path: Path) -> str:

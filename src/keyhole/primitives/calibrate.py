@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from keyhole.errors import CalibrationError
-from keyhole.frames import Frame, add_provenance, as_window
+from keyhole.frames import Frame, MasterPart, add_provenance
 from keyhole.imaging.flat import divide_by_flat
 from keyhole.primitives.bad_pixels import name_master
 from keyhole.primitives.base import Context, Params, primitive
@@ -44,15 +44,16 @@ class FlatParams(Params):
 def dark_correct(frames: list[Frame], params: DarkParams, context: Context) -> list[Frame]:
     """Subtract the master dark; variances add and flags join."""
     for frame in frames:
-        dark = _master(frame, params.do_cal, params.dark, "processed_dark", context)
-        if dark is None:
+        part = _master(frame, params.do_cal, params.dark, "processed_dark", context)
+        if part is None:
             continue
+        dark = part.frame
         _check_fit(dark, frame, "dark")
         frame.data = frame.data - dark.data
         if frame.variance is not None and dark.variance is not None:
             frame.variance = frame.variance + dark.variance
-            record_dark_noise(frame, dark)
-        _join_flags(frame, dark, "dark")
+            record_dark_noise(frame, part)
+        _join_flags(frame, part, "dark")
         frame.primary["DARKIM"] = (dark.name, "Master dark that was subtracted")
         _record(frame, dark, "darkCorrect", context)
     return frames
@@ -62,9 +63,10 @@ def dark_correct(frames: list[Frame], params: DarkParams, context: Context) -> l
 def flat_correct(frames: list[Frame], params: FlatParams, context: Context) -> list[Frame]:
     """Divide by the master flat; relative variances add and flags join."""
     for frame in frames:
-        flat = _master(frame, params.do_cal, params.flat, "processed_flat", context)
-        if flat is None:
+        part = _master(frame, params.do_cal, params.flat, "processed_flat", context)
+        if part is None:
             continue
+        flat = part.frame
         _check_fit(flat, frame, "flat")
         wanted, given = frame.describe("filter_name", pretty=True), flat.describe("filter_name", pretty=True)
         if wanted != given:
@@ -73,14 +75,14 @@ def flat_correct(frames: list[Frame], params: FlatParams, context: Context) -> l
             )
         frame.data, frame.variance = divide_by_flat(frame.data, frame.variance, flat.data, flat.variance)
         if frame.variance is not None:
-            record_flat_noise(frame, flat, frame.data)
-        _join_flags(frame, flat, "flat")
+            record_flat_noise(frame, part, frame.data)
+        _join_flags(frame, part, "flat")
         frame.primary["FLATIM"] = (flat.name, "Master flat that was divided by")
         _record(frame, flat, "flatCorrect", context)
     return frames
 
 
-def _master(frame: Frame, do_cal: DoCal, named: str | None, kind: str, context: Context) -> Frame | None:
+def _master(frame: Frame, do_cal: DoCal, named: str | None, kind: str, context: Context) -> MasterPart | None:
     if do_cal == "skip":
         return None
     found = context.read_calibration(named, kind) if named else context.calibration(frame, kind)
@@ -91,7 +93,7 @@ def _master(frame: Frame, do_cal: DoCal, named: str | None, kind: str, context: 
             raise CalibrationError(f"{frame.name}: no {words} is at hand; name one with --user_cal {kind}:FILE")
         context.caveat(f"no {words}; the frames are used without that correction", [frame])
         return None
-    return as_window(found, frame.window, frame.data.shape)
+    return context.part(found, frame)
 
 
 def _check_fit(master: Frame, frame: Frame, words: str) -> None:
@@ -106,11 +108,12 @@ def _check_fit(master: Frame, frame: Frame, words: str) -> None:
         raise CalibrationError(f"{master.name}: the dark is in {units[0]}, {frame.name} in {units[1]}")
 
 
-def _join_flags(frame: Frame, master: Frame, word: str) -> None:
-    if master.mask is None:
+def _join_flags(frame: Frame, part: MasterPart, word: str) -> None:
+    flags = part.frame.mask
+    if flags is None:
         return
-    name_master(frame, master, word)
-    frame.mask = master.mask if frame.mask is None else frame.mask | master.mask
+    name_master(frame, part, word)
+    frame.mask = flags if frame.mask is None else frame.mask | flags
 
 
 def _record(frame: Frame, master: Frame, step: str, context: Context) -> None:

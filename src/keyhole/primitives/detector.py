@@ -102,7 +102,8 @@ def _offset(frame: Frame, context: Context) -> float:
     if unlit is not None and np.count_nonzero(unlit) >= _FEWEST_UNLIT:
         return pedestal(frame.data, unlit, frame.mask)
     # Darks see no light at all, and most pixels of a flat through a known keyhole see none either.
-    mostly_dark = "DARK" in frame.tags or ("FLAT" in frame.tags and expected_keyhole(frame, context) is not None)
+    tags = frame.tags
+    mostly_dark = "DARK" in tags or ("FLAT" in tags and expected_keyhole(frame, context) is not None)
     return pedestal(frame.data, None, frame.mask) if mostly_dark else 0.0
 
 
@@ -153,10 +154,10 @@ def _tell_uncorrected(frame: Frame, coadds: int, context: Context) -> None:
     worst = expected_defect(limit, curves)
     frame.header["LINERR"] = (round(worst, 4), "Light missing at the linearity limit, if as in similar arrays")
     onset = level_of_defect(_WORTH_A_WORD, curves)
-    bright = frame.data > onset * coadds
+    bright = np.flatnonzero(frame.data > onset * coadds)
     if frame.mask is not None:
-        bright &= bits.usable(frame.mask)
-    if np.count_nonzero(bright) >= _FEWEST_BRIGHT:
+        bright = bright[bits.usable(frame.mask.reshape(-1)[bright])]
+    if bright.size >= _FEWEST_BRIGHT:
         context.caveat(
             f"array {array} has no known non-linearity: bright stars stay uncorrected; similar arrays read "
             f"{100 * _WORTH_A_WORD:.0f} % low at {onset:.0f} e- per coadd and {100 * worst:.0f} % low at {limit:.0f}, "

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.frames import Frame, Table
+from keyhole.frames import Frame, MasterPart, Table
 from keyhole.imaging import bits
 from keyhole.imaging.apertures import adopted_factors, empty_apertures
 from keyhole.imaging.combine import Combined
@@ -57,16 +57,20 @@ _MANY_PIXELS = 300_000
 _LEAST_SHARE = 1e-4
 
 
-def record_dark_noise(frame: Frame, dark: Frame) -> None:
+class _FlatSample(NamedTuple):
+    """Regular pixels of a flat, each (ny, nx): whether they can be used, value and variance."""
+
+    good: NDArray[np.bool_]
+    data: NDArray[np.float32]
+    variance: NDArray[np.float32]
+
+
+def record_dark_noise(frame: Frame, dark: MasterPart) -> None:
     """Write down the noise that the dark adds to every frame it is subtracted from. Changes `frame`."""
-    if dark.variance is None:
-        return
-    part = _fair_part(dark.data)
-    good = np.ones(dark.data[part].shape, bool) if dark.mask is None else bits.usable(dark.mask[part])
-    _record(frame, dark.variance[part][good])
+    _record(frame, dark.once(_dark_variance))
 
 
-def record_flat_noise(frame: Frame, flat: Frame, quotient: NDArray[Any]) -> None:
+def record_flat_noise(frame: Frame, flat: MasterPart, quotient: NDArray[Any]) -> None:
     """Write down the noise that the masters have in a frame divided by its flat. Changes `frame`.
 
     Parameters
@@ -74,15 +78,33 @@ def record_flat_noise(frame: Frame, flat: Frame, quotient: NDArray[Any]) -> None
     quotient : (ny, nx) float32
         The frame after the division.
     """
-    if flat.variance is None:
+    sample = flat.once(_flat_sample)
+    if sample is None:
         return
+    part = _fair_part(quotient)
+    good = sample.good if frame.mask is None else sample.good & bits.usable(frame.mask[part])
+    before = float(frame.header.get(MASTER_KEY, 0.0)) ** 2
+    added = quotient[part][good] ** 2 * sample.variance[good] + np.float32(before)
+    _record(frame, _middle(added / sample.data[good] ** 2))
+
+
+def _dark_variance(dark: Frame) -> float | None:
+    """Usual variance of a pixel of a dark."""
+    if dark.variance is None:
+        return None
+    part = _fair_part(dark.data)
+    good = np.ones(dark.data[part].shape, bool) if dark.mask is None else bits.usable(dark.mask[part])
+    return _middle(dark.variance[part][good])
+
+
+def _flat_sample(flat: Frame) -> _FlatSample | None:
+    if flat.variance is None:
+        return None
     part = _fair_part(flat.data)
     good = flat.data[part] > 0
-    for mask in (flat.mask, frame.mask):
-        good &= True if mask is None else bits.usable(mask[part])
-    before = float(frame.header.get(MASTER_KEY, 0.0)) ** 2
-    added = quotient[part][good] ** 2 * flat.variance[part][good] + np.float32(before)
-    _record(frame, added / flat.data[part][good] ** 2)
+    if flat.mask is not None:
+        good &= bits.usable(flat.mask[part])
+    return _FlatSample(good, flat.data[part].copy(), flat.variance[part].copy())
 
 
 def _fair_part(image: NDArray[Any]) -> tuple[slice, slice]:
@@ -91,9 +113,13 @@ def _fair_part(image: NDArray[Any]) -> tuple[slice, slice]:
     return np.s_[::step, ::step]
 
 
-def _record(frame: Frame, variances: NDArray[Any]) -> None:
-    if variances.size:
-        noise = float(np.sqrt(np.float32(median(variances))))
+def _middle(variances: NDArray[Any]) -> float | None:
+    return median(variances) if variances.size else None
+
+
+def _record(frame: Frame, variance: float | None) -> None:
+    if variance is not None:
+        noise = float(np.sqrt(np.float32(variance)))
         frame.header[MASTER_KEY] = (round(noise, 4), "Noise of the masters in a pixel")
 
 

@@ -18,6 +18,8 @@ __all__ = ["PrepareParams", "prepare"]
 
 # Policies that leave a missing WCS missing.
 _NEVER_REBUILT = ("exit", "ignore")
+# Tags of frames that look at no place on the sky.
+_CALIBRATIONS = frozenset({"DARK", "FLAT", "ARC", "BIAS", "PINHOLE"})
 
 
 class PrepareParams(Params):
@@ -50,12 +52,14 @@ def prepare(frames: list[Frame], params: PrepareParams, context: Context) -> lis
     """Standardise headers, write down the detector's numbers and mend the WCS."""
     for frame in frames:
         tell_conditions(frame, context)
-        if "PREPARED" in frame.tags:
+        tags = frame.tags
+        if "PREPARED" in tags:
             context.caveat(f"{frame.name} was prepared before; left as it is")
             continue
-        _validate(frame, params, context)
+        science = not tags & _CALIBRATIONS
+        _validate(frame, params, context, science=science)
         _standardise(frame, context)
-        if frame.tags & {"DARK", "FLAT", "ARC", "BIAS", "PINHOLE"}:
+        if not science:
             continue
         move_wcs(frame)
         absent = any(key not in frame.header for key in WCS_KEYS)
@@ -71,7 +75,7 @@ def prepare(frames: list[Frame], params: PrepareParams, context: Context) -> lis
     return frames
 
 
-def _validate(frame: Frame, params: PrepareParams, context: Context) -> None:
+def _validate(frame: Frame, params: PrepareParams, context: Context, *, science: bool) -> None:
     if frame.describe("gain") is None:
         array, mode = frame.describe("array_name"), frame.describe("read_mode")
         well = frame.describe("well_depth_setting")
@@ -79,7 +83,6 @@ def _validate(frame: Frame, params: PrepareParams, context: Context) -> None:
             f"{frame.name}: no gain is known for array {array}, read mode {mode}, well depth {well}; "
             "leave the frame out"
         )
-    science = not frame.tags & {"DARK", "FLAT", "ARC", "BIAS", "PINHOLE"}
     complete = all(key in frame.primary or key in frame.header for key in WCS_KEYS)
     if science and params.require_wcs and not complete:
         if params.bad_wcs in _NEVER_REBUILT:

@@ -28,6 +28,9 @@ __all__ = [
 _NO_COUNTS = 2.0**31
 """Raw values are sums of integers of at most so many bits; what exceeds them was damaged, and its square overflows."""
 
+_SPARSE = 64
+"""Every so many rows are looked at before all of them."""
+
 _MANY_FULL = 0.1
 """Part of the lit pixels that stars alone do not fill."""
 
@@ -165,11 +168,13 @@ class ApplyDQParams(Params):
 @primitive("applyDQPlane", ApplyDQParams, scope="frame", stamp="APLDQPLN", windowed=True)
 def apply_dq_plane(frames: list[Frame], params: ApplyDQParams, context: Context) -> list[Frame]:
     """Overwrite flagged pixels by the median of the good ones; their flags stay."""
+    flags = bits.MASK_DTYPE(params.replace_flags & 0xFFFF)
     for frame in frames:
         if frame.mask is None:
             context.caveat("no mask to apply; frames pass unchanged", [frame])
             continue
-        if ((frame.mask & np.uint16(params.replace_flags & 0xFFFF)) != 0).all():
+        # Some rows tell of nearly every frame that not all is flagged.
+        if all(not (part & flags == 0).any() for part in (frame.mask[::_SPARSE], frame.mask)):
             context.caveat("every pixel is flagged; the frame passes unchanged", [frame])
             continue
         frame.data = apply_dq(
