@@ -166,7 +166,8 @@ def find_all_objects(
             i, frame, usable = part[k], frames[part[k]], planes.usable[k]
             match = SkyMatch(1.0, 0.0)
             if usable.any():
-                match = match_sky(frame.mean, sky.data, usable, objects=frame.objects, **matching)
+                # The search follows the background that is left.
+                match = match_sky(frame.mean, sky.data, usable, objects=frame.objects, roughly=True, **matching)
             rest = difference(frame.mean, sky.data, match)
             portion.append(deep.in_bins(i, rest, frame.number, frame.sigma))
             # Peaks of the noise that are masked in a single frame would bias its skies: only what is beyond doubt is.
