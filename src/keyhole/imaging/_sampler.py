@@ -17,6 +17,8 @@ __all__ = ["BORDER", "SEVERAL", "Few", "Power", "Sampler", "Scratch", "placed"]
 
 _BLOCK: Final = 1 << 17
 """Pixels that are summed together, so that they stay in the cache."""
+_FEW_HOLES: Final = 200
+"""Pixels whose surroundings are faster sorted than counted in a plane."""
 BORDER: Final = -1
 SEVERAL: Final = -2
 
@@ -185,6 +187,8 @@ class Sampler:
         marked : bool array, optional
             Holes that are told from the others.
         """
+        if frame is None and marked is None and holes.size < _FEW_HOLES:
+            return self._touching_few(holes)
         (ny, nx), last = self.shape, self.taps - 1
         width, number = self.size[1] + last, self.taps**2
         # A count of holes, and the sum of their places, that cannot be mistaken for those of rows beyond the frame.
@@ -214,6 +218,17 @@ class Sampler:
         found = flat[first + pixels + row * (width - nx)].astype(np.intp)
         kind = np.where(found < 2 * one, found - one, np.where(found % beyond == 0, BORDER, SEVERAL))
         return Few(pixels, row, pixels - row * nx, kind)
+
+    def _touching_few(self, holes: Index) -> Few:
+        """Do the same where nothing but so few holes matters that no plane is needed."""
+        tap = np.arange(self.taps**2)[:, np.newaxis]
+        y, x = np.divmod(holes, self.size[1])
+        row, column = y - tap // self.taps, x - tap % self.taps
+        there = (row >= 0) & (row < self.shape[0]) & (column >= 0) & (column < self.shape[1])
+        pixels, first, number = np.unique((row * self.shape[1] + column)[there], return_index=True, return_counts=True)
+        alone = np.broadcast_to(tap, there.shape)[there][first]
+        row, column = np.divmod(pixels, self.shape[1])
+        return Few(pixels, row, column, np.where(number == 1, alone, SEVERAL))
 
     def border_kinds(self, few: Few, frame: tuple[int, ...]) -> tuple[Index, Index]:
         """Output pixels that touch pixels beyond the frame in the same way are of a kind.
