@@ -110,7 +110,7 @@ class Moved:
         several, border = np.flatnonzero(near.kind == SEVERAL), np.flatnonzero(near.kind == BORDER)
         example, alike = sampler.border_kinds(near.of(border), bridges.good.shape)
         some = near.of(np.concatenate([several, border[example]]))
-        good, known = (sampler.values_at(some, plane) for plane in (bridges.good, bridges.known))
+        good, known = map(sampler.places_of(some, bridges.good.shape), (bridges.good, bridges.known))
         without, usual = sampler.without_one("signed"), sampler.sum_of_ones("signed")
         kind = near.kind.copy()
         kind[several] = 2 * number + np.arange(several.size)
