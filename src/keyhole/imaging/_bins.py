@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._filters import summed_in_twos
+from keyhole.imaging._masked import Chosen
 
 __all__ = ["bin_factor", "bin_sums", "binned", "number_in_twos", "unbinned"]
 
@@ -90,15 +91,15 @@ def unbinned(
     return np.repeat(wide, factor, axis=0)[top : top + ny]
 
 
-def number_in_twos(hidden: NDArray[np.bool_]) -> NDArray[np.float32]:
+def number_in_twos(hidden: Chosen) -> NDArray[np.float32]:
     """Count the pixels that are not hidden in squares of 2 x 2 pixels, as `summed_in_twos` would.
 
     Where few are hidden only these are looked at.
     """
-    few = np.flatnonzero(hidden)
-    if few.size > _FEW * hidden.size:
-        return summed_in_twos((~hidden).view(np.uint8))
-    ny, nx = hidden.shape
+    few = hidden.places
+    if few.size > _FEW * hidden.mask.size:
+        return summed_in_twos((~hidden.mask).view(np.uint8))
+    ny, nx = hidden.mask.shape
     wide, high = np.full(-(-nx // 2), 2, np.float32), np.full(-(-ny // 2), 2, np.float32)
     wide[nx // 2 :], high[ny // 2 :] = 1, 1
     number = high[:, np.newaxis] * wide
