@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sep
 from scipy import ndimage
 
 from keyhole.imaging import apertures
@@ -58,6 +59,20 @@ def test_a_tenth_of_a_circle_may_be_missing_as_if_all_circles_were_looked_at():
             covered = empty[np.rint(y + fine).astype(int), np.rint(x + fine.T).astype(int)][inside]
             whole += empty[round(y), round(x)] and covered.mean() >= 0.9
     assert found.number[0] == pytest.approx(whole * (radius / 2) ** 2 / (np.pi * radius**2), rel=0.05)
+
+
+@pytest.mark.parametrize("radius", [1.0, 2.5, 6.0])
+def test_circles_are_those_of_a_program_with_exact_edges_at_all_places_of_a_pixel(radius):
+    data = np.random.default_rng(6).normal(50, 5, (60, 80)).astype(np.float32)
+    field = apertures._Field(data, data, np.zeros(data.shape, np.uint8), 1)
+    circles = apertures._Circles.of(field, radius, 1.1)
+    sums = (circles.squares(data) * circles.shares[circles.place]).sum(axis=1)
+    place = np.divmod(circles.place, apertures._PLACES)
+    assert len(np.unique(circles.place)) == apertures._PLACES**2
+    down, across = ((part + 0.5) / apertures._PLACES - 0.5 for part in place)
+    reach = int(np.ceil(radius))
+    exact, _, _ = sep.sum_circle(data, circles.column + reach + across, circles.row + reach + down, radius, subpix=0)
+    np.testing.assert_allclose(sums, exact, rtol=3e-3)
 
 
 def test_wide_circles_in_bins_measure_what_those_of_pixels_do(monkeypatch):

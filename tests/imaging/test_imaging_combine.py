@@ -104,6 +104,10 @@ def make_stack(seed: int, n: int, shape: tuple[int, int], masked: float) -> tupl
     return data, variance, mask
 
 
+# Each of two values lies one scatter from their mean: at that limit rounding decides.
+CLIP_LIMITS = st.floats(0.8, 4).filter(lambda limit: abs(limit - 1) > 1e-3)
+
+
 @settings(max_examples=120, deadline=None)
 @given(
     seed=st.integers(0, 2**31),
@@ -112,7 +116,7 @@ def make_stack(seed: int, n: int, shape: tuple[int, int], masked: float) -> tupl
     masked=st.sampled_from([0.0, 0.1, 0.5]),
     operation=st.sampled_from(OPERATIONS),
     method=st.sampled_from(METHODS),
-    limits=st.tuples(st.floats(0.8, 4), st.floats(0.8, 4)),
+    limits=st.tuples(CLIP_LIMITS, CLIP_LIMITS),
     mclip=st.booleans(),
     max_iters=st.sampled_from([None, 1, 2]),
     low_high=st.tuples(st.integers(0, 4), st.integers(0, 4)),

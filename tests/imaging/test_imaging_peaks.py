@@ -127,6 +127,22 @@ def test_peaks_are_those_of_a_search_of_every_pixel(fwhm):
     np.testing.assert_allclose(found.snr, snr[found.y, found.x], rtol=0.06)
 
 
+@pytest.mark.parametrize("fwhm", [2.2, 3.1, 5.0])
+def test_bins_that_tell_about_the_noise_lose_no_peak(fwhm, monkeypatch):
+    rng = np.random.default_rng(13)
+    variance = rng.uniform(50, 150, (150, 160)).astype(np.float32)
+    variance[:, 90:] *= 6
+    image = (rng.normal(0, 1, variance.shape) * np.sqrt(variance)).astype(np.float32)
+    hidden = rng.random(variance.shape) < 0.02
+    hidden[:9] = hidden[60:66, 40:44] = True
+    found = faint_peaks(image, variance, hidden, fwhm=fwhm, threshold=2.5)
+    monkeypatch.setattr(peaks, "_SAFE", 0.3)
+    every = faint_peaks(image, variance, hidden, fwhm=fwhm, threshold=2.5)
+    assert len(every.x) > 5
+    assert set(zip(found.x, found.y, strict=True)) == set(zip(every.x, every.y, strict=True))
+    np.testing.assert_allclose(found.snr, every.snr, rtol=1e-5)
+
+
 @pytest.mark.parametrize("few", [True, False])
 def test_a_filter_at_some_pixels_is_that_of_all(few, monkeypatch):
     rng = np.random.default_rng(11)

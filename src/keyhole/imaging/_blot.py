@@ -15,7 +15,7 @@ from keyhole.imaging._exposure import Exposure
 from keyhole.imaging._layers import KERNEL, KERNEL_REACH, layer_of
 from keyhole.imaging._moved import Moved, Source
 from keyhole.imaging._neighbours import near
-from keyhole.imaging._order_statistics import median_efficiency, sort_planes, sorted_median
+from keyhole.imaging._order_statistics import balanced_median, median_efficiency
 from keyhole.imaging._positions import Positions
 from keyhole.imaging._rows import row_blocks
 from keyhole.imaging._sampler import Scratch
@@ -137,17 +137,18 @@ def median_reference(exposures: Sequence[Exposure]) -> Reference:
     (ny, nx), (x0, y0) = grid
     data, count = np.zeros((ny, nx), np.float32), np.zeros((ny, nx), np.int16)
     step = min(max(16, _BAND // (len(exposures) * nx)), ny)
-    every = np.empty((len(exposures), step * nx), np.float32)
+    every, missing = np.empty((len(exposures), step * nx), np.float32), np.empty((step, nx), np.float32)
     scratch = Scratch()
     layers = [layer_of(exposure, grid, scratch) for exposure in exposures]
     for first in range(0, ny, step):
         height = min(step, ny - first)
         planes = every[:, : height * nx].reshape(-1, height, nx)
-        there = count[first : first + height]
+        there, nothing = count[first : first + height], missing[:height]
+        nothing.fill(np.inf)
         for plane, layer in zip(planes, layers, strict=True):
-            layer.add(slice(first, first + height), plane, there)
-        middle = sorted_median(sort_planes(planes.reshape(len(planes), -1)), np.maximum(there.ravel(), 1))
-        data[first : first + height] = np.where(there > 0, middle.reshape(height, nx), 0)
+            layer.add(slice(first, first + height), plane, there, nothing)
+        middle = balanced_median(planes.reshape(len(planes), -1), there.ravel())
+        data[first : first + height] = middle.reshape(height, nx)
     return Reference(data, count, (x0, y0), scratch)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,12 +48,15 @@ class _Interpolated(NamedTuple):
     exposure: Exposure
     grid: Grid
 
-    def add(self, rows: slice, plane: Float32, there: NDArray[np.int16]) -> None:
-        """Interpolate some rows of the grid into `plane`, infinite where not known, and count what is known."""
+    def add(self, rows: slice, plane: Float32, there: NDArray[np.int16], nothing: Float32) -> None:
+        """Interpolate some rows of the grid into `plane`, and count what is known.
+
+        Where it is not known it is infinite, as `nothing` tells, which changes its sign then.
+        """
         x0, y0 = self.grid.origin
         part = _part_near(self.exposure, Grid(plane.shape, (x0, y0 + rows.start)))
         if part is None:
-            plane.fill(np.inf)
+            _leave_out(plane, nothing)
             return
         out = resample(
             (part.data - self.exposure.level) / np.float32(self.exposure.seconds),
@@ -69,7 +72,7 @@ class _Interpolated(NamedTuple):
         )
         good = usable(out.mask)
         plane[...] = out.data
-        plane[~good] = np.inf
+        _leave_out(plane, nothing, ~good)
         there += good
 
 
@@ -81,24 +84,33 @@ class _MovedLayer(NamedTuple):
     source: Source
     bridged: Float32
 
-    def add(self, rows: slice, plane: Float32, there: NDArray[np.int16]) -> None:
+    def add(self, rows: slice, plane: Float32, there: NDArray[np.int16], nothing: Float32) -> None:
         """Do what `_Interpolated` does."""
         down, across = self.box
         own = slice(max(rows.start, down.start), min(rows.stop, down.stop))
         if own.start >= own.stop:
-            plane.fill(np.inf)
+            _leave_out(plane, nothing)
             return
         inside = slice(own.start - rows.start, own.stop - rows.start), across
         for beyond in around(inside, plane.shape):
-            plane[beyond] = np.inf
+            _leave_out(plane, nothing, beyond)
         width, part = across.stop - across.start, plane[inside]
         some = slice(own.start - down.start, own.stop - down.start)
         self.moved.sums(self.source, self.bridged, some, part)
         first, last = np.searchsorted(self.moved.kept, [some.start * width, some.stop * width])
         y, x = np.divmod(self.moved.kept[first:last] - some.start * width, width)
-        part[y, x] = np.inf
+        _leave_out(part, nothing[inside], (y, x))
         there[inside] += 1
         there[inside][y, x] -= 1
+
+
+def _leave_out(plane: Float32, nothing: Float32, where: Any = np.s_[:, :]) -> None:
+    """Infinities of changing sign in places of a plane that are not known."""
+    own = nothing[where]
+    plane[where] = own
+    np.negative(own, out=own)
+    # No matter if it was a view.
+    nothing[where] = own
 
 
 def _part_near(exposure: Exposure, grid: Grid) -> Exposure | None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "balanced_median",
     "lower_median_efficiency",
     "masked_median",
     "median_efficiency",
@@ -93,6 +94,73 @@ def sort_planes(planes: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         np.maximum(rows[low], rows[high], out=rows[high])
         rows[low], spare = spare, rows[low]
     return rows
+
+
+@lru_cache(maxsize=256)
+def _selection(n: int, ranks: tuple[int, ...]) -> tuple[tuple[int, int, bool, bool], ...]:
+    """The steps of the network that some ranks depend on, and which of the two planes of each are wanted."""
+    wanted, steps = set(ranks), []
+    for low, high in reversed(_comparators(n)):
+        lower, upper = low in wanted, high in wanted
+        if lower or upper:
+            steps.append((low, high, lower, upper))
+            wanted |= {low, high}
+    return tuple(reversed(steps))
+
+
+def _ranked(planes: NDArray[np.float32], ranks: tuple[int, ...]) -> list[NDArray[np.float32]]:
+    """The planes of some ranks of every column; changes `planes`, in which they are."""
+    if len(planes) > _NETWORK_LIMIT:
+        rows = sort_planes(planes)
+    else:
+        rows = list(planes)
+        spare = np.empty_like(rows[0])
+        for low, high, lower, upper in _selection(len(planes), ranks):
+            if lower and upper:
+                np.minimum(rows[low], rows[high], out=spare)
+                np.maximum(rows[low], rows[high], out=rows[high])
+                rows[low], spare = spare, rows[low]
+            elif lower:
+                np.minimum(rows[low], rows[high], out=rows[low])
+            else:
+                np.maximum(rows[low], rows[high], out=rows[high])
+    return [rows[rank] for rank in ranks]
+
+
+def balanced_median(planes: NDArray[np.float32], count: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    """Median of the finite entries of each column.
+
+    With infinities of both signs in place of what is missing the median has the same rank in all columns, and only
+    what that rank depends on needs to be put in order.
+
+    Parameters
+    ----------
+    planes : (n, m) float array without NaN
+        What is missing is infinite, as often +inf as -inf or once more. **Changed**: it is the working space.
+    count : (m,) int
+        Number of the finite entries.
+
+    Returns
+    -------
+    (m,) float array
+        0 where there is none. It may lie in `planes`.
+    """
+    n = len(planes)
+    # The two in the middle where the count is even; where it is odd it is that which is there for all n.
+    ranks = ((n - 1) // 2, n // 2) if n % 2 == 0 else (max(n // 2 - 1, 0), n // 2)
+    odd = (count & 1).astype(np.bool_)
+    if odd.all():
+        return _ranked(planes, (ranks[n % 2],))[0]
+    lower, upper = _ranked(planes, ranks)
+    if odd.any():
+        one, other = (lower, upper) if n % 2 == 0 else (upper, lower)
+        np.copyto(other, one, where=odd)
+    empty = count == 0
+    if empty.any():
+        lower[empty] = upper[empty] = 0
+    np.add(lower, upper, out=lower)
+    lower *= planes.dtype.type(0.5)
+    return lower
 
 
 def pick(rows: Sequence[NDArray[np.float32]], index: NDArray[np.intp]) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ __all__ = ["SAFE", "Clipped", "Lists", "clip_odd"]
 SAFE: Final = 0.999
 """Part of the limits within which rounding cannot decide."""
 
-_FEW: Final = 256
+_FEW: Final = 64
 """Columns of which a list is sorted sooner than its members are counted once more."""
 
 Float32 = NDArray[np.float32]
@@ -39,11 +39,14 @@ class Lists(NamedTuple):
         Which of these each list has.
     changes : list of pairs of lists of int
         Which of them join each list, and which leave it, after the list before.
+    runs : list of lists of slices
+        The members of each list, as they follow each other in the union.
     """
 
     union: NDArray[np.intp]
     choice: Bool
     changes: list[tuple[list[int], list[int]]]
+    runs: list[list[slice]]
 
     @classmethod
     def of(cls, lists: Sequence[Sequence[int]]) -> Lists:
@@ -55,28 +58,71 @@ class Lists(NamedTuple):
             (np.flatnonzero(now & ~then).tolist(), np.flatnonzero(then & ~now).tolist())
             for now, then in zip(choice, before, strict=True)
         ]
-        return cls(union, choice, changes)
+        return cls(union, choice, changes, [_runs(one) for one in choice])
 
-    def counts(self, mask: Bool) -> NDArray[Any]:
+    def counts(self, mask: Bool, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """How many of the members of each list are True in each column, as small unsigned integers.
 
-        Equal to the product ``choice @ mask`` of integers; neighbouring lists differ by a few members.
+        Equal to the product ``choice @ mask`` of integers.
 
         Parameters
         ----------
         mask : (frames, columns) bool
+        out : (lists, columns) uint8, or uint16 from 256 frames on, optional
+            Where to write them.
         """
-        ones: NDArray[Any] = mask.view(np.uint8) if len(mask) < 256 else mask.astype(np.uint16)
-        counts = np.zeros((len(self.choice), mask.shape[1]), ones.dtype)
-        last = counts[0]
-        for (joining, leaving), row in zip(self.changes, counts, strict=True):
-            row[...] = last
+        return self.sums(mask.view(np.uint8) if len(mask) < 256 else mask.astype(np.uint16), out)
+
+    def sums(self, values: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Sum over the members of each list in each column.
+
+        Equal to the product ``choice @ values``; neighbouring lists differ by a few members.
+
+        Parameters
+        ----------
+        values : (frames, columns) array
+        out : (lists, columns) array of the same kind, optional
+            Where to write them.
+        """
+        if out is None:
+            out = np.empty((len(self.choice), values.shape[1]), values.dtype)
+        last = np.zeros(values.shape[1], values.dtype)
+        for (joining, leaving), row in zip(self.changes, out, strict=True):
+            if not joining and not leaving:
+                row[...] = last
             for i in joining:
-                np.add(row, ones[i], out=row)
+                last = np.add(last, values[i], out=row)
             for i in leaving:
-                np.subtract(row, ones[i], out=row)
+                last = np.subtract(last, values[i], out=row)
             last = row
+        return out
+
+    def below(self, values: Float32, limits: Float32) -> NDArray[Any]:
+        """How many of the members of each list are below its limit in each column.
+
+        Parameters
+        ----------
+        values : (frames, columns) float32
+            NaN is not below anything.
+        limits : (lists, columns) float32
+        """
+        number = np.uint8 if len(values) < 256 else np.uint16
+        counts, room = np.empty(limits.shape, number), np.empty(values.shape, np.bool_)
+        for runs, limit, row in zip(self.runs, limits, counts, strict=True):
+            first = 0
+            for run in runs:
+                last = first + run.stop - run.start
+                np.less(values[run], limit, out=room[first:last])
+                first = last
+            np.add.reduce(room[:first].view(np.uint8), axis=0, dtype=number, out=row)
         return counts
+
+
+def _runs(choice: Bool) -> list[slice]:
+    """Where neighbours are True."""
+    edges = np.diff(np.pad(choice, 1).astype(np.int8))
+    begin, end = (np.flatnonzero(edges == step).tolist() for step in (1, -1))
+    return [slice(first, last) for first, last in zip(begin, end, strict=True)]
 
 
 class Clipped(NamedTuple):
@@ -104,38 +150,44 @@ def clip_odd(values: Float32, noise: Float32, lists: Lists, *, lsigma: float, hs
     """
     good, chosen = values < np.inf, lists.choice.astype(np.float32)
     members, count = lists.counts(good), number_true(good)
-    order = sort_planes(values.copy())
-    # The median of k of c values is not among the (k - 1) / 2 lowest or highest of these.
-    sizes = lists.choice.sum(axis=1)
-    fewest = np.maximum(count - (len(values) - int(sizes.min())), 1)
-    least = (fewest - 1) >> 1
-    middle = pick(order, np.maximum(count - 1, 0) >> 1)
-    middle[count == 0] = 0
-    lowest, highest = (pick(order, index) - middle for index in (least, np.maximum(count - 1 - least, 0)))
-    steps = zero_except(values - middle, good)
-    narrow, wide = (
-        _widening(np.clip(count, 1, int(sizes.max()))) * np.float32(SAFE),
-        _widening(fewest) / np.float32(SAFE),
-    )
+    middle, lowest, highest = _medians(values, count, lists)
+    steps = values - middle
+    # Nothing is neither above nor below a limit.
+    steps.reshape(-1)[np.flatnonzero(~good)] = np.nan
     sigma = np.sqrt(np.maximum(noise, 0))
-    high, low = np.float32(hsigma) * sigma, np.float32(-lsigma) * sigma
-    above, below = steps - highest, steps - lowest
-    bright, dark = below > high * narrow, above < low * narrow
-    perhaps = good & (bright | dark)
+    narrow = _widening(np.clip(count, 1, int(lists.choice.sum(axis=1).max()))) * np.float32(SAFE)
+    limit = sigma * (np.float32(hsigma) * narrow)
+    bright = steps > np.add(limit, lowest - middle, out=limit)
+    np.multiply(sigma, np.float32(-lsigma) * narrow, out=limit)
+    dark = steps < np.add(limit, highest - middle, out=limit)
+    perhaps = bright | dark
     used = good & ~perhaps
-    perhaps &= ~((above > high * wide) | (below < low * wide))
     sums = _Sums(
         lists.counts(used),
         per_pixel(chosen, zero_except(steps.copy(), used)),
         per_pixel(chosen, zero_except(noise.copy(), used)),
         np.zeros(members.shape, dtype=bool),
     )
-    _vote_in_rounds(_Values(steps, noise, good, np.where(bright, high, -low), bright, dark), perhaps, lists, sums)
+    odd = _Odd(steps, noise, members, np.where(bright, np.float32(hsigma), np.float32(-lsigma)) * sigma, bright & dark)
+    _vote_in_rounds(odd, perhaps, lists, sums)
     divisor = np.maximum(sums.number, 1).astype(np.float32)
     # Where nothing is left, the plain way knows what to take.
     unsure = sums.unsure | ((sums.number == 0) & (members > 0))
     data = sums.total / divisor + middle * (sums.number > 0)
     return Clipped(data, sums.noise / (divisor * divisor), sums.number, unsure)
+
+
+def _medians(values: Float32, count: NDArray[np.int16], lists: Lists) -> tuple[Float32, Float32, Float32]:
+    """Median of each column of all lists together (0: it is empty), and between what the medians of the lists lie."""
+    order = sort_planes(values.copy())
+    # The median of k of c values is not among the (k - 1) / 2 lowest or highest of these.
+    fewest = np.maximum(count - (len(values) - int(lists.choice.sum(axis=1).min())), 1)
+    least = (fewest - 1) >> 1
+    middle, lowest = pick(order, np.maximum(count - 1, 0) >> 1), pick(order, least)
+    highest = pick(order, np.maximum(count - 1 - least, 0))
+    nothing = np.float32(0)
+    some = count > 0
+    return np.where(some, middle, nothing), np.where(some, lowest, nothing), np.where(some, highest, nothing)
 
 
 def _widening(number: NDArray[Any]) -> Float32:
@@ -151,87 +203,69 @@ class _Sums(NamedTuple):
     unsure: Bool
 
 
-class _Values(NamedTuple):
-    """Values less the middle of their column, (frames, d), their variances, and which of them are there.
+class _Odd(NamedTuple):
+    """Values less the middle of their column, (frames, d), NaN where there is none, and their variances.
 
-    `limits` are those without the widening; `bright` and `dark` tell which may be too bright, and too dark.
+    `members` is the number of values of each list, (lists, d); `limits` are those above the median without the
+    widening, or, where a value may be too dark, those below with a minus; `both` tells where it may be either.
     """
 
     steps: Float32
     noise: Float32
-    good: Bool
+    members: NDArray[Any]
     limits: Float32
-    bright: Bool
-    dark: Bool
+    both: Bool
+
+    def at(self, columns: NDArray[np.intp]) -> _Odd:
+        """Some columns."""
+        return _Odd(*(np.take(plane, columns, axis=1) for plane in self))
 
 
-def _vote_in_rounds(values: _Values, perhaps: Bool, lists: Lists, sums: _Sums) -> None:
+def _vote_in_rounds(odd: _Odd, perhaps: Bool, lists: Lists, sums: _Sums) -> None:
     """Vote on the values, (frames, d), that are outliers perhaps (changed), and add those that are kept to the sums."""
-    steps, noise, good, limits, bright, dark = values
-    # One value of each column at a time: nearly all have one, few have more.
     number = np.add.reduce(perhaps.view(np.uint8), axis=0, dtype=np.int16)
-    at, whole = np.arange(number.size), True
-    while at.size >= _FEW and number.any():
-        frames = perhaps.argmax(axis=0) if whole else perhaps[:, at].argmax(axis=0)
-        place = frames, at
-        there = perhaps[place]
-        asked = _Asked(frames, steps[place], limits[place], noise[place], bright[place], dark[place], there)
-        if whole:
-            _vote(steps.copy(), good, asked, lists, sums)
-        else:
-            some = _Sums(*(np.take(plane, at, axis=1) for plane in sums))
-            _vote(np.take(steps, at, axis=1), np.take(good, at, axis=1), asked, lists, some)
-            for plane, part in zip(sums, some, strict=True):
-                plane[:, at] = part
-        perhaps[place] = False
-        number[at] -= there
-        at, whole = np.flatnonzero(number), False
+    _vote(odd, perhaps, lists, sums)
+    number -= number > 0
+    at = np.flatnonzero(number)
+    # One value of each column at a time: nearly all have one, few have more.
+    while at.size >= _FEW:
+        asked, some = perhaps[:, at], _Sums(*(np.take(plane, at, axis=1) for plane in sums))
+        _vote(odd.at(at), asked, lists, some)
+        perhaps[:, at] = asked
+        for plane, part in zip(sums, some, strict=True):
+            plane[:, at] = part
+        number[at] -= 1
+        at = np.flatnonzero(number)
     # A round costs as much for a few columns as for many.
-    sums.unsure[:, number > 0] = True
+    sums.unsure[:, at] = True
 
 
-class _Asked(NamedTuple):
-    """One value in each of some columns: its frame, itself, its limit without the widening, its variance.
-
-    `bright` and `dark` tell whether it may be too bright, and too dark; `there` whether there is a question at all.
-    """
-
-    frames: NDArray[np.intp]
-    values: Float32
-    limits: Float32
-    noise: Float32
-    bright: Bool
-    dark: Bool
-    there: Bool
-
-
-def _vote(others: Float32, good: Bool, asked: _Asked, lists: Lists, sums: _Sums) -> None:
+def _vote(odd: _Odd, perhaps: Bool, lists: Lists, sums: _Sums) -> None:
     """Let the members of each list decide on one value of each column, and add it to the sums where it is kept.
 
-    `others` are the values of these columns, which are changed.
-
-    Undecided are values that may be too bright or too dark, those that exactly half of the members call an outlier, and
-    those on which the limit decides, which depends on the number of members.
+    A value that was asked about is no longer `perhaps` an outlier. Undecided are values that may be too bright or too
+    dark, and those that exactly half of the members call an outlier.
     """
-    number = lists.counts(good)
-    sign = np.where(asked.bright, np.float32(1), np.float32(-1))
-    point = asked.values * sign
-    others *= sign
-    furthest = point - asked.limits * _widening(np.maximum(number.min(axis=0), 1)) / np.float32(SAFE)
-    nearest = point - asked.limits * _widening(np.maximum(number.max(axis=0), 1)) * np.float32(SAFE)
-    surely, perhaps = others < furthest, others < nearest
-    surely &= good
-    perhaps &= good
-    kept = lists.counts(perhaps) <= (number - 1) >> 1
-    decided = lists.counts(surely) > number >> 1
+    frames = perhaps.argmax(axis=0)
+    place = frames, np.arange(frames.size)
+    there, value, limit = perhaps[place], odd.steps[place], odd.limits[place]
+    perhaps[place] = False
+    # Too dark is too bright with the other sign.
+    sign = np.where(limit < 0, np.float32(-1), np.float32(1))
+    limits = np.take(_widening(np.maximum(np.arange(len(perhaps) + 1), 1)), odd.members)
+    limits *= np.abs(limit, out=limit)
+    beyond = lists.below(odd.steps * sign, np.subtract(value * sign, limits, out=limits))
+    kept = beyond <= (odd.members - 1) >> 1
+    decided = beyond > odd.members >> 1
     decided |= kept
-    decided &= ~(asked.bright & asked.dark)
-    of_list = np.take(lists.choice, asked.frames, axis=1)
-    of_list &= asked.there
+    decided &= ~odd.both[place]
+    of_list = np.take(lists.choice, frames, axis=1)
+    of_list &= there
     kept &= decided
     kept &= of_list
     np.logical_or(sums.unsure, of_list & ~decided, out=sums.unsure)
     np.add(sums.number, kept, out=sums.number)
-    taken = kept.astype(np.float32)
-    np.add(sums.total, taken * asked.values, out=sums.total)
-    np.add(sums.noise, taken * asked.noise, out=sums.noise)
+    # Where nothing is asked the value may be none.
+    value[~there] = 0
+    np.add(sums.total, kept * value, out=sums.total)
+    np.add(sums.noise, kept * odd.noise[place], out=sums.noise)

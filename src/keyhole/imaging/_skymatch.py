@@ -14,7 +14,7 @@ from keyhole.imaging._masked import zero_except
 from keyhole.imaging.levels import Level, level_from_sums, level_limits, sky_level
 from keyhole.imaging.medians import sampled_median
 
-__all__ = ["SkyMatch", "level_near_zero", "match_sky"]
+__all__ = ["Beginning", "SkyMatch", "level_near_zero", "match_sky"]
 
 _PASSES: Final = 20
 _MATCHED: Final = 0.002
@@ -90,30 +90,68 @@ def match_sky(
         quiet = usable
     if not quiet.any():
         raise AlgorithmError("sky cannot be matched to a frame without a usable pixel; check its mask")
-    sky_value = sampled_median(sky, quiet)
-    if not scale_sky or sky_value <= 0:
+    begun = Beginning.of(data, sky, quiet, masked=masked) if scale_sky else None
+    if begun is None:
         return SkyMatch(1.0, _level((data - sky)[quiet], masked=masked).value)
     planes = data.ravel(), sky.ravel(), quiet.ravel()
-    step = max(int(np.count_nonzero(quiet)) // _SAMPLE, 1) | 1
-    step = step if np.count_nonzero(planes[2][::step]) >= _FEW else 1
-    frame, model = (plane[::step][planes[2][::step]] for plane in planes[:2])
-    factor = sampled_median(frame) / sky_value
-    sigma = 0.0
-    # A sample only tells where the sums over all pixels begin.
-    matched = _NEAR if step > 1 else _MATCHED
-    for _ in range(_PASSES):
-        rest = _level(frame - np.float32(factor) * model, masked=masked)
-        sigma = rest.sigma
-        factor += rest.value / sky_value
-        if abs(rest.value) <= matched * sigma:
+    for _ in range(_FINAL_PASSES if begun.is_sampled else 0):
+        begun, is_last = begun.after(*_left(planes, begun.factor, begun.sigma, masked=masked))
+        if is_last:
             break
-    for _ in range(_FINAL_PASSES if step > 1 and sigma > 0 else 0):
-        left, wider = _final_step(*_left(planes, factor, sigma, masked=masked), sigma, masked=masked)
-        factor += left / sky_value
-        sigma += wider
-        if max(abs(left), abs(wider)) <= _NEAR * sigma:
-            break
-    return SkyMatch(factor, 0.0)
+    return SkyMatch(begun.factor, 0.0)
+
+
+class Beginning(NamedTuple):
+    """The factor on a sky as a part of the pixels tells it.
+
+    Attributes
+    ----------
+    factor : float
+    sigma : float
+        Scatter of the pixels about it.
+    sky_value : float
+        Level of the sky, positive.
+    is_sampled : bool
+        Whether the other pixels have something to add.
+    masked : bool
+        Whether stars are left out.
+    """
+
+    factor: float
+    sigma: float
+    sky_value: float
+    is_sampled: bool
+    masked: bool
+
+    @classmethod
+    def of(cls, data: Float32, sky: Float32, quiet: Bool, *, masked: bool) -> Beginning | None:
+        """Begin with a sample, if there are more pixels; None without a sky that can be scaled. See `match_sky`."""
+        some = quiet.ravel()
+        number = int(np.count_nonzero(some))
+        sky_value = sampled_median(sky, quiet) if number else 0.0
+        if sky_value <= 0:
+            return None
+        step = max(number // _SAMPLE, 1) | 1
+        step = step if np.count_nonzero(some[::step]) >= _FEW else 1
+        frame, model = (plane.ravel()[::step][some[::step]] for plane in (data, sky))
+        factor, sigma = sampled_median(frame) / sky_value, 0.0
+        # A sample only tells where the sums over all pixels begin.
+        matched = _NEAR if step > 1 else _MATCHED
+        for _ in range(_PASSES):
+            rest = _level(frame - np.float32(factor) * model, masked=masked)
+            sigma = rest.sigma
+            factor += rest.value / sky_value
+            if abs(rest.value) <= matched * sigma:
+                break
+        return cls(factor, sigma, sky_value, step > 1 and sigma > 0, masked)
+
+    def after(self, level: float, sigma: float) -> tuple[Beginning, bool]:
+        """Take level and scatter after one step of their iteration over all pixels; and tell whether it is the last."""
+        left, wider = _final_step(level, sigma, self.sigma, masked=self.masked)
+        wide = self.sigma + wider
+        return self._replace(factor=self.factor + left / self.sky_value, sigma=wide), (
+            max(abs(left), abs(wider)) <= _NEAR * wide
+        )
 
 
 def _level(values: Float32, *, masked: bool) -> Level:

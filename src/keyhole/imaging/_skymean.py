@@ -31,6 +31,7 @@ _MOST_LISTS: Final = 24
 """Lists that are combined together: their means are in memory at the same time."""
 
 Float32 = NDArray[np.float32]
+Bool = NDArray[np.bool_]
 Index = NDArray[np.intp]
 
 
@@ -174,26 +175,23 @@ def _batches(lists: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
 def _together(pool: SkyPool, lists: Lists, rule: CombineRule, *, spend: bool) -> Iterator[Column]:
     """The clipped means of some lists, in planes of their own or in the place of those of the pool."""
     union, (n, _), m = lists.union, lists.choice.shape, pool.planes.shape[1]
-    number = np.uint8 if union.size < 256 else np.int16
+    number = np.uint8 if union.size < 256 else np.uint16
     # Fresh memory costs as much as the sums.
     means = list(pool.planes[:n]) if spend else [np.empty(m, np.float32) for _ in range(n)]
     out = [Column(mean, np.empty(m, np.float32), np.empty(m, number)) for mean in means]
-    rooms = np.empty((len(union), _BLOCK), np.float32)
-    size = (n, _BLOCK)
-    whole = Column(np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, number))
+    rooms = _Rooms.of(lists)
     waiting: list[_Odd] = []
     for start in range(0, m, _BLOCK):
         part = slice(start, min(start + _BLOCK, m))
-        values = rooms[:, : part.stop - start]
-        for row, i in zip(values, union.tolist(), strict=True):
+        block = _Block(rooms.cut(part.stop - start), lists, pool.variances, part)
+        for row, i in zip(block.rooms.values, union.tolist(), strict=True):
             row[...] = pool.planes[i, part]
-        room = whole.cut(np.s_[:, : part.stop - start])
-        odd = start + _combine_block(_Block(values, pool.variances, union, part), lists, rule, room)
+        lowest = block.count_from_lowest()
+        odd = start + block.odd(rule)
         waiting.append(_Odd(odd, _taken(pool, union, odd)))
         if spend:
-            pool.keep(start + np.flatnonzero((room.count == 0).any(axis=0)))
-        for k, column in enumerate(out):
-            column.data[part], column.variance[part], column.count[part] = room.data[k], room.variance[k], room.count[k]
+            pool.keep(start + np.flatnonzero(block.rooms.number.min(axis=0) == 0))
+        block.write_means(lowest, out)
         if part.stop == m or sum(some.columns.size for some in waiting) >= _BLOCK:
             _clip(pool, _Odd(*(np.concatenate(kind, axis=-1) for kind in zip(*waiting, strict=True))), lists, rule, out)
             waiting = []
@@ -242,53 +240,129 @@ def _clip(pool: SkyPool, odd: _Odd, lists: Lists, rule: CombineRule, out: Sequen
         one.data[columns], one.variance[columns], one.count[columns] = data, variance, number
 
 
-class _Block(NamedTuple):
-    """Some pixels of the union of lists, (frames, pixels); the values are not kept."""
+class _Rooms(NamedTuple):
+    """Arrays for a block of columns: of all frames, and of all lists. Fresh memory costs as much as the sums."""
 
     values: Float32
+    good: Bool
+    mask: Bool
+    number: NDArray[Any]
+    total: Float32
+    inverse: Float32
+
+    @classmethod
+    def of(cls, lists: Lists) -> _Rooms:
+        """For the largest block."""
+        n, frames = lists.choice.shape
+        number = np.uint8 if frames < 256 else np.uint16
+        of_frames, of_lists = (frames, _BLOCK), (n, _BLOCK)
+        return cls(
+            np.empty(of_frames, np.float32),
+            np.empty(of_frames, np.bool_),
+            np.empty(of_frames, np.bool_),
+            np.empty(of_lists, number),
+            np.empty(of_lists, np.float32),
+            np.empty(of_lists, np.float32),
+        )
+
+    def cut(self, size: int) -> _Rooms:
+        """For a block of a size."""
+        return self if size == _BLOCK else _Rooms(*(np.ascontiguousarray(room[:, :size]) for room in self))
+
+
+class _Block(NamedTuple):
+    """Some pixels of the frames of lists; the values are not kept.
+
+    Attributes
+    ----------
+    rooms : _Rooms
+    lists : Lists
+    noise : (n, m) float32, or SharedVariance
+        Variances in all frames and pixels of the pool.
+    part : slice
+        The pixels.
+    """
+
+    rooms: _Rooms
+    lists: Lists
     noise: Float32 | SharedVariance
-    union: Index
     part: slice
 
-    def least_noise(self) -> Float32:
+    def count_from_lowest(self) -> Float32:
+        """Subtract the smallest value of each column, which is given back; nothing is 0 from here on.
+
+        So nothing is never the largest, nor above a limit.
+        """
+        values, good, number = self.rooms.values, self.rooms.good, self.rooms.number
+        np.less(values, np.inf, out=good)
+        lowest = np.asarray(values.min(axis=0))
+        if not np.isfinite(lowest.max()):
+            lowest[lowest == np.inf] = 0
+        zero_except(np.subtract(values, lowest, out=values), good)
+        self.lists.counts(good, out=number)
+        return lowest
+
+    def odd(self, rule: CombineRule) -> Index:
+        """Columns with an outlier perhaps.
+
+        If the largest value of a column is no outlier in any list with the smallest noise of all, no other is too
+        bright.
+        """
+        steps, number = self.rooms.values, self.rooms.number
+        most = np.maximum(number.max(axis=0), 1).astype(np.float32)
+        limit = np.sqrt(np.maximum(self._least_noise(), 0)) * np.sqrt(1 + np.float32(2) / most) * np.float32(SAFE)
+        # The median lies within a limit that at most so many exceed. Of none it is the largest number.
+        half = number - number.dtype.type(1)
+        half >>= number.dtype.type(1)
+        above = np.greater(steps, np.float32(rule.lsigma) * limit, out=self.rooms.mask)
+        doubted = self._doubted(above, half)
+        below = np.less(steps, steps.max(axis=0) - np.float32(rule.hsigma) * limit, out=self.rooms.mask)
+        below &= self.rooms.good
+        doubted |= self._doubted(below, half)
+        return np.flatnonzero(doubted)
+
+    def _doubted(self, beyond: Bool, half: NDArray[Any]) -> Bool:
+        """Columns where more than half of the members of some list are beyond a limit."""
+        # Few columns have so many at all.
+        doubted = number_true(beyond) > half.min(axis=0)
+        at = np.flatnonzero(doubted)
+        if at.size:
+            counts = self.lists.counts(np.take(beyond, at, axis=1))
+            doubted[at] = (counts > np.take(half, at, axis=1)).any(axis=0)
+        return np.asarray(doubted)
+
+    def write_means(self, lowest: Float32, out: Sequence[Column]) -> None:
+        """Write the means of all members of each list, their variances and numbers."""
+        values, good, _, number, total, inverse = self.rooms
+        is_empty = number == 0 if number.min() == 0 else None
+        np.copyto(inverse, number, casting="unsafe")
+        if is_empty is not None:
+            inverse[is_empty] = 1
+        np.reciprocal(inverse, out=inverse)
+        self.lists.sums(values, out=total)
+        total *= inverse
+        for column, mean, count in zip(out, total, number, strict=True):
+            np.add(mean, lowest, out=column.data[self.part])
+            column.count[self.part] = count
+        noise, lists = self.noise, self.lists
+        plane: Float32 | np.float32 = np.float32(1)
+        if isinstance(noise, SharedVariance):
+            lists.sums(np.multiply(good, noise.factors[lists.union][:, None], out=values), out=total)
+            plane = noise.plane[self.part]
+        else:
+            # Of variances of any size what one leaves behind may be more than all others.
+            total = per_pixel(lists.choice.astype(np.float32), noise[lists.union, self.part] * good)
+        total *= inverse
+        total *= inverse
+        for column, variance in zip(out, total, strict=True):
+            np.multiply(variance, plane, out=column.variance[self.part])
+        if is_empty is not None:
+            for column, row in zip(out, is_empty, strict=True):
+                column.data[self.part][row] = column.variance[self.part][row] = 0
+
+    def _least_noise(self) -> Float32:
         """The smallest variance of each pixel."""
-        if isinstance(self.noise, SharedVariance):
-            return np.asarray(self.noise.plane[self.part] * self.noise.factors[self.union].min())
-        return np.asarray(self.noise[self.union, self.part].min(axis=0))
-
-    def summed(self, choice: Float32, good: NDArray[np.bool_]) -> Float32:
-        """Sum of the variances of the values of each list that are there."""
-        used = good.astype(np.float32)
-        if isinstance(self.noise, SharedVariance):
-            return np.asarray(per_pixel(choice * self.noise.factors[self.union], used) * self.noise.plane[self.part])
-        return per_pixel(choice, self.noise[self.union, self.part] * used)
-
-
-def _combine_block(block: _Block, lists: Lists, rule: CombineRule, out: Column) -> Index:
-    """Means of all members of each list, written into `out`; gives the columns with an outlier perhaps.
-
-    If the largest value of a column is no outlier in any list with the smallest noise of all, no other is too bright.
-    """
-    chosen, values = lists.choice.astype(np.float32), block.values
-    good = values < np.inf
-    lowest = values.min(axis=0)
-    if not np.isfinite(lowest.max()):
-        lowest[lowest == np.inf] = 0
-    # Nothing is 0 where the others are counted from the smallest: it is never the largest, nor above a limit.
-    steps = zero_except(np.subtract(values, lowest, out=values), good)
-    number = lists.counts(good)
-    most = np.maximum(number.max(axis=0), 1).astype(np.float32)
-    limit = np.sqrt(np.maximum(block.least_noise(), 0)) * np.sqrt(1 + np.float32(2) / most) * np.float32(SAFE)
-    # The median lies within a limit that at most so many exceed. Of none it is the largest number.
-    half = (number - 1) >> 1
-    above = steps > np.float32(rule.lsigma) * limit
-    below = steps < steps.max(axis=0) - np.float32(rule.hsigma) * limit
-    below &= good
-    calm = (lists.counts(above) <= half).all(axis=0)
-    calm &= (lists.counts(below) <= half).all(axis=0)
-    out.count[...] = number
-    divisor = np.maximum(number, 1).astype(np.float32)
-    np.divide(per_pixel(chosen, steps), divisor, out=out.data)
-    np.add(out.data, lowest, out=out.data, where=number > 0)
-    np.divide(block.summed(chosen, good), divisor * divisor, out=out.variance)
-    return np.flatnonzero(~calm)
+        noise, union = self.noise, self.lists.union
+        if isinstance(noise, SharedVariance):
+            return np.asarray(noise.plane[self.part] * noise.factors[union].min())
+        return np.asarray(noise[union, self.part].min(axis=0))

@@ -16,12 +16,12 @@ from keyhole.imaging._bins import bin_factor, bin_sums, unbinned
 from keyhole.imaging._masked import zero_except
 from keyhole.imaging._skymatch import SkyMatch, match_sky
 from keyhole.imaging._skypool import SharedVariance
+from keyhole.imaging._skyrest import difference
 from keyhole.imaging._skysequence import (
     Levels,
     Planes,
     PlaneSequence,
     Ticks,
-    difference,
     packed,
     skies_without,
     unpacked,
@@ -167,7 +167,7 @@ def find_all_objects(
             match = SkyMatch(1.0, 0.0)
             if usable.any():
                 match = match_sky(frame.mean, sky.data, usable, objects=frame.objects, **matching)
-            rest = difference(frame.mean, sky, match)
+            rest = difference(frame.mean, sky.data, match)
             portion.append(deep.in_bins(i, rest, frame.number, frame.sigma))
             # Peaks of the noise that are masked in a single frame would bias its skies: only what is beyond doubt is.
             own.append(packed(search.shown(rest, frame.number)[1]) if frame.is_covered else frame.beyond_doubt)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from keyhole.errors import AlgorithmError
 from keyhole.imaging._skypool import CombineRule, SharedVariance, make_pool
 from keyhole.imaging.levels import lit_box
-from keyhole.imaging.sky import Sky, SkyMatch, own_background, skies_of_pool
+from keyhole.imaging.sky import Sky, own_background, skies_of_pool
 
-__all__ = ["Levels", "PlaneSequence", "Planes", "Ticks", "difference", "packed", "skies_without", "unpacked"]
+__all__ = ["Levels", "PlaneSequence", "Planes", "Ticks", "packed", "skies_without", "unpacked"]
 
 _WHOLE: Final = 64
 """Frames up to which a sequence is not divided."""
@@ -163,15 +163,6 @@ def skies_without(
         skies = ((k, None) for k in wanted)
     for k, sky in skies:
         yield k, own_background(planes.data[k], planes.usable[k], objects[k]) if sky is None else sky
-
-
-def difference(data: Float32, sky: Sky, match: SkyMatch) -> Float32:
-    """Frame minus its matched sky."""
-    rest = np.float32(-match.scale) * sky.data
-    rest += data
-    if match.offset:
-        rest -= np.float32(match.offset)
-    return rest
 
 
 def packed(mask: Bool) -> NDArray[np.uint8]:

@@ -40,10 +40,10 @@ _HALO: Final = 3.0
 _LEAST_WEIGHT: Final = 0.7
 """Part of the filter that must fall on usable pixels."""
 
-_WIDE: Final = 4.0
-"""Seeing, pixels, from which on bins of two pixels tell what is smooth on its scale."""
+_WIDE: Final = 3.0
+"""Seeing, pixels, from which on bins of two pixels tell about what is smooth on its scale."""
 _SAFE: Final = 0.9
-"""Part of the smallest noise that any pixel may have: bins average it."""
+"""Part of the noise that bins tell which that of a pixel exceeds."""
 _WORTH_IT: Final = 2.0
 """Values that may be looked up for a sum at some pixels, per pixel of the image that would be transformed."""
 _AT_ONCE: Final = 500
@@ -96,10 +96,11 @@ def faint_peaks(
     seen = ~hidden
     clean = np.where(seen, data, np.float32(0))
     height = filtered(clean, kernel)
-    # Noise and weight vary slowly: bins tell them as well, and only where the image is high.
-    smooth = _Smooth.of(variance, seen, fwhm, bins=2 if fwhm >= _WIDE else 1)
-    least = smooth.least_error(correlation)
-    places = np.flatnonzero((height > np.float32(threshold * least)) & seen) if least > 0 else np.zeros(0, np.intp)
+    # Noise and weight vary slowly: bins tell where the image may be high enough.
+    smooth = _Smooth.of(np.where(seen, variance, np.float32(0)), seen, fwhm)
+    least = _SAFE * threshold * correlation
+    places = np.flatnonzero((height > np.float32(least * smooth.least_noise())) & seen)
+    places = places[height.ravel()[places] > least * smooth.about(*np.divmod(places, data.shape[1]))]
     y, x = np.divmod(places, data.shape[1])
     noise, allowed = smooth.at(y, x)
     error = noise * correlation
@@ -129,46 +130,54 @@ def _filters(fwhm: float, half: int, step: int) -> tuple[Float64, Float64]:
 
 
 class _Smooth(NamedTuple):
-    """Variance under the filter, and the part of it that is seen, in bins of some pixels."""
+    """Variance, 0 where not seen, and what is seen; and both under the filter, in bins of some pixels."""
 
     variance: Float32
-    weight: Float32
+    seen: Bool
+    fwhm: float
     bins: int
+    binned: tuple[Float32, Float32]
 
     @classmethod
-    def of(cls, variance: Float32, seen: Bool, fwhm: float, *, bins: int) -> _Smooth:
-        half = math.ceil(_REACH * fwhm)
-        whole = (_filters(fwhm, half, 1)[1] ** 2).sum()
-        share, power = _filters(fwhm, half, bins)
-        power = power**2
-        planes = np.where(seen, variance, np.float32(0)), seen.astype(np.float32)
+    def of(cls, variance: Float32, seen: Bool, fwhm: float) -> _Smooth:
+        planes, bins = (variance, seen.astype(np.float32)), 2 if fwhm >= _WIDE else 1
         if bins == 2:
             planes = summed_in_twos(planes[0]), summed_in_twos(planes[1])
-        noise = filtered(planes[0], power * (whole / (power.sum() * bins**2)))
-        return cls(noise, filtered(planes[1], share / (share.sum() * bins**2)), bins)
+        power, share = _powers(fwhm, bins)
+        return cls(variance, seen, fwhm, bins, (filtered(planes[0], power), filtered(planes[1], share)))
 
-    def least_error(self, correlation: float) -> float:
-        """Smallest error anywhere, 0 if nothing is seen."""
-        there = (self.weight > _LEAST_WEIGHT) & (self.variance > 0)
-        return _SAFE * correlation * math.sqrt(float(self.variance[there].min())) if there.any() else 0.0
+    def least_noise(self) -> float:
+        """Smallest noise of the bins that are seen, infinite if none is."""
+        variance, weight = self.binned
+        there = (weight > _LEAST_WEIGHT) & (variance > 0)
+        return math.sqrt(float(variance[there].min(initial=np.inf)))
 
-    def at(self, rows: Index, columns: Index) -> tuple[Float64, Bool]:
-        """Noise of the filtered image at pixels, and where it is known."""
-        variance, weight = self._between(rows, columns)
-        allowed = (weight > _LEAST_WEIGHT) & (variance > 0)
-        return np.sqrt(np.maximum(variance, 0.0)), np.asarray(allowed)
-
-    def _between(self, rows: Index, columns: Index) -> Float64:
-        """Variance and weight at pixels, linearly between the middles of bins."""
-        found = np.zeros((2, rows.size))
-        (my, mx), offset = self.variance.shape, (self.bins - 1) / 2
+    def about(self, rows: Index, columns: Index) -> Float64:
+        """Noise of the filtered image at pixels, linearly between the middles of bins."""
+        variance, (my, mx) = np.zeros(rows.size), self.binned[0].shape
+        offset = (self.bins - 1) / 2
         y, x = (rows - offset) / self.bins, (columns - offset) / self.bins
         top, left = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
         for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
             share = (1 - np.abs(y - top - dy)) * (1 - np.abs(x - left - dx))
-            place = (top + dy).clip(0, my - 1), (left + dx).clip(0, mx - 1)
-            found += share * np.array([self.variance[place], self.weight[place]])
-        return found
+            variance += share * self.binned[0][(top + dy).clip(0, my - 1), (left + dx).clip(0, mx - 1)]
+        return np.sqrt(np.maximum(variance, 0.0))
+
+    def at(self, rows: Index, columns: Index) -> tuple[Float64, Bool]:
+        """Noise of the filtered image at pixels, and where it is known."""
+        power, share = _powers(self.fwhm, 1)
+        variance = _filtered_at(self.variance, power, rows, columns)
+        weight = _filtered_at(self.seen, share, rows, columns)
+        return np.sqrt(np.maximum(variance, 0.0)), np.asarray((weight > _LEAST_WEIGHT) & (variance > 0))
+
+
+def _powers(fwhm: float, bins: int) -> tuple[Float64, Float64]:
+    """What the filter makes of a variance, and of the weight of pixels, in bins of some pixels."""
+    half = math.ceil(_REACH * fwhm)
+    whole = (_filters(fwhm, half, 1)[1] ** 2).sum()
+    share, power = _filters(fwhm, half, bins)
+    power = power**2
+    return power * (whole / (power.sum() * bins**2)), share / (share.sum() * bins**2)
 
 
 def filtered(image: NDArray[np.float32], kernel: Float64) -> Float32:

@@ -104,7 +104,10 @@ def kron_light(
     flux, error, half_light, radius = (np.zeros(n) for _ in range(4))
     truncated, neighbours = np.zeros(n, bool), np.zeros(n, bool)
     foreign_light = np.zeros(n)
-    for image, labels, members in _images(scene, ellipses, field):
+    taken = np.zeros((0, 0) if field is None else scene.data.shape, np.float32)
+    labels = _left_out(scene, field)
+    covered_pixels = scene.hidden | (labels > 0)
+    for image, members in _images(scene, ellipses, field):
         own = ellipses.of(members)
         masks = {"mask": scene.hidden, "seg_id": (members + 1).astype(np.int32), "segmap": labels}
         kron, _ = sep.kron_radius(image, *own, _KRON_REACH, **masks)
@@ -113,13 +116,13 @@ def kron_light(
         flux[members], error[members], flag = sep.sum_ellipse(image, *own, kron, var=scene.variance, **masks)
         truncated[members] = (flag & sep.APER_TRUNC) != 0
         half_light[members] = _half_light(image, own, flux[members], masks)
-        covered, _, _ = sep.sum_ellipse(scene.hidden | (labels > 0), *own, kron)
+        covered, _, _ = sep.sum_ellipse(covered_pixels, *own, kron)
         # A source whose pixels are not left out is not in the labels.
         there = np.array([field is None or field.images[k] is None for k in members.tolist()], bool)
         own_pixels = np.where(there, objects["npix"][members], 0)
         neighbours[members] = covered - own_pixels > _FOREIGN * own.area * kron**2
         if field is not None:
-            foreign_light[members] = _foreign_error(scene, field, image, own, kron)
+            foreign_light[members] = _foreign_error(scene, image, own, kron, taken)
     round_radius = radius * np.sqrt(ellipses.a * ellipses.b)
     area = np.pi * round_radius**2
     # The noise of an ellipse is about that of the circle of the same area.
@@ -135,21 +138,25 @@ def kron_light(
     return KronLight(flux, error, half_light, truncated, neighbours, unlike)
 
 
-def _images(
-    scene: Scene, ellipses: Ellipses, field: StarField | None
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int32], Index]]:
-    """Images with the sources to be measured on each, and the labels of those that are to be left out of them.
+def _left_out(scene: Scene, field: StarField | None) -> NDArray[np.int32]:
+    """Labels of the sources whose pixels are left out when others are measured."""
+    if field is None:
+        return scene.labels
+    kept = np.arange(len(field.images) + 1, dtype=np.int32)
+    kept[1:][[image is not None for image in field.images]] = 0
+    return np.asarray(kept[scene.labels])
+
+
+def _images(scene: Scene, ellipses: Ellipses, field: StarField | None) -> Iterator[tuple[NDArray[np.float32], Index]]:
+    """Images with the sources to be measured on each; the next one may be the same array.
 
     Sources that are far from each other are measured on one image.
     """
     n = len(ellipses.x)
     if field is None:
-        yield scene.data, scene.labels, np.arange(n)
+        yield scene.data, np.arange(n)
         return
     there = np.array([image is not None for image in field.images], bool)
-    kept = np.arange(n + 1, dtype=np.int32)
-    kept[1:][there] = 0
-    labels = kept[scene.labels]
     reach = np.array([0.0 if image is None else max(image.light.shape) / 2 for image in field.images])
     gaps = np.hypot(ellipses.x[:, np.newaxis] - ellipses.x, ellipses.y[:, np.newaxis] - ellipses.y)
     near = gaps < _KRON_REACH * ellipses.a[:, np.newaxis] + 1.5 * reach
@@ -158,14 +165,15 @@ def _images(
     for k in range(n):
         taken = set(group[near[k] & (group >= 0)].tolist())
         group[k] = next(g for g in range(n + 1) if g not in taken)
+    alone = field.residual.copy()
     for g in range(int(group.max()) + 1):
         members = np.flatnonzero(group == g)
-        alone = field.residual.copy()
-        for k in members.tolist():
-            image = field.images[k]
-            if image is not None:
-                alone[image.rows, image.columns] += image.light.astype(np.float32)
-        yield alone, labels, members
+        images = [image for image in (field.images[k] for k in members.tolist()) if image is not None]
+        for image in images:
+            alone[image.rows, image.columns] += image.light.astype(np.float32)
+        yield alone, members
+        for image in images:
+            alone[image.rows, image.columns] = field.residual[image.rows, image.columns]
 
 
 def _half_light(image: NDArray[np.float32], own: Ellipses, flux: Float64, masks: dict[str, Any]) -> Float64:
@@ -194,12 +202,22 @@ def _half_light(image: NDArray[np.float32], own: Ellipses, flux: Float64, masks:
 
 
 def _foreign_error(
-    scene: Scene, field: StarField, image: NDArray[np.float32], own: Ellipses, radius: Float64
+    scene: Scene, image: NDArray[np.float32], own: Ellipses, radius: Float64, taken: NDArray[np.float32]
 ) -> Float64:
-    """Error of the light of neighbours that was taken out of apertures."""
+    """Error of the light of neighbours that was taken out of apertures. Changes `taken`, room for that light."""
     import sep
 
-    taken = np.abs(scene.data - image) * np.float32(_NEIGHBOUR_ERROR)
+    ny, nx = image.shape
+    reach = np.ceil(radius * np.maximum(own.a, own.b)) + 2
+    # What lies beyond has no part in the apertures.
+    edges = [
+        np.clip(np.rint(middle + sign * reach), 0, last).astype(np.intp).tolist()
+        for middle, last in ((own.y, ny), (own.x, nx))
+        for sign in (-1, 1)
+    ]
+    for top, bottom, left, right in zip(*edges, strict=True):
+        box = slice(top, bottom + 1), slice(left, right + 1)
+        taken[box] = np.abs(scene.data[box] - image[box]) * np.float32(_NEIGHBOUR_ERROR)
     total, _, _ = sep.sum_ellipse(taken, *own, radius, mask=scene.hidden)
     return np.asarray(total, np.float64)
 

@@ -183,7 +183,7 @@ def empirical_psf(
             continue
         box = image.rows, image.columns
         alone[box] += image.light
-        found = _centred(alone, (owner == 0) | (owner == name), x + image.dx, y + image.dy, half)
+        found = _centred(alone, owner, name, (x + image.dx, y + image.dy), half)
         alone[box] = residual[box]
         if found is None:
             continue
@@ -217,8 +217,11 @@ def _normalised(image: Float64) -> Float64:
     return np.asarray(inside / inside.sum())
 
 
-def _centred(data: Float32, usable: Bool, x: float, y: float, half: int) -> tuple[Float64, Bool] | None:
-    """Pixels around a star, moved so that it stands on the middle one; which of them are known."""
+def _centred(
+    data: Float32, owner: NDArray[np.integer[Any]], name: int, place: tuple[float, float], half: int
+) -> tuple[Float64, Bool] | None:
+    """Pixels around a star, moved so that it stands on the middle one; which of them are known and not of others."""
+    x, y = place
     column, row = round(x), round(y)
     ny, nx = data.shape
     if not (0 <= column < nx and 0 <= row < ny):
@@ -226,7 +229,8 @@ def _centred(data: Float32, usable: Bool, x: float, y: float, half: int) -> tupl
     rows, columns = np.arange(row - half, row + half + 1), np.arange(column - half, column + half + 1)
     there = ((rows >= 0) & (rows < ny))[:, np.newaxis] & ((columns >= 0) & (columns < nx))
     index = np.ix_(rows.clip(0, ny - 1), columns.clip(0, nx - 1))
-    seen = there & usable[index]
+    near = owner[index]
+    seen = there & ((near == 0) | (near == name))
     if not seen[half - 1 : half + 2, half - 1 : half + 2].all():
         return None
     values = np.where(seen, data[index], 0).astype(np.float64)

@@ -8,17 +8,18 @@ measured.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyhole.imaging._skyobjects import Detection, KnownObjects, find_all_objects
 from keyhole.imaging._skypool import SharedVariance
-from keyhole.imaging._skysequence import Levels, PlaneSequence, Ticks, difference, skies_without
+from keyhole.imaging._skyrest import rest_of
+from keyhole.imaging._skysequence import Levels, PlaneSequence, Ticks, skies_without
 from keyhole.imaging._slope import remaining_slope
 from keyhole.imaging.medians import sampled_median
-from keyhole.imaging.sky import MASKED_MEAN, CombineRule, Sky, SkyMatch, check_numbers, match_sky
+from keyhole.imaging.sky import MASKED_MEAN, CombineRule, Sky, SkyMatch, check_numbers
 from keyhole.imaging.skynoise import NoiseModel
 
 __all__ = ["FrameSky", "on_full_frame", "remaining_slope", "two_pass_skies"]
@@ -168,6 +169,7 @@ def two_pass_skies(
     sequence = PlaneSequence.of(frames, variances, usables, associations)
     levels = Levels(scale, zero, rule)
     matching = {"scale_sky": scale_sky, "offset_sky": offset_sky}
+    sloping: Any = {"slope_degree": slope_degree, "slope_significance": slope_significance}
     number = len(frames) if wanted is None else wanted
     tick = Ticks(progress, 2 * len(frames) + number if mask_objects else number)
     masks = KnownObjects(sequence.shape)
@@ -186,15 +188,7 @@ def two_pass_skies(
             data, variance, usable = planes.one(k)
             if noise is not None:
                 variance = noise.variance(k, variance, usable, objects[k])
-            match = SkyMatch(1.0, 0.0)
-            if usable.any():
-                match = match_sky(data, sky.data, usable, objects=objects[k], **matching)
-            rest, slope = difference(data, sky, match), None
-            if slope_degree is not None:
-                quiet = usable & ~objects[k]
-                slope = remaining_slope(rest, quiet, degree=slope_degree, significance=slope_significance)
-                if slope is not None:
-                    rest -= slope
+            rest, match, slope = rest_of(data, sky.data, usable, objects[k], **matching, **sloping)
             yield FrameSky(part[k], sequence.box, sky, match, slope, variance, objects[k], rest)
             tick()
 

@@ -49,6 +49,7 @@ _LONG_RADII = (20.0, 30.0, 45.0)
 _FINE_SCALE = 0.1  # arcsec per pixel
 _WIDE_SEEING = 0.75  # arcsec, where it is not known
 _WING_SIGMA = 0.1  # of a pixel: starlight that is not empty sky
+_IN_BINS, _NEARLY_IN_BINS = 3.75, 3.0  # pixels: from the first on stars are found in bins of 2 x 2
 _WORTH_A_WORD = 0.01
 _STEP = 3  # pixels: a fair sample tells the median
 _SAMPLE = 40_000
@@ -201,13 +202,13 @@ class ApertureNoise:
         if self.table is None or frame.variance is None:
             return {}
         columns = self.table.columns
-        good = np.ones(frame.data.shape, bool) if frame.mask is None else bits.usable(frame.mask)
+        good = frame.variance > 0
+        if frame.mask is not None:
+            good &= bits.usable(frame.mask)
         scale = float(frame.describe("pixel_scale") or 1.0)
         fwhm = float(frame.primary.get("MEANFWHM", _WIDE_SEEING)) / scale
-        objects = single_frame_objects(
-            frame.data, good & (frame.variance > 0), grow=fwhm, wing_sigma=_WING_SIGMA, fwhm=max(fwhm, 1.0)
-        )
-        empty = good & (frame.variance > 0) & ~objects & (objmask == 0)
+        objects = single_frame_objects(frame.data, good, grow=fwhm, wing_sigma=_WING_SIGMA, fwhm=_safe_width(fwhm))
+        empty = good & ~objects & (objmask == 0)
         found = empty_apertures(frame.data, frame.variance, empty, columns["RADIUS"].tolist())
         columns["MEASURED"] = found.factor.astype(np.float32)
         columns["NUMBER"] = found.number.astype(np.int32)
@@ -217,6 +218,11 @@ class ApertureNoise:
         frame.header["CORRNOIS"] = round(float(adopted.max()), 4)
         ratio = adopted / columns["PREDICTED"]
         return {float(columns["RADIUS"][k]): float(ratio[k]) for k in np.flatnonzero(raised)}
+
+
+def _safe_width(fwhm: float) -> float:
+    """Width of stars, pixels, for which they are to be left out: rather too large than small, and fast in bins."""
+    return max(fwhm, _IN_BINS if fwhm >= _NEARLY_IN_BINS else 1.0)
 
 
 def record_interpolation(frame: Frame, interpolant: str, factor: float, *, turned: bool) -> None:
