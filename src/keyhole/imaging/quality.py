@@ -21,7 +21,7 @@ from keyhole.imaging._neighbours import (
 )
 from keyhole.imaging._rows import row_blocks
 from keyhole.imaging._standing_out import FEWEST_NEIGHBOURS, standing_out
-from keyhole.imaging.medians import sampled_median, spread_places
+from keyhole.imaging.medians import median, sampled_median, spread_places
 from keyhole.imaging.noise import clipped_median_sigma, robust_sigma
 
 __all__ = [
@@ -328,6 +328,13 @@ def weak_pixels(
     return found
 
 
+def _fair_level(data: NDArray[np.float32], flagged: NDArray[np.bool_], number: int) -> float | None:
+    """Median of a fair part of the pixels that are not flagged, so many; None where one of these holds no number."""
+    step = max(number // _FILL_SAMPLE, 1) | 1
+    some = data.ravel()[::step][~flagged.ravel()[::step]]
+    return median(some) if some.size and np.isfinite(some).all() else None
+
+
 def apply_dq(
     data: NDArray[np.float32],
     mask: NDArray[np.uint16],
@@ -372,6 +379,12 @@ def apply_dq(
     if not isinstance(replace_value, str):
         filled.reshape(-1)[places] = replace_value
         return filled
+    ring = inner is not None and outer is not None
+    if replace_value == "median" and not ring:
+        level = _fair_level(data, flagged, data.size - places.size)
+        if level is not None:
+            filled.reshape(-1)[places] = level
+            return filled
     good = np.isfinite(data)
     good.reshape(-1)[places] = False
     if not good.any():
