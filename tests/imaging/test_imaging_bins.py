@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keyhole.imaging._bins import bin_factor, bin_sums, binned, unbinned
+from keyhole.imaging._bins import bin_factor, bin_sums, binned, kept_sums, unbinned
 
 
 @pytest.mark.parametrize(("factor", "lead"), [(1, (0, 0)), (2, (0, 0)), (3, (2, 1)), (5, (0, 4))])
@@ -51,3 +51,24 @@ def test_true_pixels_of_a_mask_are_counted_as_numbers_are_added(factor, lead):
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, bin_sums(mask.astype(np.float32), factor, lead))
     assert found.sum() == mask.sum()
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(40, 50), (41, 51), (301, 1000)])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.6])
+@pytest.mark.parametrize("spoilt", [(), (np.nan,), (np.inf, -np.inf)])
+@pytest.mark.parametrize("hide", [True, False])
+def test_sums_of_kept_pixels_are_those_of_an_image_with_nothing_elsewhere(factor, shape, share, spoilt, hide):
+    rng = np.random.default_rng(6)
+    image = rng.normal(1000, 30, shape).astype(np.float32)
+    kept = rng.random(shape) >= share
+    # In one square, and in the last one.
+    for place, value in zip([(4, 6), (5, 6), (-1, -1)], [*spoilt, 7.0, 8.0], strict=False):
+        image[place] = value
+        kept[place] = not hide
+    before = image.copy()
+    sums, number = kept_sums(image, kept, factor)
+    good = kept & np.isfinite(image)
+    np.testing.assert_array_equal(number, bin_sums(good, factor))
+    np.testing.assert_array_equal(sums, bin_sums(np.where(good, image, np.float32(0)), factor))
+    np.testing.assert_array_equal(image, before)

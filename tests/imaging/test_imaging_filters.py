@@ -35,8 +35,9 @@ def test_doubled_slope_is_a_slope():
 
 @pytest.mark.parametrize("reach", [0, 1, 2, 3, 7, 40])
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
-def test_maximum_in_a_box_is_that_of_scipy(reach, dtype):
-    image = np.random.default_rng(3).integers(0, 1000, (30, 41)).astype(dtype)
+@pytest.mark.parametrize("shape", [(30, 41), (150, 700), (1, 9), (9, 1)])
+def test_maximum_in_a_box_is_that_of_scipy(reach, dtype, shape):
+    image = np.random.default_rng(3).integers(0, 1000, shape).astype(dtype)
     before = image.copy()
     plain = ndimage.maximum_filter(image, 2 * reach + 1, mode="constant")
     np.testing.assert_array_equal(maximum_in_box(image, reach), plain)

@@ -224,6 +224,22 @@ def test_flagged_pixels_get_the_median_of_the_others() -> None:
     assert data[0, 4] == 500
 
 
+@pytest.mark.parametrize("strange", [(), (np.nan,), (np.inf, -np.inf)])
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_median_of_a_large_frame_is_that_of_a_fair_part_of_its_good_numbers(strange, everywhere) -> None:
+    rng = np.random.default_rng(12)
+    data = rng.normal(50, 3, (500, 700)).astype(np.float32)
+    mask = (rng.random(data.shape) < 0.1).astype(np.uint16)
+    for value in strange:
+        data[rng.random(data.shape) < (0.2 if everywhere else 1e-4)] = value
+    filled = apply_dq(data, mask)
+    good = (mask == 0) & np.isfinite(data)
+    step = (int(good.sum()) // 100_000) | 1
+    some = data.ravel()[::step][good.ravel()[::step]]
+    assert set(filled[mask > 0].tolist()) == {float(np.median(some))}
+    np.testing.assert_array_equal(filled[mask == 0], data[mask == 0])
+
+
 def test_ring_fills_from_the_neighbourhood_and_grows_inwards() -> None:
     y, x = np.mgrid[:30, :30]
     data = (10 * x).astype(np.float32)

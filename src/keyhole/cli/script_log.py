@@ -11,7 +11,6 @@ import logging
 import sys
 from collections.abc import Sequence
 from functools import partial
-from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
 from typing import Literal
 
@@ -126,6 +125,8 @@ def _open(path: Path, mode: str, level: int, *, overwrite: bool) -> logging.File
     formatter = handler.formatter
     if mode == "rotating":
         handler.close()
+        from logging.handlers import TimedRotatingFileHandler  # and with it sockets; few scripts want it
+
         handler = TimedRotatingFileHandler(path, when="midnight", encoding="utf-8")
     handler.setFormatter(_Indented(formatter))
     handler.setLevel(min(level, logging.DEBUG) if mode == "debug" else level)

@@ -121,6 +121,8 @@ def check_named(named: Sequence[tuple[str, str]], inputs: InputSet) -> list[Asso
     CalibrationError
         A file is not of its kind.
     """
+    if not named:
+        return []
     frames = [facts_of(item.headers) for item in inputs.items]
     paths = tuple(str(item.path) for item in inputs.items)
     chosen = []

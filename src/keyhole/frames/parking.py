@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import mmap
-import tempfile
 import threading
 import weakref
 from collections.abc import Iterable
@@ -130,6 +129,8 @@ class Parking:
         if self._file is not None and self._file.tell() >= _SHARED:
             self._close()
         if self._file is None:
+            import tempfile  # and with it what packs files; most runs park nothing
+
             self._file = tempfile.TemporaryFile(dir=self._folder, prefix=".keyhole-", suffix=".part")  # noqa: SIM115
         return self._file
 

@@ -9,19 +9,23 @@ from typing import Any
 
 __all__ = ["as_number", "card", "number", "shortest_single", "strip_id", "text"]
 
+_PLAIN = frozenset({str, int, float, bool})
 _LEADING_ID = re.compile(r"_G.*", re.DOTALL)
 
 
 def card(header: Mapping[str, Any], keyword: str, default: Any = None) -> Any:
     """Value of a card; `default` when it is absent or undefined."""
     value = header.get(keyword)
+    if type(value) in _PLAIN:
+        return value
     # astropy has an object of its own for a card without a value; its class cannot be imported here.
     return default if value is None or type(value).__name__ == "Undefined" else value
 
 
 def text(header: Mapping[str, Any], keyword: str) -> str:
     """Value of a card as text, blank when it is absent."""
-    return str(card(header, keyword, "")).rstrip()
+    value = header.get(keyword)
+    return value.rstrip() if type(value) is str else str(card(header, keyword, "")).rstrip()
 
 
 def number(header: Mapping[str, Any], keyword: str) -> float | None:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._filters import summed_in_twos
-from keyhole.imaging._masked import Chosen
+from keyhole.imaging._masked import Chosen, zero_except
 
-__all__ = ["bin_factor", "bin_sums", "binned", "number_in_twos", "unbinned"]
+__all__ = ["bin_factor", "bin_sums", "binned", "kept_sums", "number_in_twos", "unbinned"]
 
 _FEW: Final = 0.05
 """Part of the pixels up to which the hidden ones are looked at one by one."""
@@ -99,9 +99,63 @@ def number_in_twos(hidden: Chosen) -> NDArray[np.float32]:
     few = hidden.places
     if few.size > _FEW * hidden.mask.size:
         return summed_in_twos((~hidden.mask).view(np.uint8))
-    ny, nx = hidden.mask.shape
+    return _number_without(few, hidden.mask.shape)
+
+
+def kept_sums(
+    image: NDArray[np.float32], kept: NDArray[np.bool_], factor: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Sum and number of the pixels in bins that are kept; values that are not finite are not.
+
+    Equal to the `bin_sums` of the image with 0 where it is not kept, and of `kept`. In squares of 2 x 2 all pixels are
+    added, and those squares again that hold something else, if they are few.
+
+    Parameters
+    ----------
+    image : float32 array (ny, nx)
+    kept : bool array (ny, nx)
+    factor : int
+
+    Returns
+    -------
+    sums, number : float32 arrays, one pixel per bin
+        Changes its input: no.
+    """
+    few = np.flatnonzero(~kept)
+    if factor == 2 and few.size <= _FEW * kept.size:
+        with np.errstate(invalid="ignore", over="ignore"):
+            sums = summed_in_twos(image)
+            sums.reshape(-1)[_squares_of(few, image.shape)] = _sums_without(few, image, kept)
+        if np.isfinite(sums).all():
+            return sums, _number_without(few, image.shape)
+    kept = kept & np.isfinite(image)
+    return bin_sums(zero_except(image.copy(), kept), factor), bin_sums(kept, factor)
+
+
+def _squares_of(places: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.intp]:
+    """Flat places of the squares of 2 x 2 pixels in which pixels lie."""
+    nx = shape[1]
+    return places // nx // 2 * -(-nx // 2) + places % nx // 2
+
+
+def _sums_without(places: NDArray[np.intp], image: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Sums of the kept pixels in the squares of some pixels, added in the order of `summed_in_twos`."""
+    ny, nx = image.shape
+    first, left = places // nx // 2 * 2, places % nx // 2 * 2
+
+    def part(down: int, right: int) -> NDArray[np.float32]:
+        y, x = np.minimum(first + down, ny - 1), np.minimum(left + right, nx - 1)
+        there = kept[y, x] & (y == first + down) & (x == left + right)
+        return np.where(there, image[y, x], np.float32(0))
+
+    return (part(0, 0) + part(1, 0)) + (part(0, 1) + part(1, 1))
+
+
+def _number_without(few: NDArray[np.intp], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Number of pixels in squares of 2 x 2 pixels but for a few."""
+    ny, nx = shape
     wide, high = np.full(-(-nx // 2), 2, np.float32), np.full(-(-ny // 2), 2, np.float32)
     wide[nx // 2 :], high[ny // 2 :] = 1, 1
     number = high[:, np.newaxis] * wide
-    np.subtract.at(number.reshape(-1), few // nx // 2 * wide.size + few % nx // 2, np.float32(1))
+    np.subtract.at(number.reshape(-1), _squares_of(few, shape), np.float32(1))
     return number

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 __all__ = ["doubled", "maximum_in_box", "moved", "spline_coefficients", "summed_in_twos"]
 
 _POLE: Final = math.sqrt(3) - 2
+_BLOCK: Final = 1 << 15
+"""Pixels that are computed together in the cache."""
 _SPLINE_REACH: Final = 12
 """Pixels at which a part in ten million of a pixel is felt in the coefficients."""
 
@@ -91,19 +93,30 @@ def maximum_in_box(image: NDArray[Any], reach: int) -> NDArray[Any]:
     reach : int
         Pixels.
     """
-    for axis in (0, 1):
-        source = np.moveaxis(image, axis, 0)
-        width = 2 * reach + 1
-        # Row k of `wide` is the largest of rows k ... k + covered - 1 of the image with its margins.
-        wide = np.zeros((source.shape[0] + 2 * reach, source.shape[1]), image.dtype)
-        wide[reach : reach + len(source)] = source
-        covered = 1
-        while covered < width:
-            step = min(covered, width - covered)
-            wide = np.maximum(wide[: len(wide) - step], wide[step:])
-            covered += step
-        image = np.moveaxis(wide, 0, axis)
-    return np.ascontiguousarray(image)
+    ny, nx = image.shape
+    out = np.empty_like(image, order="C")
+    # Rows with margins follow each other in one line, of which both a row and a column further are a shift.
+    pitch = nx + 2 * reach
+    step = max(_BLOCK // pitch, 2 * reach, 1)
+    for start in range(0, ny, step):
+        stop = min(start + step, ny)
+        first, last = max(start - reach, 0), min(stop + reach, ny)
+        # One row more than is needed, so that the shifted line still holds whole rows.
+        wide = np.zeros((stop - start + 2 * reach + 1, pitch), image.dtype)
+        wide[first - start + reach : last - start + reach, reach : reach + nx] = image[first:last]
+        line = _largest(_largest(wide.reshape(-1), 2 * reach + 1, pitch), 2 * reach + 1, 1)
+        out[start:stop] = line[: (stop - start) * pitch].reshape(-1, pitch)[:, :nx]
+    return out
+
+
+def _largest(line: NDArray[Any], number: int, stride: int) -> NDArray[Any]:
+    """Largest of so many values at equal distances, from each place on; shorter than the line by their way."""
+    covered = 1
+    while covered < number:
+        step = min(covered, number - covered)
+        line = np.maximum(line[: line.size - step * stride], line[step * stride :])
+        covered += step
+    return line
 
 
 def spline_coefficients(image: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import AlgorithmError
+from keyhole.imaging._rows import row_blocks
 from keyhole.imaging.bits import any_of, usable
 from keyhole.imaging.medians import median, spread_places
 from keyhole.imaging.noise import clipped_median_sigma
@@ -26,6 +27,9 @@ _SAMPLE: Final = 60_000
 
 _LEVEL_SAMPLE: Final = 200_000
 """Pixels from which level and scatter of a dark are taken."""
+
+_BLOCK: Final = 1 << 15
+"""Pixels that are computed together in the cache."""
 
 _EXCESS_SIGMA: Final = 3.0
 """A pixel this far above the level of the dark, in units of its scatter, is a hot one."""
@@ -133,11 +137,12 @@ def dark_variance(
     if not (np.isfinite(floor) and floor > 0):
         raise AlgorithmError(f"A dark cannot have a noise of {floor} electrons squared in an ordinary pixel.")
     level = clipped_median_sigma(combined, None if mask is None else usable(mask), at_most=_LEVEL_SAMPLE)
-    above = combined - np.float32(level.median)
-    excess = np.where(above > _EXCESS_SIGMA * level.sigma, above, 0)
     number = np.broadcast_to(np.asarray(used), combined.shape)
     variance = np.zeros(combined.shape, np.float32)
-    np.divide(floor + excess, number, out=variance, where=number > 0, casting="unsafe")
+    for rows in row_blocks(combined.shape, _BLOCK):
+        above = combined[rows] - np.float32(level.median)
+        excess = np.where(above > _EXCESS_SIGMA * level.sigma, above, 0)
+        np.divide(floor + excess, number[rows], out=variance[rows], where=number[rows] > 0, casting="unsafe")
     return variance
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keyhole.errors import AlgorithmError, ParameterError
-from keyhole.imaging._bins import bin_sums
-from keyhole.imaging._masked import zero_except
+from keyhole.imaging._bins import kept_sums
+from keyhole.imaging._masked import number_true
 from keyhole.imaging._neighbours import near
 from keyhole.imaging._order_statistics import sort_planes, sorted_median
 from keyhole.imaging._skypool import SharedVariance, make_pool
@@ -137,11 +137,7 @@ def _in_bins(
     """Means of the usable pixels in bins: the pattern is smooth, and there are far fewer bins than pixels."""
     means, seen = [], []
     for i, (frame, usable) in enumerate(zip(frames, usables, strict=True)):
-        good = usable & np.isfinite(frame)
-        if objects is not None:
-            good &= ~objects[i]
-        number = bin_sums(good.view(np.uint8), factor)
-        light = bin_sums(zero_except(frame.copy(), good), factor)
+        light, number = kept_sums(frame, usable if objects is None else usable & ~objects[i], factor)
         means.append(np.divide(light, np.maximum(number, 1), out=light))
         seen.append(number > 0)
     return means, seen, None if objects is None else [np.zeros_like(mask) for mask in seen]
@@ -153,7 +149,7 @@ def _medians(planes: Float32, scales: Float32) -> tuple[Float32, Bool]:
     for start in range(0, planes.shape[1], _PIXELS):
         part = slice(start, start + _PIXELS)
         values = planes[:, part] / scales[:, None]
-        count = np.count_nonzero(values < np.inf, axis=0)
+        count = number_true(values < np.inf)
         seen[part] = count > 0
         middles[part] = np.where(seen[part], sorted_median(sort_planes(values), np.maximum(count, 1)), np.float32(1))
     return middles, seen

@@ -19,8 +19,9 @@ from keyhole.imaging._neighbours import (
     places,
     ring_offsets,
 )
+from keyhole.imaging._rows import row_blocks
 from keyhole.imaging._standing_out import FEWEST_NEIGHBOURS, standing_out
-from keyhole.imaging.medians import sampled_median, spread_places
+from keyhole.imaging.medians import median, sampled_median, spread_places
 from keyhole.imaging.noise import clipped_median_sigma, robust_sigma
 
 __all__ = [
@@ -34,6 +35,11 @@ __all__ = [
     "nonlinearity_correct",
     "weak_pixels",
 ]
+
+_Part = slice | tuple[NDArray[np.intp], NDArray[np.intp]]
+
+_BLOCK: Final = 1 << 15
+"""Pixels that are computed together in the cache."""
 
 _GLOW_SIGMA: Final = 5.0
 """How far the local level of a dark may wander from its overall level, in units of its scatter."""
@@ -215,20 +221,29 @@ def hot_pixels(
         near_level = np.clip(around, level.median - reach, level.median + reach)
         return np.where(count < FEWEST_NEIGHBOURS, np.float32(level.median), near_level)
 
-    value = np.where(np.isfinite(dark), dark, np.float32(np.inf))
-    sigma: NDArray[np.float32] | float = _scatter_about(dark, good, expected)
-    if variance is not None:
-        sigma = np.maximum(np.sqrt(np.maximum(variance, 0)), np.float32(sigma))
-    limit = np.broadcast_to(np.maximum(nsigma * sigma, minimum), dark.shape)
+    scatter = _scatter_about(dark, good, expected)
+
+    def judged(part: _Part) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Values of some pixels, infinite where they are no numbers, and how far off they may be."""
+        value = np.where(np.isfinite(dark[part]), dark[part], np.float32(np.inf))
+        sigma: NDArray[np.float32] | float = scatter
+        if variance is not None:
+            sigma = np.maximum(np.sqrt(np.maximum(variance[part], 0)), np.float32(scatter))
+        return value, np.broadcast_to(np.maximum(nsigma * sigma, minimum), value.shape)
+
     # What is expected lies within reach of the level everywhere: most pixels pass without a look at their neighbours.
-    spots = places(np.abs(value - np.float32(level.median)) > limit - np.float32(1.001 * reach))
     found = np.zeros(dark.shape, dtype=bool)
-    around = expected(*median_at(dark, good, *spots, radius=2))
-    found[spots] = np.abs(value[spots] - around) > limit[spots]
-    # A sound pixel amid hot ones looks cold; without them it does not.
-    spots = places(found)
-    middle = expected(*median_at(dark, good & ~found, *spots, radius=2))
-    found[spots] = np.abs(value[spots] - middle) > limit[spots]
+    for rows in row_blocks(dark.shape, _BLOCK):
+        value, limit = judged(rows)
+        found[rows] = np.abs(value - np.float32(level.median)) > limit - np.float32(1.001 * reach)
+    neighbours = good
+    for _ in range(2):
+        spots = places(found)
+        around = expected(*median_at(dark, neighbours, *spots, radius=2))
+        value, limit = judged(spots)
+        found[spots] = np.abs(value - around) > limit
+        # A sound pixel amid hot ones looks cold; without them it does not.
+        neighbours = good & ~found
     return found
 
 
@@ -313,6 +328,13 @@ def weak_pixels(
     return found
 
 
+def _fair_level(data: NDArray[np.float32], flagged: NDArray[np.bool_], number: int) -> float | None:
+    """Median of a fair part of the pixels that are not flagged, so many; None where one of these holds no number."""
+    step = max(number // _FILL_SAMPLE, 1) | 1
+    some = data.ravel()[::step][~flagged.ravel()[::step]]
+    return median(some) if some.size and np.isfinite(some).all() else None
+
+
 def apply_dq(
     data: NDArray[np.float32],
     mask: NDArray[np.uint16],
@@ -357,6 +379,12 @@ def apply_dq(
     if not isinstance(replace_value, str):
         filled.reshape(-1)[places] = replace_value
         return filled
+    ring = inner is not None and outer is not None
+    if replace_value == "median" and not ring:
+        level = _fair_level(data, flagged, data.size - places.size)
+        if level is not None:
+            filled.reshape(-1)[places] = level
+            return filled
     good = np.isfinite(data)
     good.reshape(-1)[places] = False
     if not good.any():
