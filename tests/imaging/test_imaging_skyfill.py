@@ -59,3 +59,39 @@ def test_bins_far_off_do_not_spread_into_the_model():
     uncovered[100, 100] = False
     fill_uncovered(image, np.full(true.shape, NOISE**2, np.float32), ~uncovered, np.ones(true.shape, bool))
     assert np.abs((image - true)[uncovered]).max() < 3 * NOISE
+
+
+def test_a_few_single_pixels_get_the_median_of_those_around_and_its_noise():
+    uncovered = np.random.default_rng(3).random((203, 311)) < 0.003
+    uncovered[0, 0] = uncovered[100:104, 100:104] = True
+    rng = np.random.default_rng(5)
+    image = (sky(uncovered.shape) + rng.normal(0, NOISE, uncovered.shape)).astype(np.float32)
+    image[rng.random(image.shape) < 0.01] = 1e5
+    before, variance = image.copy(), np.full(image.shape, NOISE**2, np.float32)
+    rest = _skyfill._without_single(image, variance, ~uncovered, np.flatnonzero(uncovered))
+    # A corner has neighbours to one side, and a square few that are covered.
+    assert {0, 101 * 311 + 101, 102 * 311 + 102} <= set(rest.tolist())
+    single = uncovered.copy()
+    single.reshape(-1)[rest] = False
+    assert single.sum() > 0.8 * uncovered.sum()
+    for y, x in np.argwhere(single):
+        about = np.s_[max(y - 5, 0) : y + 6, max(x - 5, 0) : x + 6]
+        assert image[y, x] == pytest.approx(np.median(before[about][~uncovered[about]]), rel=1e-6)
+    error = (image - sky(image.shape))[single]
+    assert error.std() < 0.15 * NOISE
+    assert error.var() < variance[single].max() < 0.2 * NOISE**2
+    np.testing.assert_array_equal(image[~single], before[~single])
+
+
+def test_a_hole_is_filled_with_what_is_near_it():
+    uncovered = np.zeros((400, 600), bool)
+    uncovered[200:230, 300:330] = True
+    true = sky(uncovered.shape)
+    image = (true + np.random.default_rng(1).normal(0, NOISE, true.shape)).astype(np.float32)
+    other = image.copy()
+    other[:100] += 500
+    variances = np.full(true.shape, NOISE**2, np.float32)
+    for plane in (image, other):
+        fill_uncovered(plane, variances, ~uncovered, np.ones(true.shape, bool))
+    assert np.abs((image - true)[uncovered]).max() < 0.6 * NOISE
+    np.testing.assert_array_equal(image[uncovered], other[uncovered])
