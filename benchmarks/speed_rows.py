@@ -82,6 +82,7 @@ def _reductions(bench: Bench) -> list[Row]:
 
 
 def _other_commands(bench: Bench) -> list[Row]:
+    lit = _in_folder(bench, "lit", bench.lit_night, "python", "-c", NO_KEYHOLE + _THREE)
     return [
         Row("dataselect", "`dataselect`, 46 files", _selection(bench, bench.night), 0.7),
         Row("dataselect-5000", "`dataselect`, 5000 files", _selection(bench, bench.many_files), 4, 1.6),
@@ -90,15 +91,14 @@ def _other_commands(bench: Bench) -> list[Row]:
         Row("showpars", "`showpars` of one step", _on_masters(bench, "showpars", "DARK", "stackDarks"), 1),
         Row("help", "`reduce --help`", _on_masters(bench, "reduce", "--help"), 0.4),
         Row("tutorial", "whole tutorial session, each command once", lambda: _tutorial(bench), 16),
+        Row("lit", "the night with every pixel lit, three in one process", lit, 11, 6),
     ]
 
 
 def _long_runs(bench: Bench) -> list[Row]:
-    lit = _in_folder(bench, "lit", bench.lit_night, "python", "-c", NO_KEYHOLE + _THREE)
     stack = "stack of 500 frames of 1024 x 1024 with VAR and DQ"
     many = "`reduce @target.lis`, {} frames"
     return [
-        Row("lit", "the night with every pixel lit, three in one process", lit, 11, 6, long=True),
         Row("science-200", many.format(200), _science(bench, 200), megabytes=350, long=True, frames=200),
         Row("science-1000", many.format(1000), _science(bench, 1000), megabytes=400, long=True, frames=1000),
         Row("stack-500", stack, lambda: _stack(bench), 45, 31, megabytes=300, long=True),

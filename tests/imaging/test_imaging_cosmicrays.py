@@ -59,6 +59,20 @@ def flagged(exposures, bit: int = COSMIC_RAY, **options):
     return out
 
 
+def test_marking_a_mask_is_setting_all_bits_in_it():
+    exposures = night(6)
+    hit(exposures, 2, {(20, 50), (30, 21)}, 3000)
+    for number in range(6):
+        hit(exposures, number, {(36, 40)}, 500 * (-1) ** number)
+    for exposure, found in zip(exposures, find_hits(exposures, same_array=True), strict=True):
+        expected, mask = exposure.mask.copy(), exposure.mask.copy()
+        expected[found.box] |= found.bits
+        numbers = found.mark(mask)
+        np.testing.assert_array_equal(mask, expected)
+        assert numbers == tuple(np.count_nonzero(found.bits & bit) for bit in (COSMIC_RAY, BAD))
+        assert numbers[1] > 0
+
+
 @pytest.mark.parametrize("n", [3, 4, 8])
 def test_hits_are_flagged_in_the_exposure_that_has_them_and_nowhere_else(n: int) -> None:
     exposures = night(n)

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from keyhole.imaging._masked import zero_all_except, zero_except
+from keyhole.imaging._masked import Chosen, zero_all_except, zero_except
 
 
 def test_values_that_are_not_kept_become_zero_even_if_they_are_no_numbers():
@@ -36,3 +37,16 @@ def test_planes_of_several_types_lose_the_same_values():
     zero_all_except(kept, values, None, flags)
     np.testing.assert_array_equal(values, wanted[0])
     np.testing.assert_array_equal(flags, wanted[1])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3])
+@pytest.mark.parametrize("dtype", [np.float32, np.bool_])
+def test_chosen_pixels_are_given_a_value_however_many_they_are(share, dtype):
+    rng = np.random.default_rng(7)
+    mask, plane = rng.random((40, 60)) < share, rng.integers(0, 2, (40, 60)).astype(dtype)
+    chosen = Chosen.of(mask)
+    assert chosen.few == (share < 0.1)
+    expected = plane.copy()
+    expected[mask] = 1
+    chosen.put(plane, 1)
+    np.testing.assert_array_equal(plane, expected)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from keyhole.imaging._neighbours import local_median, median_at, near, outnumbered_near
+from keyhole.imaging._neighbours import local_median, median_at, near, near_places, outnumbered_near
 
 
 @pytest.mark.parametrize("radius", [1, 2, 7])
@@ -55,3 +55,14 @@ def test_nothing_outnumbers_where_there_is_nothing() -> None:
     nothing = np.zeros((8, 9), bool)
     assert not outnumbered_near(nothing, nothing, 3).any()
     assert not outnumbered_near(~nothing, nothing, 3).any()
+
+
+@pytest.mark.parametrize("number", [0, 1, 30, 3000])
+@pytest.mark.parametrize("radius", [1, 3])
+def test_what_is_near_a_few_places_is_found_as_near_does(number, radius):
+    rng = np.random.default_rng(number + radius)
+    region = np.zeros((300, 260), bool)
+    region.ravel()[rng.integers(0, region.size, number)] = True
+    region[[0, -1, 0], [0, -1, -1]] = number > 1
+    found = near_places(np.flatnonzero(region), region.shape, radius)
+    np.testing.assert_array_equal(found, np.flatnonzero(near(region, radius)))

@@ -373,3 +373,19 @@ def test_sums_along_one_line_of_all_rows_are_those_of_single_rows(place, monkeyp
             sampler.sum(window, power, out=out[:, 5:35])
         np.testing.assert_array_equal(out[:, 5:35], single)
         assert (out[:, :5] == -1).all() and (out[:, 35:] == -1).all()
+
+
+@pytest.mark.parametrize("interpolant", ["linear", "poly3"])
+def test_what_touches_a_few_holes_is_found_without_a_plane(interpolant, monkeypatch):
+    rng = np.random.default_rng(21)
+    for number in (1, 2, 30):
+        x, y = np.arange(31)[np.newaxis] - rng.uniform(-3, 3), np.arange(23)[:, np.newaxis] + rng.uniform(-3, 3)
+        sampler = Sampler(x, y, interpolant, Scratch())
+        holes = np.unique(rng.integers(0, sampler.size[0] * sampler.size[1], number))
+        found = sampler.touching(holes)
+        with monkeypatch.context() as patch:
+            patch.setattr(_sampler, "_FEW_HOLES", 0)
+            expected = sampler.touching(holes)
+        assert found.pixels.size >= number
+        for values, those in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(values, those)

@@ -100,3 +100,12 @@ def test_a_level_is_found_as_usual_where_its_scatter_is_not_known_or_its_values_
     values = np.random.default_rng(2).normal(3.0, 20.0, 900 if sigma else 5000).astype(np.float32)
     counted = np.ones(values.shape, bool)
     assert level_near_zero(values, counted, sigma) == sky_level(values, counted, objects=~counted)
+
+
+def test_a_rough_match_is_near_to_the_other_one():
+    for seed in range(5):
+        frame, sky, usable = scene((300, 900), seed=seed, share=0.0)
+        planes = frame, sky, usable
+        objects = np.zeros(usable.shape, np.bool_)
+        fine, rough = (match_sky(*planes, objects=objects, roughly=roughly).scale for roughly in (False, True))
+        assert 0 < abs(fine - rough) * 3000 < 0.05 * SIGMA

@@ -9,6 +9,7 @@ import sep
 from keyhole.imaging import _survey
 from keyhole.imaging._bins import number_in_twos, unbinned
 from keyhole.imaging._filters import doubled, summed_in_twos
+from keyhole.imaging._masked import Chosen
 from keyhole.imaging._measure import _label_on_or_beside
 from keyhole.imaging._survey import DetectionLimits, survey
 from keyhole.imaging.medians import fair_sample
@@ -87,7 +88,7 @@ def test_noise_is_raised_by_what_all_free_pixels_tell(shape, monkeypatch):
 
     def raised(few_rows):
         monkeypatch.setattr(_survey, "_FAIR", few_rows)
-        planes = _survey._Planes(values, np.ones(shape, np.float32), hidden)
+        planes = _survey._Planes(values, np.ones(shape, np.float32), Chosen.of(hidden))
         return float(_survey._raised(planes, level, covered, bin_size=2)[0, 0])
 
     free = ~unbinned(covered, 2, shape) & ~hidden
@@ -99,7 +100,7 @@ def test_noise_is_told_by_the_rows_that_there_are_where_a_sample_has_none(monkey
     monkeypatch.setattr(_survey, "_FAIR", 100)
     values, hidden = np.full((40, 60), 2.0, np.float32), np.ones((40, 60), bool)
     hidden[5:9] = False
-    planes = _survey._Planes(values, np.ones_like(values), hidden)
+    planes = _survey._Planes(values, np.ones_like(values), Chosen.of(hidden))
     noise = _survey._raised(planes, np.zeros_like(values), np.zeros((20, 30), bool), bin_size=2)
     assert np.allclose(noise, 1.4826 * 2)
 
@@ -134,8 +135,8 @@ def test_means_in_bins_are_those_of_the_pixels_that_are_not_hidden(shape, share)
     hidden[2:4, 6:8] = share > 0
     values, noise = rng.normal(0, 1, shape).astype(np.float32), rng.uniform(1, 2, shape).astype(np.float32)
     values[hidden] = noise[hidden] = 0
-    np.testing.assert_array_equal(number_in_twos(hidden), summed_in_twos((~hidden).view(np.uint8)))
-    found = _survey._binned(_survey._Planes(values, noise, hidden))
+    np.testing.assert_array_equal(number_in_twos(Chosen.of(hidden)), summed_in_twos((~hidden).view(np.uint8)))
+    found = _survey._binned(_survey._Planes(values, noise, Chosen.of(hidden)))
     for (y, x), there in np.ndenumerate(~found.hidden):
         part = np.s_[2 * y : 2 * y + 2, 2 * x : 2 * x + 2]
         free = ~hidden[part]

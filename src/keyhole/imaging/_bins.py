@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.imaging._filters import summed_in_twos
-from keyhole.imaging._masked import zero_except
+from keyhole.imaging._masked import Chosen, zero_except
 
 __all__ = ["bin_factor", "bin_sums", "binned", "kept_sums", "number_in_twos", "unbinned"]
 
@@ -91,15 +91,15 @@ def unbinned(
     return np.repeat(wide, factor, axis=0)[top : top + ny]
 
 
-def number_in_twos(hidden: NDArray[np.bool_]) -> NDArray[np.float32]:
+def number_in_twos(hidden: Chosen) -> NDArray[np.float32]:
     """Count the pixels that are not hidden in squares of 2 x 2 pixels, as `summed_in_twos` would.
 
     Where few are hidden only these are looked at.
     """
-    few = np.flatnonzero(hidden)
-    if few.size > _FEW * hidden.size:
-        return summed_in_twos((~hidden).view(np.uint8))
-    return _number_without(few, hidden.shape)
+    few = hidden.places
+    if few.size > _FEW * hidden.mask.size:
+        return summed_in_twos((~hidden.mask).view(np.uint8))
+    return _number_without(few, hidden.mask.shape)
 
 
 def kept_sums(

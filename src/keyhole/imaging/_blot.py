@@ -14,7 +14,7 @@ from keyhole.imaging._bridging import Bridges, few_bad
 from keyhole.imaging._exposure import Exposure
 from keyhole.imaging._layers import KERNEL, KERNEL_REACH, layer_of
 from keyhole.imaging._moved import Moved, Source
-from keyhole.imaging._neighbours import near
+from keyhole.imaging._neighbours import near_places
 from keyhole.imaging._order_statistics import balanced_median, median_efficiency
 from keyhole.imaging._positions import Positions
 from keyhole.imaging._rows import row_blocks
@@ -174,11 +174,10 @@ def _clearness(
     `bright` are the flat indices of the known pixels with starlight. Sums over whole stars do not depend on the
     seeing.
     """
-    bits, stars = exposure.mask.ravel(), np.zeros(known.shape, np.bool_)
-    stars.ravel()[bright[usable(bits[bright])]] = True
+    bits = exposure.mask.ravel()
     # A whole star, to the last pixel of its wings.
-    of_stars = np.flatnonzero(near(stars, _WINGS) & known)
-    of_stars = of_stars[usable(bits[of_stars])]
+    of_stars = near_places(bright[usable(bits[bright])], expected.shape, _WINGS)
+    of_stars = of_stars[known.ravel()[of_stars] & usable(bits[of_stars])]
     if not of_stars.size:
         return 1.0
     light_there, noise = expected.ravel()[of_stars], sigma.ravel()[of_stars]

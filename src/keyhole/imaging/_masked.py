@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["number_true", "zero_all_except", "zero_except"]
+__all__ = ["Chosen", "number_true", "zero_all_except", "zero_except"]
 
 _FEW: Final = 0.02
 """Part of the values up to which they are looked up one by one."""
+
+
+class Chosen(NamedTuple):
+    """Some pixels of a plane, as a mask (ny, nx) and as flat indices."""
+
+    mask: NDArray[np.bool_]
+    places: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_]) -> Chosen:
+        """Find the places."""
+        return cls(mask, np.flatnonzero(mask))
+
+    @property
+    def few(self) -> bool:
+        """Whether it is faster to look at them one by one than at all pixels."""
+        return self.places.size < _FEW * self.mask.size
+
+    def put(self, plane: NDArray[Any], value: float) -> None:
+        """Give them a value in a contiguous plane of the same shape. Changes `plane`."""
+        if self.few:
+            plane.reshape(-1)[self.places] = value
+        else:
+            np.copyto(plane, plane.dtype.type(value), where=self.mask)
 
 
 def zero_except(values: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:

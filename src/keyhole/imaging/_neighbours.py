@@ -16,6 +16,7 @@ __all__ = [
     "local_median",
     "median_at",
     "near",
+    "near_places",
     "neighbour_statistic",
     "outnumbered_near",
     "places",
@@ -24,6 +25,10 @@ __all__ = [
 ]
 
 _BLOCK_VALUES: Final = 1 << 20
+_WORTH_A_PASS: Final = 500
+"""Pixels that are set one by one in the time of calling for it, ..."""
+_IN_PASSES: Final = 0.5
+"""... and how many such pixels of each square take less time than a pass over this part of an image."""
 
 Offsets = Sequence[tuple[int, int]]
 
@@ -196,6 +201,25 @@ def outnumbered_near(few: NDArray[np.bool_], many: NDArray[np.bool_], radius: in
     inner = bounding_box(many, radius)
     found[inner] = sums[tuple(slice(i.start - b.start, i.stop - b.start) for i, b in zip(inner, box, strict=True))] > 0
     return found
+
+
+def near_places(places: NDArray[np.intp], shape: tuple[int, int], radius: int) -> NDArray[np.intp]:
+    """Flat indices of the pixels that `near` finds about others, given by flat indices; ascending.
+
+    Few are marked one by one.
+    """
+    (ny, nx), side = shape, 2 * radius + 1
+    if side**2 * (places.size + _WORTH_A_PASS) > _IN_PASSES * ny * nx:
+        region = np.zeros(shape, np.bool_)
+        region.reshape(-1)[places] = True
+        return np.flatnonzero(near(region, radius))
+    # A margin takes in what is beyond the image.
+    width = nx + 2 * radius
+    region = np.zeros((ny + 2 * radius, width), np.bool_)
+    flat, corner = region.reshape(-1), places + places // nx * (2 * radius)
+    for step in range(side**2):
+        flat[corner + (step // side * width + step % side)] = True
+    return np.flatnonzero(region[radius : radius + ny, radius : radius + nx])
 
 
 def count_near(region: NDArray[np.bool_], radius: int) -> NDArray[np.intp]:

@@ -163,7 +163,7 @@ def balanced_median(planes: NDArray[np.float32], count: NDArray[np.integer[Any]]
     return lower
 
 
-def pick(rows: Sequence[NDArray[np.float32]], index: NDArray[np.intp]) -> NDArray[np.float32]:
+def pick(rows: Sequence[NDArray[np.float32]], index: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
     """Take from each column the row with that column's index.
 
     Equal to ``np.take_along_axis(np.array(rows), index[None], axis=0)[0]``.
@@ -172,6 +172,8 @@ def pick(rows: Sequence[NDArray[np.float32]], index: NDArray[np.intp]) -> NDArra
     if first == last:
         return rows[first]
     taken = rows[first].copy()
+    # Small numbers are compared faster.
+    index = index.astype(np.uint8) if last < 256 else index
     for j in range(first + 1, last + 1):
         np.copyto(taken, rows[j], where=index == j)
     return taken
@@ -179,8 +181,8 @@ def pick(rows: Sequence[NDArray[np.float32]], index: NDArray[np.intp]) -> NDArra
 
 def sorted_median(rows: Sequence[NDArray[np.float32]], count: NDArray[np.intp]) -> NDArray[np.float32]:
     """Median of the first `count` (>= 1) entries of each sorted column."""
-    lower = pick(rows, (count - 1) // 2)
-    upper = pick(rows, count // 2)
+    lower = pick(rows, (count - 1) >> 1)
+    upper = pick(rows, count >> 1)
     return np.asarray((lower + upper) * rows[0].dtype.type(0.5))
 
 

@@ -17,6 +17,8 @@ __all__ = ["BORDER", "SEVERAL", "Few", "Power", "Sampler", "Scratch", "placed"]
 
 _BLOCK: Final = 1 << 17
 """Pixels that are summed together, so that they stay in the cache."""
+_FEW_HOLES: Final = 200
+"""Pixels whose surroundings are faster sorted than counted in a plane."""
 BORDER: Final = -1
 SEVERAL: Final = -2
 
@@ -185,6 +187,8 @@ class Sampler:
         marked : bool array, optional
             Holes that are told from the others.
         """
+        if frame is None and marked is None and holes.size < _FEW_HOLES:
+            return self._touching_few(holes)
         (ny, nx), last = self.shape, self.taps - 1
         width, number = self.size[1] + last, self.taps**2
         # A count of holes, and the sum of their places, that cannot be mistaken for those of rows beyond the frame.
@@ -196,14 +200,15 @@ class Sampler:
         touched = self._scratch.take("touched", (self.size[0] + last, width), dtype)
         touched[...] = 0
         flat, first = touched.reshape(-1), last * width + last
-        place = first + holes + holes // self.size[1] * last
+        place = holes + holes // self.size[1] * last
         code = np.full(holes.shape, one, dtype)
         if marked is not None:
             code[marked] += dtype(number)
         for tap in range(number):
             j, i = divmod(tap, self.taps)
             # No two holes have the same place under the kernel of one pixel.
-            flat[place - (j * width + i)] += code + dtype(tap)
+            flat[first - j * width - i :][place] += code
+            code += dtype(1)
         inner = touched[last : last + ny, last : last + nx]
         for axis, length in enumerate(frame[:2] if frame is not None else ()):
             along = np.moveaxis(inner, axis, 0)
@@ -214,6 +219,17 @@ class Sampler:
         found = flat[first + pixels + row * (width - nx)].astype(np.intp)
         kind = np.where(found < 2 * one, found - one, np.where(found % beyond == 0, BORDER, SEVERAL))
         return Few(pixels, row, pixels - row * nx, kind)
+
+    def _touching_few(self, holes: Index) -> Few:
+        """Do the same where nothing but so few holes matters that no plane is needed."""
+        tap = np.arange(self.taps**2)[:, np.newaxis]
+        y, x = np.divmod(holes, self.size[1])
+        row, column = y - tap // self.taps, x - tap % self.taps
+        there = (row >= 0) & (row < self.shape[0]) & (column >= 0) & (column < self.shape[1])
+        pixels, first, number = np.unique((row * self.shape[1] + column)[there], return_index=True, return_counts=True)
+        alone = np.broadcast_to(tap, there.shape)[there][first]
+        row, column = np.divmod(pixels, self.shape[1])
+        return Few(pixels, row, column, np.where(number == 1, alone, SEVERAL))
 
     def border_kinds(self, few: Few, frame: tuple[int, ...]) -> tuple[Index, Index]:
         """Output pixels that touch pixels beyond the frame in the same way are of a kind.
@@ -239,15 +255,29 @@ class Sampler:
 
     def values_at(self, few: Few, plane: Plane) -> Plane:
         """What the kernels of some output pixels touch, (taps, taps, n); 0 beyond the frame. Without rotation."""
+        return self.places_of(few, plane.shape)(plane)
+
+    def places_of(self, few: Few, shape: tuple[int, ...]) -> Callable[[Plane], Plane]:
+        """Give what `values_at` finds in any plane of a shape."""
         tap = np.arange(self.taps)[:, np.newaxis]
         y, x = few.row + tap + self.corner[0], few.column + tap + self.corner[1]
-        (ny, nx) = plane.shape
-        in_y, in_x = (y >= 0) & (y < ny), (x >= 0) & (x < nx)
-        if in_y.all() and in_x.all():
-            return np.asarray(plane[y[:, np.newaxis], x])
-        values = plane[y.clip(0, ny - 1)[:, np.newaxis], x.clip(0, nx - 1)]
-        values[~(in_y[:, np.newaxis] & in_x)] = 0
-        return np.asarray(values)
+        (ny, nx) = shape
+        beyond = None
+        if few.row.size and (min(y.min(), x.min()) < 0 or y.max() >= ny or x.max() >= nx):
+            in_y, in_x = (y >= 0) & (y < ny), (x >= 0) & (x < nx)
+            beyond = ~(in_y[:, np.newaxis] & in_x)
+            y, x = y.clip(0, ny - 1), x.clip(0, nx - 1)
+        # Found once, and faster so than by rows and columns.
+        places = (y * nx)[:, np.newaxis] + x
+
+        def of(plane: Plane) -> Plane:
+            whole = plane.flags.c_contiguous
+            values: Plane = plane.reshape(-1).take(places) if whole else plane[y[:, np.newaxis], x]
+            if beyond is not None:
+                values[beyond] = 0
+            return values
+
+        return of
 
     def sum_at(self, values: Plane, power: Power) -> Float32:
         """Give the sums over what some kernels touch: those of `sum`, to the last bit. Without rotation."""

@@ -50,6 +50,7 @@ def match_sky(
     objects: Bool | None = None,
     scale_sky: bool = True,
     offset_sky: bool = False,
+    roughly: bool = False,
 ) -> SkyMatch:
     """Factor (or offset) that makes the level of the frame minus its sky zero.
 
@@ -64,6 +65,8 @@ def match_sky(
         Find the factor ``f`` with ``level(data - f sky) = 0``, to a few thousandths of the noise of a pixel.
     offset_sky : bool
         If ``scale_sky`` is off: find the offset ``level(data - sky)``.
+    roughly : bool
+        A sample of the pixels is enough for the factor: to a few hundredths of the noise of a pixel.
 
     Returns
     -------
@@ -94,7 +97,7 @@ def match_sky(
     if begun is None:
         return SkyMatch(1.0, _level((data - sky)[quiet], masked=masked).value)
     planes = data.ravel(), sky.ravel(), quiet.ravel()
-    for _ in range(_FINAL_PASSES if begun.is_sampled else 0):
+    for _ in range(_FINAL_PASSES if begun.is_sampled and not roughly else 0):
         begun, is_last = begun.after(*_left(planes, begun.factor, begun.sigma, masked=masked))
         if is_last:
             break

@@ -12,8 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keyhole.imaging._bins import bin_factor, bin_sums, unbinned
-from keyhole.imaging._masked import zero_except
+from keyhole.imaging._bins import bin_factor, kept_sums, unbinned
 from keyhole.imaging._skymatch import SkyMatch, match_sky
 from keyhole.imaging._skypool import SharedVariance
 from keyhole.imaging._skyrest import difference
@@ -166,7 +165,8 @@ def find_all_objects(
             i, frame, usable = part[k], frames[part[k]], planes.usable[k]
             match = SkyMatch(1.0, 0.0)
             if usable.any():
-                match = match_sky(frame.mean, sky.data, usable, objects=frame.objects, **matching)
+                # The search follows the background that is left.
+                match = match_sky(frame.mean, sky.data, usable, objects=frame.objects, roughly=True, **matching)
             rest = difference(frame.mean, sky.data, match)
             portion.append(deep.in_bins(i, rest, frame.number, frame.sigma))
             # Peaks of the noise that are masked in a single frame would bias its skies: only what is beyond doubt is.
@@ -187,14 +187,13 @@ def _shape_in_bins(shape: tuple[int, int], factor: int) -> tuple[int, int]:
 
 
 def _in_bins(data: Float32, variance: Float32, usable: Bool, factor: int, search: _Search) -> _Binned:
-    good = usable & np.isfinite(data)
-    number = bin_sums(good, factor)
-    light = bin_sums(data if good.all() else zero_except(data.copy(), good), factor)
+    light, number = kept_sums(data, usable, factor)
     mean = np.divide(light, np.maximum(number, 1), out=light)
-    typical = sampled_median(variance, good, number=_SAMPLE) if good.any() else 0.0
+    typical = sampled_median(variance, usable, number=_SAMPLE) if usable.any() else 0.0
     # One pixel tells the noise of those in its bin.
     one = np.s_[::factor, ::factor]
-    response = np.where(good[one], variance[one] / np.float32(typical if typical > 0 else 1), np.float32(1))
+    known = usable[one] & np.isfinite(data[one])
+    response = np.where(known, variance[one] / np.float32(typical if typical > 0 else 1), np.float32(1))
     objects, beyond_doubt = search.shown(mean, number)
     sigma = max(float(typical), 0.0) ** 0.5
     is_covered = bool(np.count_nonzero(beyond_doubt) > _MUCH * np.count_nonzero(number))

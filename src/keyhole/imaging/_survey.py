@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from keyhole.errors import AlgorithmError
 from keyhole.imaging._bins import number_in_twos, unbinned
 from keyhole.imaging._filters import doubled, summed_in_twos
+from keyhole.imaging._masked import Chosen
 from keyhole.imaging._neighbours import bounding_box, near
 from keyhole.imaging.medians import fair_sample, median
 from keyhole.imaging.scene import Scene, SkyPixels
@@ -91,7 +92,11 @@ class _Planes(NamedTuple):
 
     values: Float32
     noise: Float32 | None
-    hidden: Bool
+    without: Chosen
+
+    @property
+    def hidden(self) -> Bool:
+        return self.without.mask
 
 
 def survey(
@@ -116,23 +121,24 @@ def survey(
     """
     box = bounding_box(good)
     hidden = np.ascontiguousarray(~good[box])
-    formal = None if variance is None else _plane(variance[box], hidden)
+    without = Chosen.of(hidden)
+    formal = None if variance is None else _plane(variance[box], without)
     if formal is not None:
         np.sqrt(formal, out=formal)
-    planes = _Planes(_plane(data[box], hidden), formal, hidden)
+    planes = _Planes(_plane(data[box], without), formal, without)
     level, noise = _sky(planes, limits)
     left = np.subtract(planes.values, level, out=planes.values)
-    np.copyto(left, np.float32(0), where=hidden)
-    objects, labels = _extract(left, noise, hidden, limits)
+    without.put(left, 0)
+    objects, labels = _extract(left, noise, without, limits)
     free = labels == 0
     on = np.flatnonzero(~free)
-    np.copyto(free, False, where=hidden)
+    without.put(free, False)
     typical = median(fair_sample(~hidden, noise, number=_SMOOTH_SAMPLE)[0])
     empty = fair_sample(free if free.any() else ~hidden, level, noise, number=_SMOOTH_SAMPLE)
     background, sigma = (median(values) for values in empty)
-    objects, areas = _cleaned(objects, (labels, on), _Planes(left, noise, hidden), limits)
+    objects, areas = _cleaned(objects, (labels, on), _Planes(left, noise, without), limits)
     spread = np.square(noise)
-    np.copyto(spread, np.float32(0), where=hidden)
+    without.put(spread, 0)
     scene = Scene(
         data=left,
         variance=spread,
@@ -149,10 +155,10 @@ def survey(
     return Surveyed(scene, objects, background, sigma)
 
 
-def _plane(values: NDArray[Any], hidden: Bool) -> Float32:
+def _plane(values: NDArray[Any], without: Chosen) -> Float32:
     """A copy of a plane as sep wants it: float32, native, contiguous; 0 where hidden."""
     plane = np.array(values, dtype=np.float32, order="C")
-    np.copyto(plane, np.float32(0), where=hidden)
+    without.put(plane, 0)
     return plane
 
 
@@ -160,7 +166,7 @@ def _sky(planes: _Planes, limits: DetectionLimits) -> _Sky:
     """Background and noise of each pixel, measured between the sources. Changes the noise of `planes`."""
     bins = _binned(planes)
     if planes.noise is not None:
-        np.copyto(planes.noise, np.float32(1), where=planes.hidden)
+        planes.without.put(planes.noise, 1)
     cell = max(limits.back_size // _BIN, 2)
     sky = _first_sky(bins, limits, cell)
     covered = bins.hidden | near(_outlines(bins.values - sky.level, sky.noise, bins.hidden, limits), _GROW)
@@ -188,13 +194,13 @@ def _first_sky(bins: _Planes, limits: DetectionLimits, cell: int) -> _Sky:
 
 def _binned(planes: _Planes) -> _Planes:
     """Means of the usable pixels in bins, with their noise."""
-    number = number_in_twos(planes.hidden)
+    number = number_in_twos(planes.without)
     values, noise = summed_in_twos(planes.values), None
     # Nearly all bins are whole: what is divided by their number first is put right where it is another.
     other = np.flatnonzero(number != _BIN**2)
     others = number.ravel()[other]
-    hidden = np.zeros(number.shape, np.bool_)
-    hidden.ravel()[other[others == 0]] = True
+    hidden = Chosen(np.zeros(number.shape, np.bool_), other[others == 0])
+    hidden.mask.ravel()[hidden.places] = True
     others = np.maximum(others, 1)
     sums = values.ravel()[other]
     values *= np.float32(1 / _BIN**2)
@@ -204,7 +210,7 @@ def _binned(planes: _Planes) -> _Planes:
         sums = noise.ravel()[other]
         noise *= np.float32(1 / _BIN**3)
         noise.ravel()[other] = sums / (others * np.sqrt(others))
-        noise[hidden] = 1
+        noise.ravel()[hidden.places] = 1
     return _Planes(values, noise, hidden)
 
 
@@ -308,11 +314,11 @@ def _beside_another(region: Bool) -> Bool:
 
 
 def _extract(
-    values: Float32, noise: Float32, hidden: Bool, limits: DetectionLimits
+    values: Float32, noise: Float32, without: Chosen, limits: DetectionLimits
 ) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """Objects of sep and the label (row + 1) of each pixel."""
     # What a mask does to hidden pixels, which are 0, a hopeless noise does in less time.
-    places, flat = np.flatnonzero(hidden), noise.reshape(-1)
+    places, flat = without.places, noise.reshape(-1)
     usual = flat[places]
     flat[places] = _HOPELESS
     try:

@@ -114,11 +114,39 @@ class Hits:
     @property
     def bits(self) -> NDArray[np.uint16]:
         """To be OR-ed into the mask, (ny, nx): cosmic ray, or bad for noisy pixels."""
-        hit = np.unpackbits(self.found, count=self.mask.size).reshape(self.mask.shape)
-        bits = hit * MASK_DTYPE(COSMIC_RAY)
-        if self.noisy is not None:
-            bits[self.noisy & usable(self.mask)] |= BAD
+        bits = np.zeros(self.mask.shape, MASK_DTYPE)
+        bits.reshape(-1)[self._hit] = COSMIC_RAY
+        bits.reshape(-1)[self._newly_bad] |= BAD
         return bits
+
+    def mark(self, mask: NDArray[np.uint16]) -> tuple[int, int]:
+        """Mark what was found in the mask of the exposure, of which this tells the box. Changes `mask`.
+
+        Returns
+        -------
+        hit, noisy : int
+            Number of pixels.
+        """
+        part, hit, bad = mask[self.box], self._hit, self._newly_bad
+        # Few of a million pixels.
+        part[np.divmod(hit, self.mask.shape[1])] |= COSMIC_RAY
+        part[np.divmod(bad, self.mask.shape[1])] |= BAD
+        return hit.size, bad.size
+
+    @property
+    def _hit(self) -> NDArray[np.intp]:
+        """Pixels that are hit, flat indices of the box."""
+        some = np.flatnonzero(self.found)
+        row, bit = np.nonzero(np.unpackbits(self.found[some]).reshape(-1, 8))
+        return 8 * some[row] + bit
+
+    @property
+    def _newly_bad(self) -> NDArray[np.intp]:
+        """Noisy pixels that were usable, flat indices of the box."""
+        if self.noisy is None:
+            return np.zeros(0, np.intp)
+        noisy = np.flatnonzero(self.noisy)
+        return noisy[usable(self.mask.ravel()[noisy])]
 
 
 def find_hits(exposures: Sequence[Exposure], rule: HitRule | None = None, *, same_array: bool = False) -> list[Hits]:

@@ -91,12 +91,17 @@ class NoiseModel(NamedTuple):
         Where it was found in some frame.
     levels, kept : lists of n floats
         Level of the variance of each frame, and the part of it that is not shared.
+    unknown : int array
+        Where it was found in none, of the flattened planes.
+    surroundings : _Surroundings
     """
 
     shape: Float32
     known: Bool
     levels: list[float]
     kept: list[float]
+    unknown: NDArray[np.intp]
+    surroundings: _Surroundings
 
     @classmethod
     def of(
@@ -119,7 +124,7 @@ class NoiseModel(NamedTuple):
             1.0 if shared is None or level <= 0 else 1 - min(shared[k] / level, 1 - _LEAST_OWN)
             for k, level in enumerate(levels)
         ]
-        return cls(shape, known, levels, kept)
+        return cls(shape, known, levels, kept, np.flatnonzero(~known), _Surroundings.of(shape.shape))
 
     @property
     def factors(self) -> Float32:
@@ -132,19 +137,56 @@ class NoiseModel(NamedTuple):
         if level <= 0:
             return plane
         own = self.shape * np.float32(level * kept)
-        _take_from(plane, own, ~self.known)
+        sources = objects & usable
+        if self.unknown.size:
+            _take_from(plane, own, self.unknown)
+            sources &= self.known
         # The light of a source has no part in the noise of the masters that the sky takes away.
-        at = np.flatnonzero(objects & usable & self.known)
+        at = np.flatnonzero(sources)
         if at.size:
-            own.reshape(-1)[at] += _source_excess(plane, self.shape, np.float32(level), at)
-        _take_from(plane, own, ~usable)
+            own.reshape(-1)[at] += _source_excess(plane, self.shape, np.float32(level), at, self.surroundings)
+        _take_from(plane, own, np.flatnonzero(~usable))
         return own
 
 
-def _take_from(plane: Float32, out: Float32, pixels: Bool) -> None:
+def _take_from(plane: Float32, out: Float32, at: NDArray[np.intp]) -> None:
     """Take a few pixels from another plane."""
-    at = np.flatnonzero(pixels)
     out.reshape(-1)[at] = plane.reshape(-1)[at]
+
+
+class _Surroundings(NamedTuple):
+    """Flattened planes with a frame of nothing, so that all pixels have neighbours; nothing is in them between uses.
+
+    Attributes
+    ----------
+    light : float32 array
+    there : uint8 array
+    width : int
+        Of a row with its frame.
+    """
+
+    light: Float32
+    there: NDArray[np.uint8]
+    width: int
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...]) -> _Surroundings:
+        """For planes of a shape (ny, nx)."""
+        width = shape[1] + 2
+        size = (shape[0] + 2) * width
+        return cls(np.zeros(size, np.float32), np.zeros(size, np.uint8), width)
+
+    def sums(self, values: Float32, at: NDArray[np.intp]) -> tuple[Float32, NDArray[np.uint8]]:
+        """Sum of the given values of some pixels, and their number, in the 3 x 3 pixels about each of these."""
+        place = at + self.width + 1 + 2 * (at // (self.width - 2))
+        total, number = np.zeros(at.size, np.float32), np.zeros(at.size, np.uint8)
+        self.light[place], self.there[place] = values, 1
+        for offset in (dy + dx for dy in (-self.width, 0, self.width) for dx in (-1, 0, 1)):
+            neighbour = place + offset
+            total += np.take(self.light, neighbour)
+            number += np.take(self.there, neighbour)
+        self.light[place], self.there[place] = 0, 0
+        return total, number
 
 
 def _level(variance: Float32, quiet: Bool, usable: Bool) -> float:
@@ -193,20 +235,13 @@ class _Ratios(NamedTuple):
         return sorted_median(sort_planes(planes), np.maximum(count, 1)), count > 0
 
 
-def _source_excess(plane: Float32, shape: Float32, level: np.float32, at: NDArray[np.intp]) -> Float32:
+def _source_excess(
+    plane: Float32, shape: Float32, level: np.float32, at: NDArray[np.intp], surroundings: _Surroundings
+) -> Float32:
     """Variance of the source light in object pixels: smoothed over 3 x 3 of these where it is no more than noise."""
     own = shape.reshape(-1)[at] * level
     inside = plane.reshape(-1)[at] - own
-    # A frame of nothing about the plane, so that all pixels have neighbours.
-    width = plane.shape[1] + 2
-    place = at + width + 1 + 2 * (at // plane.shape[1])
-    total, number = np.zeros(at.size, np.float32), np.zeros(at.size, np.uint8)
-    light, there = (np.zeros((plane.shape[0] + 2) * width, kind) for kind in (np.float32, np.uint8))
-    light[place], there[place] = inside, 1
-    for offset in (dy + dx for dy in (-width, 0, width) for dx in (-1, 0, 1)):
-        neighbour = place + offset
-        total += np.take(light, neighbour)
-        number += np.take(there, neighbour)
+    total, number = surroundings.sums(inside, at)
     smooth = total / number
     # Counted in electrons, a variance has the noise of its root.
     certain = smooth > np.float32(_CERTAIN) * np.sqrt(np.maximum(own, 0))

@@ -67,16 +67,15 @@ def flag_cosmic_rays(frames: list[Frame], params: CosmicRayParams, context: Cont
     numbers, noisy = [], 0
     for frame, hits in zip(frames, found, strict=True):
         mask = np.zeros(frame.data.shape, bits.MASK_DTYPE) if frame.mask is None else frame.mask.copy()
-        flags = hits.bits
-        mask[hits.box] |= flags
+        hit, bad = hits.mark(mask)
         frame.mask = mask
         context.settle(frame, len(frames))
-        numbers.append(int(np.count_nonzero(flags & bits.COSMIC_RAY)))
-        noisy = max(noisy, int(np.count_nonzero(flags & bits.BAD)))
+        numbers.append(hit)
+        noisy = max(noisy, bad)
         frame.header["NCRPIX"] = (numbers[-1], "Pixels flagged as hit by cosmic rays")
         context.measure("cosmic_ray_pixels", numbers[-1], unit="pix", frame=frame)
-        if numbers[-1] > _TOO_MANY * max(1, flags.size):
-            share = 100 * numbers[-1] / flags.size
+        if numbers[-1] > _TOO_MANY * max(1, hits.mask.size):
+            share = 100 * numbers[-1] / hits.mask.size
             context.caveat(f"{share:.1f} % of the pixels look like cosmic rays; check its alignment", [frame])
     also = f", {noisy} noisy pixels" if noisy else ""
     context.note(f"{sum(numbers)} pixels hit by cosmic rays, at most {max(numbers)} in one frame{also}")
