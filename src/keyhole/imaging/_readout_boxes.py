@@ -148,9 +148,10 @@ class Boxes:
         """Take the offsets of rows off."""
         if shifts.any():
             bands, height = self.values.shape[:2]
-            padded = np.pad(shifts, (0, bands * height - shifts.size)).reshape(bands, height, 1)
+            padded = np.zeros(bands * height, shifts.dtype)
+            padded[: shifts.size] = shifts
             lines = self._lines(self.values)
-            lines -= padded * self._lines(self.good)
+            lines -= padded.reshape(bands, height, 1) * self._lines(self.good)
 
     def measure_scatter(self) -> None:
         """Take the scatter of the pixels as it is now."""
