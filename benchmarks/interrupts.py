@@ -55,6 +55,8 @@ def main() -> int:
     parser.add_argument("--moments", type=int, default=12, help="number of runs (default 12)")
     parser.add_argument("--nights", type=Path, help="folder where the simulated nights are kept")
     options = parser.parse_args()
+    # Where this runs in the background, Ctrl-C is ignored, and would be by the runs as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="keyhole-interrupts-") as name:
         bench = Bench(options.nights or Path(name) / "nights", Path(name) / "work")
         bench.nights.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from keyhole.calibration import Grade, kind_of
@@ -17,6 +16,7 @@ from keyhole.engine.associations import associate, check_named, store_products
 from keyhole.engine.context import RunContext, caveats_of
 from keyhole.engine.events import CalibrationChosen, Caveat, EventSink, Note, RunFailed, RunFinished, RunStarted
 from keyhole.engine.inputs import Input, require_plain_name
+from keyhole.engine.memory import keep_freed_memory
 from keyhole.engine.plan import Plan, make_plan
 from keyhole.engine.recorder import PlannedFrame
 from keyhole.engine.request import Association, Request, Result
@@ -27,8 +27,6 @@ from keyhole.frames import Frame, Parking, add_provenance
 __all__ = ["run"]
 
 _MEGABYTE = 1_000_000
-_LARGE_BLOCK = 31 << 20
-"""Just below the largest block from which glibc learns (mallopt(3), M_MMAP_THRESHOLD)."""
 
 
 class _Masters(NamedTuple):
@@ -66,9 +64,7 @@ def run(
     KeyholeError
         See `keyhole.errors`; what a user can cause is found before pixels are read wherever possible.
     """
-    # The C library gives freed blocks back to the system until it has seen one of this size come and go, and new memory
-    # takes longer than most of what is computed in it. Nothing of this one is touched.
-    np.empty(_LARGE_BLOCK, np.uint8)
+    keep_freed_memory()
     # The last bits of matrix products depend on the number of threads, and must not on where a run happens.
     with threadpool_limits(1, user_api="blas"):
         return _run(request, emit, clock)
