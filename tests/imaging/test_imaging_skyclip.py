@@ -64,6 +64,21 @@ def test_what_a_vote_decides_is_what_the_sorted_list_says(lsigma, hsigma):
     assert found.unsure[:, :-200].mean() < 0.35
 
 
+def test_values_without_noise_are_too_dark_or_too_bright_as_soon_as_they_differ():
+    values, noise = columns()
+    values = np.round(values / 100) * np.float32(100)
+    noise[:] = 0
+    lists = Lists.of(WINDOWS)
+    found = clip_odd(values, noise, lists, lsigma=3, hsigma=3)
+    lost = 0
+    for k, members in enumerate(WINDOWS):
+        for c in np.flatnonzero(~found.unsure[k]).tolist():
+            mean, _, number = plain(values[members, c], noise[members, c], 3, 3)
+            assert (found.number[k, c], found.data[k, c]) == (number, pytest.approx(mean))
+            lost += number > 0
+    assert lost > 1000
+
+
 @pytest.mark.parametrize("frames", [20, 300])
 def test_members_are_counted_list_by_list(frames):
     rng = np.random.default_rng(5)
