@@ -88,6 +88,18 @@ def test_members_are_counted_list_by_list(frames):
     np.testing.assert_array_equal(lists.counts(mask), lists.choice.astype(int) @ mask.astype(int))
 
 
+@pytest.mark.parametrize("frames", [20, 300])
+def test_members_below_a_limit_are_counted_list_by_list(frames):
+    rng = np.random.default_rng(6)
+    values = rng.normal(0, 1, (frames, 30)).astype(np.float32)
+    values[rng.random(values.shape) < 0.05] = np.nan
+    lists = Lists.of([list(range(frames)), list(range(0, frames, 2)), [frames - 1, 0]])
+    limits = rng.normal(0, 1, (3, 30)).astype(np.float32)
+    limits[:, :3] = 9
+    expected = [(values[chosen] < limit).sum(axis=0) for chosen, limit in zip(lists.choice, limits, strict=True)]
+    np.testing.assert_array_equal(lists.below(values, limits), expected)
+
+
 def test_a_spent_pool_knows_the_pixels_that_a_list_could_not_give():
     shape = (40, 250)
     rng = np.random.default_rng(8)
