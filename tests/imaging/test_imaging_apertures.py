@@ -75,6 +75,27 @@ def test_circles_are_those_of_a_program_with_exact_edges_at_all_places_of_a_pixe
     np.testing.assert_allclose(sums, exact, rtol=3e-3)
 
 
+def test_circles_stand_a_step_apart_in_rows_and_in_columns():
+    y, x = np.indices((60, 80)).astype(np.float32)
+    field = apertures._Field(y, y, np.zeros(y.shape, np.uint8), 1)
+    circles = apertures._Circles.of(field, 3.0, 1.1)
+    shares = circles.shares[circles.place]
+    centres = [(circles.squares(axis) * shares).sum(axis=1) / shares.sum(axis=1) for axis in (y, x)]
+    steps = [np.diff(np.unique(np.round(axis, 2))) for axis in centres]
+    for axis in steps:
+        # To a quarter of a pixel.
+        assert axis.min() > 0.7
+        assert axis.mean() == pytest.approx(1.1, abs=0.02)
+
+
+def test_a_tenth_of_a_wide_circle_may_be_missing_and_no_more():
+    rng = np.random.default_rng(5)
+    planes = rng.normal(0, 1, SHAPE).astype(np.float32), np.ones(SHAPE, np.float32)
+    numbers = [empty_apertures(*planes, rng.random(SHAPE) > share, (12.0,)).number[0] for share in (0, 0.06, 0.16)]
+    assert numbers[1] > 0.7 * numbers[0] > 0
+    assert numbers[2] == 0
+
+
 def test_wide_circles_in_bins_measure_what_those_of_pixels_do(monkeypatch):
     ratios = []
     for seed in range(12):

@@ -15,7 +15,7 @@ from keyhole.imaging._differences import Adjusted, Look, deviation_of, differenc
 from keyhole.imaging._noisy import NoisyPixels
 from keyhole.imaging._order_statistics import median_efficiency
 from keyhole.imaging.bits import BAD, COSMIC_RAY, SATURATED, UNILLUMINATED
-from keyhole.imaging.cosmicrays import Exposure, HitRule, find_hits
+from keyhole.imaging.cosmicrays import Exposure, HitRule, Hits, find_hits
 
 SHAPE = (70, 110)
 SIGMA = 20.0
@@ -71,6 +71,18 @@ def test_marking_a_mask_is_setting_all_bits_in_it():
         np.testing.assert_array_equal(mask, expected)
         assert numbers == tuple(np.count_nonzero(found.bits & bit) for bit in (COSMIC_RAY, BAD))
         assert numbers[1] > 0
+
+
+def test_noisy_pixels_that_could_not_be_used_before_are_not_counted_again():
+    mask = np.zeros((3, 7), np.uint16)
+    mask[0, :4], mask[2, 2] = UNILLUMINATED, SATURATED
+    hit_there, noisy = np.zeros((2, 3, 7), np.bool_)
+    hit_there[1, 6] = hit_there[2, 1] = noisy[0, 2:6] = True
+    found = Hits((slice(1, 4), slice(0, 7)), np.packbits(hit_there), mask, noisy)
+    whole = np.zeros((5, 9), np.uint16)
+    assert found.mark(whole) == (2, 2)
+    assert np.argwhere(whole & COSMIC_RAY).tolist() == [[2, 6], [3, 1]]
+    assert np.argwhere(whole & BAD).tolist() == [[1, 4], [1, 5]]
 
 
 @pytest.mark.parametrize("n", [3, 4, 8])

@@ -116,3 +116,16 @@ def test_division_by_a_flat_adds_relative_variances(known: bool) -> None:
     np.testing.assert_allclose(error, expected, rtol=2e-6)
     assert out.dtype == error.dtype == np.float32
     assert divide_by_flat(data, None, flat, own)[1] is None
+
+
+@pytest.mark.parametrize("value", [0.0, -0.3, np.nan])
+def test_pixels_of_a_flat_without_a_response_leave_values_as_they_are(value: float) -> None:
+    flat = np.full((4, 5), 2.0, np.float32)
+    flat[1, 2] = value
+    flat.flags.writeable = False
+    ones = np.ones(flat.shape, np.float32)
+    out, error = divide_by_flat(ones, ones, flat, None)
+    assert error is not None
+    assert (out[1, 2], error[1, 2]) == (1, 1)
+    assert (out[0] == 0.5).all()
+    assert (error[0] == 0.25).all()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keyhole.imaging._masked import Chosen, zero_all_except, zero_except
+from keyhole.imaging._masked import Chosen, number_true, zero_all_except, zero_except
 
 
 def test_values_that_are_not_kept_become_zero_even_if_they_are_no_numbers():
@@ -50,3 +50,10 @@ def test_chosen_pixels_are_given_a_value_however_many_they_are(share, dtype):
     expected[mask] = 1
     chosen.put(plane, 1)
     np.testing.assert_array_equal(plane, expected)
+
+
+@pytest.mark.parametrize("number", [1, 255, 256, 300])
+def test_true_values_are_counted_also_where_there_are_more_than_a_byte_holds(number):
+    mask = np.random.default_rng(8).random((number, 3, 7)) < 0.9
+    mask[:, 0] = True
+    np.testing.assert_array_equal(number_true(mask), mask.sum(axis=0))

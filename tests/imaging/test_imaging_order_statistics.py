@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keyhole.imaging import _order_statistics
-from keyhole.imaging._order_statistics import balanced_median
+from keyhole.imaging._order_statistics import balanced_median, pick
 
 
 def balanced_planes(rng: np.random.Generator, n: int, missing: float) -> np.ndarray:
@@ -34,3 +34,11 @@ def test_only_some_steps_of_the_network_are_needed_for_a_median():
     whole = 2 * len(_order_statistics._comparators(20))
     needed = sum(low + high for *_, low, high in _order_statistics._selection(20, (9, 10)))
     assert needed < 0.8 * whole
+
+
+@pytest.mark.parametrize("number", [3, 256, 300])
+def test_each_column_gives_the_row_of_its_index(number):
+    rng = np.random.default_rng(4)
+    rows, index = rng.normal(0, 1, (number, 50)).astype(np.float32), rng.integers(0, number, 50)
+    index[:2] = 0, number - 1
+    np.testing.assert_array_equal(pick(list(rows), index), np.take_along_axis(rows, index[None], axis=0)[0])

@@ -64,6 +64,21 @@ def test_what_a_vote_decides_is_what_the_sorted_list_says(lsigma, hsigma):
     assert found.unsure[:, :-200].mean() < 0.35
 
 
+def test_values_without_noise_are_too_dark_or_too_bright_as_soon_as_they_differ():
+    values, noise = columns()
+    values = np.round(values / 100) * np.float32(100)
+    noise[:] = 0
+    lists = Lists.of(WINDOWS)
+    found = clip_odd(values, noise, lists, lsigma=3, hsigma=3)
+    lost = 0
+    for k, members in enumerate(WINDOWS):
+        for c in np.flatnonzero(~found.unsure[k]).tolist():
+            mean, _, number = plain(values[members, c], noise[members, c], 3, 3)
+            assert (found.number[k, c], found.data[k, c]) == (number, pytest.approx(mean))
+            lost += number > 0
+    assert lost > 1000
+
+
 @pytest.mark.parametrize("frames", [20, 300])
 def test_members_are_counted_list_by_list(frames):
     rng = np.random.default_rng(5)
@@ -71,6 +86,18 @@ def test_members_are_counted_list_by_list(frames):
     lists = Lists.of([list(range(i, frames - 10 + i)) for i in range(10)] + [[3], [frames - 1, 0]])
     np.testing.assert_array_equal(lists.union, np.arange(frames))
     np.testing.assert_array_equal(lists.counts(mask), lists.choice.astype(int) @ mask.astype(int))
+
+
+@pytest.mark.parametrize("frames", [20, 300])
+def test_members_below_a_limit_are_counted_list_by_list(frames):
+    rng = np.random.default_rng(6)
+    values = rng.normal(0, 1, (frames, 30)).astype(np.float32)
+    values[rng.random(values.shape) < 0.05] = np.nan
+    lists = Lists.of([list(range(frames)), list(range(0, frames, 2)), [frames - 1, 0]])
+    limits = rng.normal(0, 1, (3, 30)).astype(np.float32)
+    limits[:, :3] = 9
+    expected = [(values[chosen] < limit).sum(axis=0) for chosen, limit in zip(lists.choice, limits, strict=True)]
+    np.testing.assert_array_equal(lists.below(values, limits), expected)
 
 
 def test_a_spent_pool_knows_the_pixels_that_a_list_could_not_give():

@@ -43,6 +43,20 @@ def test_a_large_hole_is_filled_with_the_surface_through_what_surrounds_it():
     assert np.abs(error).max() < 0.5 * NOISE
 
 
+def test_pixels_far_from_all_covered_ones_get_the_level_of_these():
+    true = sky((230, 240))
+    image = (true + np.random.default_rng(4).normal(0, NOISE, true.shape)).astype(np.float32)
+    covered, lit = np.zeros((2, *true.shape), bool)
+    covered[120:, 130:] = True
+    lit[0, :3] = lit[covered] = True
+    variance = np.full(true.shape, NOISE**2, np.float32)
+    fill_uncovered(image, variance, covered, lit)
+    known = true[covered]
+    assert known.min() - NOISE < image[0, :3].min() <= image[0, :3].max() < known.max() + NOISE
+    assert (variance[0, :3] > 0).all()
+    assert variance[0, :3].max() < 0.2 * NOISE**2
+
+
 @pytest.mark.parametrize("surrounded", [0.0, 2.0])
 def test_single_pixels_are_filled_as_well_without_a_surface_as_with_one(surrounded, monkeypatch):
     uncovered = np.random.default_rng(3).random((203, 311)) < 0.02

@@ -59,3 +59,36 @@ def test_a_pool_of_nearly_all_pixels_carries_the_dark_ones_along():
     assert small.planes.shape == (N, np.count_nonzero(np.logical_or.reduce(few)))
     wanted = [np.where(usable, frame, np.inf)[small.taken] for frame, usable in zip(frames, few, strict=True)]
     np.testing.assert_array_equal(small.planes, wanted)
+
+
+@pytest.mark.parametrize("number", [255, 256, 290])
+def test_lists_of_more_frames_than_a_byte_counts_have_the_means_of_one_list_at_a_time(number):
+    rng = np.random.default_rng(12)
+    shape = (6, 20)
+    frames = [rng.normal(2000, 20, shape).astype(np.float32) for _ in range(number)]
+    frames[3][0] += 400
+    for frame in frames[: number // 2 + 1]:
+        frame[1:3, ::3] += rng.choice([70, 500])
+    noise = SharedVariance(np.full(shape, 400, np.float32), np.ones(number, np.float32))
+    pool = make_pool(frames, noise, [np.ones(shape, bool)] * number, None, scale=False, zero=False)
+    lists = [list(range(number)), list(range(1, number)), list(range(number - 1))]
+    for members, column in zip(lists, clipped_means(pool, lists, CombineRule()), strict=True):
+        plain = combine_members(pool, members, CombineRule())
+        assert plain.count.max() > 250
+        np.testing.assert_array_equal(column.count, plain.count)
+        np.testing.assert_allclose(column.data, plain.data, rtol=1e-6)
+        np.testing.assert_allclose(column.variance, plain.variance, rtol=1e-4)
+
+
+@pytest.mark.parametrize("loud", [[5], [0, *range(5, N)]])
+def test_frames_of_far_more_noise_leave_nothing_behind_in_the_lists_without_them(loud):
+    rng = np.random.default_rng(13)
+    shape = (6, 20)
+    frames = [rng.normal(2000, 20, shape).astype(np.float32) for _ in range(N)]
+    factors = np.ones(N, np.float32)
+    factors[loud] = 3e8
+    noise = SharedVariance(np.full(shape, 400, np.float32), factors)
+    pool = make_pool(frames, noise, [np.ones(shape, bool)] * N, None, scale=False, zero=False)
+    lists = [[j for j in range(N) if j != i and abs(i - j) < 4] for i in range(N)]
+    for members, column in zip(lists, clipped_means(pool, lists, CombineRule()), strict=True):
+        np.testing.assert_allclose(column.variance, combine_members(pool, members, CombineRule()).variance, rtol=1e-5)

@@ -115,3 +115,15 @@ def test_many_frames_without_a_bad_pixel_need_no_others():
     model = NoiseModel.of(variances, [~mask for mask in nothing], nothing)
     assert model.known.all()
     np.testing.assert_allclose(model.shape, 1.0, rtol=1e-6)
+
+
+def test_the_sources_of_one_frame_leave_nothing_to_those_of_the_next():
+    given, _, _ = exposures(4, 400.0)
+    usables, objects = [np.ones(SHAPE, bool)] * 4, [np.zeros(SHAPE, bool) for _ in range(4)]
+    objects[0][10:14, 10:20] = objects[1][14:18, 10:20] = True
+    given[0][objects[0]] += 5000
+    given[1][objects[1]] += 60
+    model = NoiseModel.of(given, usables, objects)
+    alone = model.variance(1, given[1], usables[1], objects[1])
+    model.variance(0, given[0], usables[0], objects[0])
+    np.testing.assert_array_equal(model.variance(1, given[1], usables[1], objects[1]), alone)

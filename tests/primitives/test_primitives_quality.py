@@ -176,6 +176,17 @@ def test_frame_without_a_good_pixel_passes_unchanged():
     assert "every pixel is flagged" in context.caveats[0]
 
 
+def test_few_good_pixels_are_enough_wherever_they_are():
+    context = FakeContext()
+    mask = np.ones((70, 10), np.uint16)
+    mask[37, 4] = 0
+    data = np.arange(700, dtype=np.float32).reshape(mask.shape)
+    frame = electrons(data, mask=mask)
+    apply_dq_plane([frame], ApplyDQParams(), context)
+    assert (frame.data == data[37, 4]).all()
+    assert not context.caveats
+
+
 @pytest.mark.parametrize(("filled", "said"), [(0.0, False), (0.05, False), (0.3, True)])
 def test_sky_that_fills_the_wells_is_told(filled, said):
     data = np.full((200, 50), 100.0)

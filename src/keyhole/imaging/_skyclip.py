@@ -251,7 +251,7 @@ def _vote(odd: _Odd, perhaps: Bool, lists: Lists, sums: _Sums) -> None:
     there, value, limit = perhaps[place], odd.steps[place], odd.limits[place]
     perhaps[place] = False
     # Too dark is too bright with the other sign.
-    sign = np.where(limit < 0, np.float32(-1), np.float32(1))
+    sign = np.where(np.signbit(limit), np.float32(-1), np.float32(1))
     limits = np.take(_widening(np.maximum(np.arange(len(perhaps) + 1), 1)), odd.members)
     limits *= np.abs(limit, out=limit)
     beyond = lists.below(odd.steps * sign, np.subtract(value * sign, limits, out=limits))

@@ -63,6 +63,9 @@ def fill_uncovered(
     if not rest.size:
         return
     box = _surroundings(rest, image.shape)
+    if np.count_nonzero(covered[box]) < _FEWEST_BINS * _BIN**2:
+        # All that is known lies elsewhere, or nearly so.
+        box = slice(0, image.shape[0]), slice(0, image.shape[1])
     y, x = np.divmod(rest, image.shape[1])
     y, x = y - box[0].start, x - box[1].start
     part, noise = (np.ascontiguousarray(plane[box]) for plane in (image, variance))

@@ -30,6 +30,9 @@ _WIDER: Final = 2.3
 _MOST_LISTS: Final = 24
 """Lists that are combined together: their means are in memory at the same time."""
 
+_ALIKE: Final = 1000
+"""How many times the least variance may be added and taken away again: of more too much of it is left behind."""
+
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 Index = NDArray[np.intp]
@@ -347,10 +350,14 @@ class _Block(NamedTuple):
         noise, lists = self.noise, self.lists
         plane: Float32 | np.float32 = np.float32(1)
         if isinstance(noise, SharedVariance):
-            lists.sums(np.multiply(good, noise.factors[lists.union][:, None], out=values), out=total)
+            factors = noise.factors[lists.union]
+            np.multiply(good, factors[:, None], out=values)
+            if factors.max() <= _ALIKE * factors.min(where=factors > 0, initial=np.inf):
+                lists.sums(values, out=total)
+            else:
+                total = per_pixel(lists.choice.astype(np.float32), values)
             plane = noise.plane[self.part]
         else:
-            # Of variances of any size what one leaves behind may be more than all others.
             total = per_pixel(lists.choice.astype(np.float32), noise[lists.union, self.part] * good)
         total *= inverse
         total *= inverse
