@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from keyhole.imaging import psf
 from keyhole.imaging.psf import StarImage, empirical_psf, moffat_psf
 
 SHAPE = (120, 200)
@@ -113,3 +114,19 @@ def test_image_reaches_as_far_as_the_star_shows():
     assert psf.reach(1.0) < psf.reach(100.0) < psf.reach(1e6) <= psf.half
     assert psf.at(0.3, -0.4, 8).shape == (17, 17)
     assert psf.at(0.0, 0.0, 8) == pytest.approx(psf.image[psf.half - 8 : psf.half + 9, psf.half - 8 : psf.half + 9])
+
+
+def test_pixels_of_other_stars_and_beyond_the_image_are_not_known_around_a_star():
+    data, owner = np.ones((30, 40), np.float32), np.zeros((30, 40), np.int32)
+    owner[10:14, 3:6] = 5
+    owner[10:14, 6:8], data[10:14, 6:8] = 2, 1e6
+    found = psf._centred(data, owner, 5, (4.0, 12.0), 5)
+    assert found is not None
+    values, seen = found
+    expected = np.ones((11, 11), bool)
+    expected[:, 0] = False
+    expected[3:7, 7:9] = False
+    np.testing.assert_array_equal(seen, expected)
+    assert np.abs(values).max() < 2
+    # Its own middle is that of another star.
+    assert psf._centred(data, owner, 5, (6.0, 12.0), 5) is None

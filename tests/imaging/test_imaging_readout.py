@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from keyhole.imaging import readout
 from keyhole.imaging.readout import PatternRules, measure_readout
 
 SHAPE = (240, 512)
@@ -155,3 +156,11 @@ def test_input_is_not_changed() -> None:
     before = data.copy()
     measure_readout(data, unlit(), parts=PARTS, rules=PatternRules())
     np.testing.assert_array_equal(data, before)
+
+
+@pytest.mark.parametrize("number", [31, 32, 200])
+def test_the_median_of_surrounding_rows_is_that_of_mirrored_rows_at_the_ends(number: int) -> None:
+    values = np.random.default_rng(7).normal(0, 1, number)
+    padded = np.pad(values, 15, mode="reflect")
+    expected = [np.median(padded[k : k + 31]) for k in range(number)]
+    np.testing.assert_array_equal(readout._running_median(values), expected)

@@ -132,3 +132,16 @@ def test_lists_that_are_combined_one_after_the_other_leave_the_pool_as_it_is():
     assert len(list(clipped_means(pool, [[0, 1], [12, 13, 14]], CombineRule(), spend=True))) == 2
     assert not pool.spent
     np.testing.assert_array_equal(pool.planes, before)
+
+
+def test_more_lists_than_frames_leave_the_pool_as_it_is():
+    rng = np.random.default_rng(10)
+    shape = (9, 50)
+    frames = [rng.normal(2000, 20, shape).astype(np.float32) for _ in range(3)]
+    noise = SharedVariance(np.full(shape, 400, np.float32), np.ones(3, np.float32))
+    pool = make_pool(frames, noise, [np.ones(shape, bool)] * 3, None, scale=True, zero=False)
+    lists, rule = [[0, 1], [1, 2], [0, 2], [0, 1, 2]], CombineRule()
+    found = list(clipped_means(pool, lists, rule, spend=True))
+    assert not pool.spent
+    for column, members in zip(found, lists, strict=True):
+        np.testing.assert_allclose(column.data, combine_members(pool, members, rule).data, rtol=3e-7)

@@ -115,3 +115,15 @@ def test_polynomial_is_applied_per_coadd_and_row_parity_and_levels_follow():
     before = frame.data
     correct_nonlinearity([frame], NonlinearityParams(do_cal="skip"), FakeContext())
     assert frame.data is before
+
+
+@pytest.mark.parametrize("sound_rows", [0, 17])
+def test_bright_pixels_that_cannot_be_used_are_no_bright_stars(sound_rows):
+    context = FakeContext()
+    data = np.full((20, 30), 100.0)
+    data[:, 7:17] = 3000.0
+    frame = in_electrons(raw_frame(data))
+    frame.mask = np.zeros(data.shape, np.uint16)
+    frame.mask[sound_rows:, 7:17] = 1
+    correct_nonlinearity([frame], NonlinearityParams(), context)
+    assert len(context.caveats) == (sound_rows > 0)
