@@ -5,8 +5,9 @@ import pytest
 from sky_scene import SIGMA, SKY, make_scene, moffat
 
 from keyhole.errors import ParameterError
+from keyhole.imaging._bins import bin_factor
 from keyhole.imaging.deep_objects import _clipped_sums, _sum_clipped, deep_object_masks
-from keyhole.imaging.objects import Limits, SmoothWeight, find_above, find_objects, single_frame_objects
+from keyhole.imaging.objects import Limits, SmoothWeight, find_above, find_objects, safe_width, single_frame_objects
 
 
 def subtracted(scene):
@@ -190,3 +191,10 @@ def test_bins_of_which_none_has_an_outlier_are_added_as_they_are():
     _sum_clipped(values, weights, total, weight)
     assert (total == 5).all()
     assert (weight == 2.5).all()
+
+
+@pytest.mark.parametrize(("fwhm", "taken"), [(0.5, 1.0), (2.0, 2.0), (3.2, 3.75), (5.0, 5.0)])
+def test_stars_are_left_out_as_if_they_were_no_narrower_than_they_are(fwhm, taken):
+    assert safe_width(fwhm) == taken
+    # What it is for: stars of three pixels and more are found in bins.
+    assert (bin_factor(safe_width(fwhm)) > 1) == (fwhm >= 3)

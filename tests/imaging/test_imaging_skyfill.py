@@ -109,3 +109,13 @@ def test_a_hole_is_filled_with_what_is_near_it():
         fill_uncovered(plane, variances, ~uncovered, np.ones(true.shape, bool))
     assert np.abs((image - true)[uncovered]).max() < 0.6 * NOISE
     np.testing.assert_array_equal(image[uncovered], other[uncovered])
+
+
+def test_a_single_pixel_beside_a_large_hole_is_left_to_the_model():
+    # Its neighbours are there, but those further off lie to one side of it.
+    for edge, is_single in ((53, False), (60, True)):
+        uncovered = np.zeros((100, 100), bool)
+        uncovered[50, 50] = uncovered[:, edge:] = True
+        image, variance = sky(uncovered.shape), np.full(uncovered.shape, NOISE**2, np.float32)
+        rest = _skyfill._without_single(image, variance, ~uncovered, np.array([50 * 100 + 50]))
+        assert (rest.size == 0) == is_single

@@ -7,9 +7,7 @@ import pytest
 from raw_frames import FakeContext, electrons
 
 from keyhole.frames import Frame, Table, read_frame, write_frame
-from keyhole.imaging._bins import bin_factor
 from keyhole.imaging.combine import combine
-from keyhole.primitives import noise
 from keyhole.primitives.calibrate import DarkParams, FlatParams, dark_correct, flat_correct
 from keyhole.primitives.noise import (
     ApertureNoise,
@@ -170,10 +168,3 @@ def test_frames_without_books_have_independent_pixels():
     np.testing.assert_allclose(frame.tables["APNOISE"].columns["FACTOR"], 1.0)
     assert frame.variance is None
     assert ApertureNoise(Table({"RADIUS": np.array([1.0]), "FACTOR": np.array([1.3])})).at(np.array([5.0]))[0] == 1.3
-
-
-@pytest.mark.parametrize(("fwhm", "taken"), [(0.5, 1.0), (2.0, 2.0), (3.2, 3.75), (5.0, 5.0)])
-def test_stars_are_left_out_as_if_they_were_no_narrower_than_they_are(fwhm, taken):
-    assert noise._safe_width(fwhm) == taken
-    # What it is for: stars of three pixels and more are found in bins.
-    assert (bin_factor(noise._safe_width(fwhm)) > 1) == (fwhm >= 3)

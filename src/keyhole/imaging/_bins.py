@@ -10,16 +10,19 @@ from numpy.typing import NDArray
 from keyhole.imaging._filters import summed_in_twos
 from keyhole.imaging._masked import Chosen, zero_except
 
-__all__ = ["bin_factor", "bin_sums", "binned", "kept_sums", "number_in_twos", "unbinned"]
+__all__ = ["NARROWEST", "bin_factor", "bin_sums", "binned", "kept_sums", "number_in_twos", "unbinned"]
 
 _FEW: Final = 0.05
 """Part of the pixels up to which the hidden ones are looked at one by one."""
 _SAMPLING: Final = 2.5
 """Bins across the width of a star: enough for any filter of the width of a star."""
 
+NARROWEST: Final = 1.5 * _SAMPLING
+"""Width of stars, pixels, from which on bins are wider than a pixel."""
+
 
 def bin_factor(fwhm: float) -> int:
-    """Give the pixels on the side of a bin for stars of this width (pixels): 1 below 3.75 pixels."""
+    """Give the pixels on the side of a bin for stars of this width (pixels): 1 below 3.75 pixels, `NARROWEST`."""
     return max(int(fwhm / _SAMPLING + 0.5), 1)
 
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.imaging._bins import bin_factor, binned, unbinned
+from keyhole.imaging._bins import NARROWEST, bin_factor, binned, unbinned
 from keyhole.imaging._masked import zero_except
 from keyhole.imaging._neighbours import near
 from keyhole.imaging._regions import connected, disc, grown, peaks_among
@@ -19,7 +19,7 @@ from keyhole.imaging._smooth import gaussian, gaussian_reach, local_mean
 from keyhole.imaging.levels import Level, lit_box, sky_level
 from keyhole.imaging.medians import median
 
-__all__ = ["Limits", "SmoothWeight", "find_above", "find_objects", "pixel_noise", "single_frame_objects"]
+__all__ = ["Limits", "SmoothWeight", "find_above", "find_objects", "pixel_noise", "safe_width", "single_frame_objects"]
 
 _SMOOTHING: Final = 0.3
 """Sigma of the detection filter in units of the width of stars: about the core of a star in good seeing."""
@@ -33,6 +33,8 @@ _ROUGH_BOX: Final = 1.8
 _MOFFAT_BETA: Final = 2.5
 _MAX_WING_RADIUS: Final = 12.0
 """In widths of stars."""
+_NEARLY_IN_BINS: Final = 0.8
+"""Part of the least width for bins from which on stars are taken to be as wide as that."""
 _NOISE_PIXELS: Final = 30_000
 _LEVEL_PIXELS: Final = 10_000
 _LIMIT_PIXELS: Final = 4_000
@@ -126,6 +128,17 @@ def single_frame_objects(
     found = find_objects(*binned(np.where(good, data[box], np.float32(0)), weight, factor), limits)
     mask[box] = unbinned(found, factor, good.shape)
     return mask
+
+
+def safe_width(fwhm: float) -> float:
+    """Width of stars (pixels) for which all of them are left out: rather too large than small, so that bins are used.
+
+    Parameters
+    ----------
+    fwhm : float
+        Their width, pixels.
+    """
+    return max(fwhm, NARROWEST if fwhm >= _NEARLY_IN_BINS * NARROWEST else 1.0)
 
 
 def pixel_noise(data: NDArray[np.float32], usable: NDArray[np.bool_]) -> float:

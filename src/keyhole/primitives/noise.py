@@ -21,7 +21,7 @@ from keyhole.imaging.combine import Combined
 from keyhole.imaging.covariance import Covariance, StackInput, aperture_factor, independent, stack_covariance
 from keyhole.imaging.kernels import kernel_power
 from keyhole.imaging.medians import median
-from keyhole.imaging.objects import single_frame_objects
+from keyhole.imaging.objects import safe_width, single_frame_objects
 
 __all__ = [
     "ApertureNoise",
@@ -49,7 +49,6 @@ _LONG_RADII = (20.0, 30.0, 45.0)
 _FINE_SCALE = 0.1  # arcsec per pixel
 _WIDE_SEEING = 0.75  # arcsec, where it is not known
 _WING_SIGMA = 0.1  # of a pixel: starlight that is not empty sky
-_IN_BINS, _NEARLY_IN_BINS = 3.75, 3.0  # pixels: from the first on stars are found in bins of 2 x 2
 _WORTH_A_WORD = 0.01
 _STEP = 3  # pixels: a fair sample tells the median
 _SAMPLE = 40_000
@@ -207,7 +206,7 @@ class ApertureNoise:
             good &= bits.usable(frame.mask)
         scale = float(frame.describe("pixel_scale") or 1.0)
         fwhm = float(frame.primary.get("MEANFWHM", _WIDE_SEEING)) / scale
-        objects = single_frame_objects(frame.data, good, grow=fwhm, wing_sigma=_WING_SIGMA, fwhm=_safe_width(fwhm))
+        objects = single_frame_objects(frame.data, good, grow=fwhm, wing_sigma=_WING_SIGMA, fwhm=safe_width(fwhm))
         empty = good & ~objects & (objmask == 0)
         found = empty_apertures(frame.data, frame.variance, empty, columns["RADIUS"].tolist())
         columns["MEASURED"] = found.factor.astype(np.float32)
@@ -218,11 +217,6 @@ class ApertureNoise:
         frame.header["CORRNOIS"] = round(float(adopted.max()), 4)
         ratio = adopted / columns["PREDICTED"]
         return {float(columns["RADIUS"][k]): float(ratio[k]) for k in np.flatnonzero(raised)}
-
-
-def _safe_width(fwhm: float) -> float:
-    """Width of stars, pixels, for which they are to be left out: rather too large than small, and fast in bins."""
-    return max(fwhm, _IN_BINS if fwhm >= _NEARLY_IN_BINS else 1.0)
 
 
 def record_interpolation(frame: Frame, interpolant: str, factor: float, *, turned: bool) -> None:
